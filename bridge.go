@@ -1,0 +1,120 @@
+package axle
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/axlehttp/axle/internal/origin"
+)
+
+// RoundTripper returns the client's two chains as a net/http transport: it runs them once for each request that it is given,
+// over the client's transport, and with the settings of that time.
+//
+// It keeps net/http's contract. The request is not modified and its body is always closed; bodies stream both ways; redirects,
+// 101 and refused statuses that no handler recovered come back as responses, for the [http.Client] above to treat; a handler's
+// own error stays an error. Cookies are that http.Client's jar's business alone.
+func (c *Client) RoundTripper() http.RoundTripper { return bridge{c} }
+
+// HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it stands: the one line that
+// plugs axle into a generated SDK.
+func (c *Client) HTTPClient() *http.Client {
+	return &http.Client{Transport: c.RoundTripper(), Jar: c.settings.Load().jar}
+}
+
+type bridge struct{ client *Client }
+
+// RoundTrip runs both chains for one request.
+func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
+	body := newBodyOf(orig)
+	req := &Request{Method: orig.Method, URL: orig.URL.String(), Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true}
+	if body != nil {
+		req.Body = body
+	}
+	resp, err := b.client.run(req, orig)
+	if err != nil {
+		if !err.refused {
+			err.Response.close()
+			return nil, err
+		}
+		resp = err.Response
+	}
+	return resp.netHTTP(orig), nil
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.
+func (b bridge) CloseIdleConnections() {
+	type closer interface{ CloseIdleConnections() }
+	if t, ok := b.client.settings.Load().engine.transport().(closer); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// netHTTP is the response as net/http has it: the raw one, with what the handlers made of it.
+func (r *Response) netHTTP(orig *http.Request) *http.Response {
+	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
+	if r.raw != nil {
+		*out = *r.raw
+	}
+	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
+	if out.Body = r.Stream(); r.stream == nil {
+		out.ContentLength = int64(len(r.body))
+	}
+	return out
+}
+
+// transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
+func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
+	out := p.bridge.WithContext(f.Context)
+	out.Method, out.URL, out.Header = f.request.method(), u, f.header
+	if u.Host != p.bridge.URL.Host {
+		out.Host = ""
+	}
+	if host := f.header.Get("Host"); host != "" {
+		out.Host = host
+	}
+	out.Body, out.GetBody = nil, nil
+	if err := f.attach(out); err != nil {
+		return nil, err
+	}
+	return p.settings.engine.transport().RoundTrip(out)
+}
+
+// resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
+func (p *pass) resolve(req *Request) (*url.URL, *Error) {
+	if b := p.bridge; b != nil && req.URL == p.source.URL && len(req.Query) == 0 && len(req.pathParams) == 0 {
+		if b.URL.Scheme != "http" && b.URL.Scheme != "https" {
+			return nil, invalidURL(req, "only http and https are sent")
+		}
+		return b.URL, nil
+	}
+	return req.resolve()
+}
+
+// dropAcrossOrigins removes the credentials of a request that follows a redirect to another origin. Its cookies are from the
+// jar above, which knows where they belong.
+func (p *pass) dropAcrossOrigins(header http.Header) {
+	if !p.crossed {
+		return
+	}
+	cookies, ok := header["Cookie"]
+	p.settings.stripSensitive(header)
+	if ok {
+		header["Cookie"] = cookies
+	}
+}
+
+// redirectedAcross reports whether an http.Client made r of a redirect that left the first request's origin, on whichever hop.
+func redirectedAcross(r *http.Request) bool {
+	var via []*http.Request
+	for hop := r; hop.Response != nil && hop.Response.Request != nil; {
+		hop = hop.Response.Request
+		via = append(via, hop)
+	}
+	if len(via) == 0 {
+		return false
+	}
+	slices.Reverse(via)
+	first := origin.Of(via[0].URL)
+	return crossedOrigin(via, r.URL) || first == ""
+}

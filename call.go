@@ -1,0 +1,526 @@
+package axle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/axlehttp/axle/internal/origin"
+)
+
+// This file is the way of a call, from top to bottom: snapshot, request chain, dispatch, response chain, decode.
+
+// call is what all passes of one call share: the client as it stood when the call started.
+type call struct {
+	client    *Client
+	settings  *settings
+	requests  []link[*Request]  // those that take part, in running order
+	responses []link[*Response] // likewise
+	bridge    *http.Request     // what the bridge was given; nil outside it
+	crossed   bool              // bridge follows a redirect that left its origin
+}
+
+// pass is one way through the chains: the call's first, or a replay's, which ends before the handler that asked for it.
+type pass struct {
+	*call
+	source *Request     // the request as the caller built it, with the edits of the replays that led here
+	at     atomic.Int32 // the response handler that is running, counted from 1; or one of the following
+	hand   *Response    // the response that it has been given, to be closed by what comes in its place
+	bodies []*rewinder  // those that this pass took on, and lets go at its end
+}
+
+const (
+	inRequests int32 = 0
+	over       int32 = -1
+)
+
+// Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every Do is a whole new call.
+//
+// In a handler, Do(err.Request) is axios(error.config): both chains run again, on a copy of the request as the handlers left
+// it, and then the outer chain goes on. To send only the same call again, see [Request.Replay].
+func (c *Client) Do(req *Request) (*Response, error) {
+	if req == nil {
+		return nil, badOption(&Request{client: c}, "the request is nil", nil)
+	}
+	resp, err := c.run(req, nil)
+	if err != nil {
+		return nil, err
+	}
+	if req.result != nil && !req.isInner() {
+		if err := resp.Decode(req.result); err != nil {
+			return nil, err
+		}
+	}
+	return resp, nil
+}
+
+// isInner reports whether r is sent from within its own call, whose end decodes into the result.
+func (r *Request) isInner() bool { return r.inherited && r.pass.at.Load() != over }
+
+// run makes the snapshot and goes through the chains.
+func (c *Client) run(req *Request, bridge *http.Request) (*Response, *Error) {
+	if req.nilContext {
+		return nil, badOption(req, "the context is nil", nil)
+	}
+	k := &call{client: c, settings: c.settings.Load(), bridge: bridge, crossed: bridge != nil && redirectedAcross(bridge)}
+	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
+	p, merged := k.newPass(req)
+	k.requests, k.responses = requests.running(merged), responses.running(merged)
+	return p.run(merged, len(k.responses))
+}
+
+// Replay sends the same call again, from the request as the caller built it, with r's [Key] values and the edits: through the
+// request chain, dispatch, and the response handlers that stand before the calling one. What it returns is for the calling
+// handler to return, or to look at and try again; the handlers after it then run once. Nothing that a handler did to the first
+// attempt is applied twice.
+//
+// The edits last for this replay and the replays nested in it. The response that the handler was given is closed. Replay is
+// valid in a response handler, until it returns, of the request at hand or a clone of it; elsewhere it is an error. A body that
+// cannot be read again is refused (CodeBadOption) before anything is sent.
+func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
+	p := r.pass
+	if p == nil {
+		return nil, badOption(r, "only a handler can replay: the request is in no call", nil)
+	}
+	at := p.at.Load()
+	switch {
+	case at == inRequests:
+		return nil, badOption(r, "only a response handler can replay: this is the request chain", nil)
+	case at == over, r.place != 0 && r.place != at:
+		return nil, badOption(r, "the handler that could replay has returned", nil)
+	}
+	again := p.source.Clone()
+	again.pass, again.place = nil, 0
+	again.client = p.client
+	again.values = r.values
+	p.settings.noteOrigins(again)
+	again.With(edits...)
+	if again.nilContext {
+		return nil, badOption(again, "the context is nil", nil)
+	}
+	if b, ok := again.Body.(*rewinder); ok {
+		if err := b.rewind(again.Context()); err != nil {
+			return nil, failure(again.Context(), again, err)
+		}
+	}
+	p.hand.close()
+	next, merged := p.newPass(again)
+	resp, err := next.run(merged, int(at)-1)
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// newPass prepares a pass: what it starts from, and the merged copy of that for the handlers. A reader body is wrapped so that
+// each attempt sends the whole of it.
+func (k *call) newPass(source *Request) (*pass, *Request) {
+	p := &pass{call: k, source: source}
+	if _, ok := source.Body.(io.Reader); ok {
+		held := *source
+		held.Body = nil
+		if b := p.own(source.rewinder()); b != nil {
+			held.Body = b
+		}
+		p.source = &held
+	}
+	r := *p.source
+	r.pass, r.place, r.client, r.inherited = p, 0, k.client, true
+	r.Method = source.method()
+	if r.ctx == nil {
+		r.ctx = context.Background()
+	}
+	if form, ok := r.Body.(url.Values); ok && form != nil {
+		r.Body = cloneValues(form)
+	}
+	k.settings.mergeHeaders(&r)
+	k.settings.mergeQuery(&r)
+	return p, &r
+}
+
+// rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
+func (r *Request) rewinder() *rewinder {
+	if b, ok := r.Body.(*rewinder); ok {
+		return b
+	}
+	if r.reader != nil && isSame(r.reader.given, r.Body) {
+		return r.reader
+	}
+	return newRewinder(r.Body)
+}
+
+// isSame compares what may not be comparable.
+func isSame(a, b any) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
+}
+
+// own makes the pass let b go at its end, unless an outer one does.
+func (p *pass) own(b *rewinder) *rewinder {
+	if b != nil && !slices.Contains(p.bodies, b) && b.adopt() {
+		p.bodies = append(p.bodies, b)
+	}
+	return b
+}
+
+// run is one promise chain. It ends before the response handler number depth.
+func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
+	finished := false
+	defer func() { p.end(finished) }()
+
+	for i := range p.requests {
+		l := &p.requests[i]
+		var value *Request
+		var failed error
+		switch {
+		case err == nil && l.fulfilled != nil:
+			value, failed = l.fulfilled(req.Context(), req)
+		case err != nil && l.rejected != nil:
+			value, failed = l.rejected(err.Request.Context(), err)
+		default:
+			continue
+		}
+		if failed = asError(failed); failed != nil || value == nil {
+			err = p.reject(failed, l.name, req, err)
+		} else {
+			req, err = p.adopt(value, req), nil
+		}
+	}
+
+	if err == nil {
+		resp, err = p.dispatch(req)
+	} else {
+		req.answer.close()
+	}
+
+	for i := range p.responses[:depth] {
+		l := &p.responses[i]
+		if p.hand = resp; err != nil {
+			p.hand = err.Response
+		}
+		p.at.Store(int32(i) + 1)
+		var value *Response
+		var failed error
+		switch {
+		case err == nil && l.fulfilled != nil:
+			value, failed = l.fulfilled(resp.Request.Context(), resp)
+		case err != nil && l.rejected != nil:
+			value, failed = l.rejected(err.Request.Context(), err)
+		default:
+			continue
+		}
+		resp, err = p.settle(value, asError(failed), l.name, req, resp, err)
+	}
+	finished = true
+	return resp, err
+}
+
+// end closes what a handler's panic left behind, and lets the bodies go.
+func (p *pass) end(finished bool) {
+	p.at.Store(over)
+	if !finished {
+		p.hand.close()
+	}
+	for _, b := range p.bodies {
+		b.finish()
+	}
+}
+
+// settle makes the next state of a response handler's result, and closes the answer that it took out of play.
+func (p *pass) settle(value *Response, failed error, name string, req *Request, resp *Response, err *Error) (*Response, *Error) {
+	if err != nil {
+		req = err.Request
+	} else {
+		req = resp.Request
+	}
+	if failed == nil && value != nil {
+		if !value.is(p.hand) {
+			p.hand.close()
+		}
+		return p.adoptResponse(value, req), nil
+	}
+	before := err
+	if before == nil {
+		before = &Error{Response: resp}
+		p.hand.close()
+	}
+	e := p.reject(failed, name, req, before)
+	if !e.Response.is(p.hand) {
+		p.hand.close()
+		if p.bridge == nil {
+			e.Response.close()
+		}
+	}
+	if !value.is(e.Response) {
+		value.close()
+	}
+	return nil, e
+}
+
+// reject makes the call's error of a handler's: of an *Error itself, of any other an *Error around it, of none ErrNoResult. The
+// state before supplies the response at hand.
+func (p *pass) reject(failed error, name string, req *Request, before *Error) *Error {
+	if before != nil && before.Request != nil {
+		req = before.Request
+	}
+	if e, ok := failed.(*Error); ok { //nolint:errorlint // one further in is wrapped, below
+		request, response := p.adopt(e.Request, req), p.adoptResponse(e.Response, req)
+		if request == e.Request && response == e.Response {
+			return e
+		}
+		c := *e
+		c.Request, c.Response, c.same = request, response, e
+		return &c
+	}
+	e := &Error{Code: CodeInterceptor, Request: req, Err: failed, interceptor: name}
+	if before != nil {
+		e.Response = before.Response
+	}
+	var inner *Error
+	switch {
+	case failed == nil:
+		e.Err = ErrNoResult
+	case errors.As(failed, &inner):
+		e.Code, e.Request, e.Response = inner.Code, p.adopt(inner.Request, req), p.adoptResponse(inner.Response, req)
+	}
+	return e
+}
+
+// adopt makes a request that a handler returned this pass's own, so that it can replay and later handlers find it whole. One
+// that may belong to others is copied.
+func (p *pass) adopt(r, hand *Request) *Request {
+	if r == nil {
+		return hand
+	}
+	if r.pass == p && r.place == 0 {
+		if r.Header == nil {
+			r.Header = http.Header{}
+		}
+		if r.Query == nil {
+			r.Query = url.Values{}
+		}
+		return r
+	}
+	c := r.Clone()
+	if r.pass == nil || r.pass.call != p.call {
+		if c.inherited || c.ctx == nil { // another call's context says nothing here
+			c.ctx = hand.ctx
+		}
+		c.inherited = true
+	}
+	c.pass, c.place, c.client = p, 0, p.client
+	return c
+}
+
+// adoptResponse does the same for a response.
+func (p *pass) adoptResponse(r *Response, hand *Request) *Response {
+	if r == nil {
+		return nil
+	}
+	request := p.adopt(r.Request, hand)
+	if request == r.Request {
+		return r
+	}
+	c := *r
+	c.Request, c.of = request, r
+	return &c
+}
+
+// dispatch turns the request into a response, or into the error of one that is refused or did not come.
+func (p *pass) dispatch(req *Request) (*Response, *Error) {
+	if answer := req.answer; answer != nil {
+		req.answer = nil
+		resp := p.adoptResponse(answer, req)
+		return p.receiveBody(req, resp, &timeLimit{ctx: req.Context()})
+	}
+	start := time.Now()
+	f, u, err := p.prepare(req)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := p.limitTime(req)
+	if err != nil {
+		return nil, err
+	}
+	f.Context = limit.ctx
+	raw, failed := p.transmit(f, u)
+	if failed != nil {
+		err = failure(limit.ctx, req, failed)
+		limit.end()
+		return nil, err
+	}
+	resp := p.receive(req, raw)
+	resp, err = p.receiveBody(req, resp, limit)
+	if resp != nil {
+		resp.duration = time.Since(start)
+	} else if err.Response != nil {
+		err.Response.duration = time.Since(start)
+	}
+	return resp, err
+}
+
+// transmit sends by the engine, or, in the bridge, by its transport alone.
+func (p *pass) transmit(f *flight, u *url.URL) (*http.Response, error) {
+	if p.bridge != nil {
+		return p.transmitBridge(f, u)
+	}
+	return p.settings.engine.send(f, f.request.method(), u)
+}
+
+// prepare checks and resolves all that is sent, so that bad input is refused before anything is.
+func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
+	if err := p.settings.check(); err != nil {
+		return nil, nil, badOption(req, err.Error(), nil)
+	}
+	if err := req.check(); err != nil {
+		return nil, nil, badOption(req, err.Error(), nil)
+	}
+	u, err := p.resolve(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.dropStrayHeaders(origin.Of(u))
+	p.dropAcrossOrigins(req.Header)
+	delete(req.Header, "Proxy-Authorization") // the transport's business: it must not reach the origin
+	if err := checkHeaders(req.Header); err != nil {
+		return nil, nil, badOption(req, err.Error(), nil)
+	}
+	f := &flight{Context: req.Context(), pass: p, request: req}
+	if f.payload, err = p.payload(req); err != nil {
+		return nil, nil, err
+	}
+	f.header = p.wireHeader(req, f.payload)
+	return f, u, nil
+}
+
+// wireHeader is the request's header with what every request has. In the bridge it is the caller's alone.
+func (p *pass) wireHeader(req *Request, body payload) http.Header {
+	header := req.Header.Clone()
+	if p.bridge != nil {
+		return header
+	}
+	for name, value := range map[string]string{"Accept": "application/json, text/plain, */*", "User-Agent": userAgent, "Content-Type": body.contentType} {
+		if _, own := header[name]; !own && value != "" {
+			header[name] = []string{value}
+		}
+	}
+	return header
+}
+
+// check finds what the request cannot be sent with.
+func (r *Request) check() error {
+	switch {
+	case r.nilContext:
+		return errors.New("the context is nil")
+	case !isToken(r.method()):
+		return fmt.Errorf("the method %q is not a token", r.Method)
+	case r.timeout < 0:
+		return fmt.Errorf("the timeout is negative: %v", r.timeout)
+	case r.result == nil:
+		return nil
+	case r.stream:
+		return errors.New("SetStream and SetResult exclude each other")
+	}
+	if v := reflect.ValueOf(r.result); v.Kind() != reflect.Pointer || v.IsNil() {
+		return fmt.Errorf("the result must be a pointer to decode into, and is a %T", r.result)
+	}
+	return nil
+}
+
+// timeLimit is the clock of one dispatch.
+type timeLimit struct {
+	ctx    context.Context // ends with the request's, or when the time is up
+	clock  *time.Timer     // nil: no limit
+	cancel context.CancelCauseFunc
+}
+
+func (p *pass) limitTime(req *Request) (*timeLimit, *Error) {
+	ctx := req.Context()
+	if ctx.Err() != nil {
+		return nil, contextError(ctx, req)
+	}
+	after := p.settings.timeout
+	if req.own.timeout {
+		after = req.timeout
+	}
+	if after == 0 {
+		return &timeLimit{ctx: ctx}, nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	clock := time.AfterFunc(after, func() { cancel(fmt.Errorf("%w: %v", errTimeout, after)) })
+	return &timeLimit{ctx: ctx, clock: clock, cancel: cancel}, nil
+}
+
+// end stops the clock and frees the context.
+func (l *timeLimit) end() {
+	if l.clock != nil {
+		l.clock.Stop()
+		l.cancel(nil)
+	}
+}
+
+// endWith stops the clock at once, and frees the context when the stream is closed.
+func (l *timeLimit) endWith(stream io.ReadCloser) io.ReadCloser {
+	if l.clock == nil {
+		return stream
+	}
+	l.clock.Stop()
+	free := func() { l.cancel(nil) }
+	if duplex, ok := stream.(io.ReadWriteCloser); ok {
+		return &freeingDuplex{duplex, free}
+	}
+	return &freeing{stream, free}
+}
+
+type freeing struct {
+	io.ReadCloser
+	free func()
+}
+
+func (f *freeing) Close() error { defer f.free(); return f.ReadCloser.Close() }
+
+type freeingDuplex struct {
+	io.ReadWriteCloser
+	free func()
+}
+
+func (f *freeingDuplex) Close() error { defer f.free(); return f.ReadWriteCloser.Close() }
+
+// receiveBody judges the status and reads the body, unless it is to be streamed.
+func (p *pass) receiveBody(req *Request, resp *Response, limit *timeLimit) (*Response, *Error) {
+	p.hand = resp
+	validate := p.settings.validate
+	if req.own.validate {
+		validate = req.validate
+	}
+	accepted := validate == nil || validate(resp.StatusCode)
+	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
+	switch {
+	case resp.stream == nil:
+		limit.end()
+	case p.bridge != nil, req.stream && accepted:
+		resp.stream = limit.endWith(resp.stream)
+	case upgraded: // what follows is another protocol's
+		resp.SetBytes(nil)
+		limit.end()
+	default:
+		err := resp.buffer(limit.ctx)
+		limit.end()
+		if err != nil && !accepted {
+			err.Err = errors.Join(err.Err, statusError(resp).Code)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !accepted {
+		return nil, statusError(resp)
+	}
+	return resp, nil
+}

@@ -1,0 +1,189 @@
+package axle
+
+import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Interceptors holds a client's two chains.
+type Interceptors struct {
+	Request  *Chain[*Request]
+	Response *Chain[*Response]
+}
+
+// InterceptorID names one link of one chain, and of the clones of its client. It is comparable and never reused. The zero
+// value is no interceptor's.
+type InterceptorID struct{ n uint64 }
+
+var lastID atomic.Uint64
+
+// Order is the order in which the request chain runs.
+type Order int
+
+// The orders. The response chain is always first in, first out.
+const (
+	LIFO Order = iota // the last added runs first, as in axios
+	FIFO              // the first added runs first
+)
+
+// Chain is an ordered list of handler pairs. It is safe for concurrent use, handlers included: a change affects the calls
+// that start after it, and neither blocks a call nor waits for one.
+type Chain[T interface{ *Request | *Response }] struct {
+	mu       sync.Mutex // orders the writers; readers load the snapshot
+	snapshot atomic.Pointer[links[T]]
+}
+
+// links is one state of a chain; it is never modified.
+type links[T any] struct {
+	order       Order
+	list        []link[T] // in running order
+	conditional bool      // some link has a RunWhen
+}
+
+type link[T any] struct {
+	useOptions
+	id        InterceptorID
+	fulfilled func(context.Context, T) (T, error)
+	rejected  func(context.Context, *Error) (T, error)
+}
+
+type useOptions struct {
+	name string
+	when func(*Request) bool
+}
+
+// UseOption is an option of [Chain.Use].
+type UseOption func(*useOptions)
+
+// Named gives an interceptor the name by which errors, logs and [Chain.String] call it. Without one it is called by the
+// file and line that added it.
+func Named(name string) UseOption { return func(o *useOptions) { o.name = name } }
+
+// RunWhen makes an interceptor part of only those calls for which cond holds (axios's runWhen, for both chains). It is asked
+// once, at the start of the call, of the merged request, which it must not modify. A nil cond always holds.
+func RunWhen(cond func(*Request) bool) UseOption { return func(o *useOptions) { o.when = cond } }
+
+// Use adds a pair of handlers and returns its id. A nil handler passes on what comes.
+//
+// Both handlers get the context of the request at hand. What one returns is what the next pair receives: a value for its
+// fulfilled handler, or an error for its rejected one. If both are returned the error wins; if neither is, the call fails with
+// [ErrNoResult]. Handlers run on the caller's goroutine, and several calls' at the same time.
+func (c *Chain[T]) Use(
+	fulfilled func(ctx context.Context, value T) (T, error),
+	rejected func(ctx context.Context, err *Error) (T, error),
+	opts ...UseOption,
+) InterceptorID {
+	l := link[T]{id: InterceptorID{lastID.Add(1)}, fulfilled: fulfilled, rejected: rejected}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&l.useOptions)
+		}
+	}
+	if l.name == "" {
+		l.name = callSite()
+	}
+	c.update(func(s *links[T]) {
+		if s.order == LIFO {
+			s.list = append([]link[T]{l}, s.list...)
+		} else {
+			s.list = append(slices.Clip(s.list), l)
+		}
+	})
+	return l.id
+}
+
+// callSite is the place of the code outside this file that is adding an interceptor.
+func callSite() string {
+	_, file, line, ok := runtime.Caller(2)
+	if !ok {
+		return "unnamed"
+	}
+	return filepath.Base(file) + ":" + strconv.Itoa(line)
+}
+
+// Eject removes a pair and reports whether it was there. Calls in flight keep it.
+func (c *Chain[T]) Eject(id InterceptorID) bool {
+	found := false
+	c.update(func(s *links[T]) {
+		list := slices.DeleteFunc(slices.Clone(s.list), func(l link[T]) bool { return l.id == id })
+		found = len(list) < len(s.list)
+		s.list = list
+	})
+	return found
+}
+
+// Clear removes every pair. Calls in flight keep them.
+func (c *Chain[T]) Clear() { c.update(func(s *links[T]) { s.list = nil }) }
+
+// Len returns the number of pairs.
+func (c *Chain[T]) Len() int { return len(c.load().list) }
+
+// String returns the names of the pairs in the order in which they will run, as "a -> b -> c".
+func (c *Chain[T]) String() string {
+	var names []string
+	for _, l := range c.load().list {
+		names = append(names, l.name)
+	}
+	return strings.Join(names, " -> ")
+}
+
+// load returns the chain as it stands. It takes no lock.
+func (c *Chain[T]) load() *links[T] {
+	if s := c.snapshot.Load(); s != nil {
+		return s
+	}
+	return &links[T]{}
+}
+
+// update publishes a changed copy of the chain. The change must leave the old list's elements alone.
+func (c *Chain[T]) update(change func(*links[T])) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := *c.load()
+	change(&next)
+	next.conditional = slices.ContainsFunc(next.list, func(l link[T]) bool { return l.when != nil })
+	c.snapshot.Store(&next)
+}
+
+func (c *Chain[T]) setOrder(order Order) {
+	c.update(func(s *links[T]) {
+		if s.order != order {
+			s.order = order
+			s.list = slices.Clone(s.list)
+			slices.Reverse(s.list)
+		}
+	})
+}
+
+func newChain[T interface{ *Request | *Response }](order Order) *Chain[T] {
+	c := new(Chain[T])
+	c.snapshot.Store(&links[T]{order: order})
+	return c
+}
+
+// clone returns an independent chain of the same links.
+func (c *Chain[T]) clone() *Chain[T] {
+	d := new(Chain[T])
+	d.snapshot.Store(c.load())
+	return d
+}
+
+// running returns the links that take part in the call of this request.
+func (s *links[T]) running(req *Request) []link[T] {
+	if !s.conditional {
+		return s.list
+	}
+	list := make([]link[T], 0, len(s.list))
+	for _, l := range s.list {
+		if l.when == nil || l.when(req) {
+			list = append(list, l)
+		}
+	}
+	return list
+}

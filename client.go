@@ -1,0 +1,281 @@
+package axle
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/axlehttp/axle/internal/origin"
+)
+
+// Client sends requests through two chains of interceptors. Make one with [New].
+//
+// It is safe for concurrent use, setters too: a call in flight keeps the settings and the interceptors it started with. Bad
+// settings fail the calls, not the setter.
+type Client struct {
+	Interceptors Interceptors
+
+	mu       sync.Mutex // orders the setters; calls load the snapshot
+	settings atomic.Pointer[settings]
+}
+
+// settings is one state of a client; it is never modified.
+type settings struct {
+	baseURL       string
+	base          *url.URL // nil: none
+	baseErr       error    // what is wrong with baseURL
+	origin        string   // base's
+	timeout       time.Duration
+	header        http.Header
+	query         url.Values
+	transport     http.RoundTripper
+	jar           http.CookieJar
+	validate      func(status int) bool
+	sensitive     map[string]bool
+	responseLimit int64
+	configure     configureEngine
+	engine        *engine
+}
+
+// New returns a client that is ready to use: a pooled transport that honours the proxy environment, a cookie jar, no time
+// limit, no response limit, and statuses from 200 to 299 fulfilling.
+func New() *Client {
+	c := &Client{Interceptors: Interceptors{Request: newChain[*Request](LIFO), Response: newChain[*Response](FIFO)}}
+	c.settings.Store(&settings{})
+	return c.update(func(s *settings) {
+		s.transport, s.jar, s.validate = defaultTransport(), defaultJar(), isSuccess
+		s.sensitive = sensitiveSet(nil)
+	})
+}
+
+func isSuccess(status int) bool { return status >= 200 && status <= 299 }
+
+// defaultTransport is net/http's default, with room for a burst of calls to one host.
+func defaultTransport() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = t.MaxIdleConns
+	t.Proxy = proxyFromEnvironment
+	return t
+}
+
+// proxyFromEnvironment is net/http's, without the ways round its rule that loopback is never proxied (CVE-2025-62718).
+func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
+	host := strings.ToLower(strings.TrimSuffix(r.URL.Hostname(), "."))
+	if ip := net.ParseIP(host); host == "localhost" || strings.HasSuffix(host, ".localhost") || ip.IsLoopback() {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
+}
+
+// Clone returns a client with the same settings and interceptors, independent from then on. An interceptor's id is valid in
+// both. The transport and the jar are shared.
+func (c *Client) Clone() *Client {
+	d := &Client{Interceptors: Interceptors{Request: c.Interceptors.Request.clone(), Response: c.Interceptors.Response.clone()}}
+	d.settings.Store(c.settings.Load())
+	return d
+}
+
+// update publishes changed settings. The change gets a copy, whose maps it must replace and not write to. An engine that it
+// drops is built anew.
+func (c *Client) update(change func(*settings)) *Client {
+	c.mu.Lock()
+	s := *c.settings.Load()
+	change(&s)
+	rebuilt := s.engine == nil
+	if rebuilt {
+		s.engine = newEngine(s.transport, s.jar, s.configure)
+	}
+	c.settings.Store(&s)
+	c.mu.Unlock()
+	if rebuilt && s.configure != nil {
+		s.engine.client() // outside the lock: the configuration is the user's code
+	}
+	return c
+}
+
+// SetBaseURL sets the URL that paths are joined to, as "https://api.example.com/v1"; empty: none. A query in it is sent with
+// every request. One that is malformed, or neither http nor https, fails the calls with CodeInvalidURL.
+func (c *Client) SetBaseURL(url string) *Client {
+	return c.update(func(s *settings) {
+		s.baseURL = url
+		s.base, s.baseErr = parseBase(url)
+		s.origin = origin.Of(s.base)
+	})
+}
+
+// BaseURL returns the base URL as it was set.
+func (c *Client) BaseURL() string { return c.settings.Load().baseURL }
+
+// SetTimeout bounds each dispatch: to the end of the body, or, of a streamed answer, to its headers. A replay is a dispatch of
+// its own. Zero, the default, is none; a negative one fails the calls.
+func (c *Client) SetTimeout(d time.Duration) *Client {
+	return c.update(func(s *settings) { s.timeout = d })
+}
+
+// SetHeader sets a default header. One that is sensitive (see [Client.SetSensitiveHeaders]) is sent to the base URL's origin
+// alone: without a base URL, nowhere.
+func (c *Client) SetHeader(name, value string) *Client {
+	return c.update(func(s *settings) {
+		if s.header = maps.Clone(s.header); s.header == nil {
+			s.header = http.Header{}
+		}
+		s.header.Set(name, value)
+	})
+}
+
+// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or its Query, does without.
+func (c *Client) SetQueryParam(name, value string) *Client {
+	return c.update(func(s *settings) {
+		if s.query = maps.Clone(s.query); s.query == nil {
+			s.query = url.Values{}
+		}
+		s.query.Set(name, value)
+	})
+}
+
+// SetTransport sets what sends the requests; nil: the default. It is the place for proxies, TLS, sockets and HTTP/2, and the
+// seam for tests.
+func (c *Client) SetTransport(rt http.RoundTripper) *Client {
+	if rt == nil {
+		rt = defaultTransport()
+	}
+	return c.update(func(s *settings) { s.transport, s.engine = rt, nil })
+}
+
+// SetCookieJar sets the cookie jar; nil: cookies are not kept.
+func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
+	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
+}
+
+// SetValidateStatus decides which statuses fulfil a request; every other is an error. Nil: every status fulfils.
+func (c *Client) SetValidateStatus(ok func(status int) bool) *Client {
+	return c.update(func(s *settings) { s.validate = ok })
+}
+
+// SetSensitiveHeaders names further headers that carry credentials, beside Authorization, Cookie, X-Api-Key and their like. A
+// sensitive header never crosses an origin and is redacted in logs.
+func (c *Client) SetSensitiveHeaders(names ...string) *Client {
+	return c.update(func(s *settings) { s.sensitive = sensitiveSet(names) })
+}
+
+// IsSensitiveHeader reports whether the client treats a header of this name as a credential.
+func (c *Client) IsSensitiveHeader(name string) bool { return c.settings.Load().isSensitive(name) }
+
+func sensitiveSet(names []string) map[string]bool {
+	m := make(map[string]bool, len(sensitiveHeaders)+len(names))
+	for _, name := range slices.Concat(sensitiveHeaders, names) {
+		m[textproto.CanonicalMIMEHeaderKey(name)] = true
+	}
+	return m
+}
+
+// SetResponseLimit bounds the bodies of answers, in bytes after decompression; more fails with CodeTooLarge. Zero, the default,
+// is none; a negative one fails the calls.
+func (c *Client) SetResponseLimit(bytes int64) *Client {
+	return c.update(func(s *settings) { s.responseLimit = bytes })
+}
+
+// SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO.
+func (c *Client) SetInterceptorOrder(o Order) *Client {
+	c.Interceptors.Request.setOrder(o)
+	return c
+}
+
+// Plugin is a ready-made interceptor, or several that belong together.
+type Plugin interface {
+	// Install adds its handlers to c and returns what removes them; calls in flight keep them.
+	Install(c *Client) (uninstall func())
+}
+
+// PluginFunc is a Plugin.
+type PluginFunc func(c *Client) (uninstall func())
+
+// Install calls f.
+func (f PluginFunc) Install(c *Client) (uninstall func()) { return f(c) }
+
+// Use installs plugins, in argument order. Who wants to uninstall one calls its Install directly. Nil plugins are passed over.
+func (c *Client) Use(plugins ...Plugin) *Client {
+	for _, p := range plugins {
+		if p != nil {
+			p.Install(c)
+		}
+	}
+	return c
+}
+
+// R starts a fluent request. A nil context fails the call.
+func (c *Client) R(ctx context.Context) *Request {
+	r := &Request{Header: http.Header{}, Query: url.Values{}, client: c}
+	return r.SetContext(ctx)
+}
+
+// Get sends a GET. The edits are applied to the request first, in order.
+func (c *Client) Get(ctx context.Context, url string, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodGet, url, nil, edits)
+}
+
+// Head sends a HEAD.
+func (c *Client) Head(ctx context.Context, url string, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodHead, url, nil, edits)
+}
+
+// Options sends an OPTIONS.
+func (c *Client) Options(ctx context.Context, url string, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodOptions, url, nil, edits)
+}
+
+// Delete sends a DELETE.
+func (c *Client) Delete(ctx context.Context, url string, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodDelete, url, nil, edits)
+}
+
+// Post sends a POST with a body; see [Request.SetBody].
+func (c *Client) Post(ctx context.Context, url string, body any, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodPost, url, body, edits)
+}
+
+// Put sends a PUT with a body.
+func (c *Client) Put(ctx context.Context, url string, body any, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodPut, url, body, edits)
+}
+
+// Patch sends a PATCH with a body.
+func (c *Client) Patch(ctx context.Context, url string, body any, edits ...func(*Request)) (*Response, error) {
+	return c.send(ctx, http.MethodPatch, url, body, edits)
+}
+
+func (c *Client) send(ctx context.Context, method, url string, body any, edits []func(*Request)) (*Response, error) {
+	return c.Do(c.newRequest(ctx, method, url, body, edits))
+}
+
+func (c *Client) newRequest(ctx context.Context, method, url string, body any, edits []func(*Request)) *Request {
+	r := c.R(ctx).SetMethod(method).SetURL(url)
+	if body != nil {
+		r.SetBody(body)
+	}
+	return r.With(edits...)
+}
+
+// check finds what no request can be sent with.
+func (s *settings) check() error {
+	switch {
+	case s.timeout < 0:
+		return fmt.Errorf("the client's timeout is negative: %v", s.timeout)
+	case s.responseLimit < 0:
+		return fmt.Errorf("the client's response limit is negative: %d", s.responseLimit)
+	}
+	return nil
+}

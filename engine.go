@@ -1,0 +1,189 @@
+package axle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/go-resty/resty/v2"
+
+	"github.com/axlehttp/axle/internal/origin"
+)
+
+// This file alone knows resty. The engine sends one dispatch and follows its redirects; what a call is, and what it means, is
+// decided elsewhere.
+
+// MaxRedirects is how many redirects one dispatch follows.
+const MaxRedirects = 10
+
+const userAgent = "axle/1"
+
+type configureEngine = func(*resty.Client)
+
+// engine is a resty client over one transport and jar. It is built once and then only used.
+type engine struct {
+	client func() *resty.Client
+}
+
+// SetEngine configures the resty client beneath: the escape hatch for what axle has no setting for. The function runs at once,
+// and again whenever a later setting rebuilds the engine. It must not keep the client.
+//
+// Of resty's own features, retries are switched off, since they would go round the interceptors, and the pre-request hook is
+// axle's. What the engine itself adds to a request or logs is outside axle's care: handlers do not see it, and axle redacts
+// nothing of it. A nil function removes the configuration.
+func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
+	return c.update(func(s *settings) {
+		s.configure = configure
+		s.engine = nil
+	})
+}
+
+func newEngine(transport http.RoundTripper, jar http.CookieJar, configure configureEngine) *engine {
+	return &engine{client: sync.OnceValue(func() *resty.Client {
+		rc := resty.NewWithClient(&http.Client{Transport: transport, Jar: jar})
+		if configure != nil {
+			configure(rc)
+		}
+		rc.SetRetryCount(0)
+		rc.SetPreRequestHook(func(_ *resty.Client, raw *http.Request) error {
+			if f, ok := raw.Context().Value(flightKey{}).(*flight); ok {
+				return f.attach(raw)
+			}
+			return nil
+		})
+		hc := rc.GetClient()
+		hc.CheckRedirect = checkRedirect(hc.CheckRedirect)
+		return rc
+	})}
+}
+
+// defaultJar is resty's: it knows the public suffixes.
+func defaultJar() http.CookieJar { return resty.New().GetClient().Jar }
+
+// transport is what the engine sends through.
+func (e *engine) transport() http.RoundTripper { return e.client().GetClient().Transport }
+
+// flight is one dispatch on its way through the engine. It is the context of its request, so that the engine's hooks find it.
+type flight struct {
+	context.Context
+	pass    *pass
+	request *Request
+	header  http.Header
+	payload payload
+}
+
+type flightKey struct{}
+
+func (f *flight) Value(key any) any {
+	if key == (flightKey{}) {
+		return f
+	}
+	return f.Context.Value(key)
+}
+
+// send gives a dispatch to a fresh resty request and returns the answer to its last redirect, with the body unread.
+func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, error) {
+	r := e.client().R().SetContext(f).SetDoNotParseResponse(true)
+	r.Header = f.header
+	answer, err := r.Execute(method, u.String())
+	if answer == nil || answer.RawResponse == nil || err != nil {
+		if answer != nil && answer.RawResponse != nil && answer.RawResponse.Body != nil {
+			_ = answer.RawResponse.Body.Close()
+		}
+		if err == nil {
+			err = errors.New("the engine returned no response")
+		}
+		return nil, err
+	}
+	return answer.RawResponse, nil
+}
+
+// attach puts the body on the net/http request, past the engine, which would copy it into memory.
+func (f *flight) attach(raw *http.Request) error {
+	if agent, own := f.request.Header["User-Agent"]; own {
+		raw.Header["User-Agent"] = agent // an empty one sends none
+	}
+	if f.payload.open == nil {
+		raw.Body, raw.GetBody, raw.ContentLength = nil, nil, 0
+		if _, own := f.request.Header["Content-Type"]; !own {
+			raw.Header.Del("Content-Type")
+		}
+		return nil
+	}
+	body, err := f.payload.open(f.Context)
+	if err != nil {
+		return err
+	}
+	raw.Body, raw.ContentLength = body, f.payload.length
+	raw.GetBody = func() (io.ReadCloser, error) { return f.payload.open(f.Context) }
+	if raw.ContentLength == 0 {
+		_ = body.Close()
+		raw.Body = http.NoBody
+		raw.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+	}
+	return nil
+}
+
+// checkRedirect rules over each redirect before it is followed: its scheme, its number, its method (RFC 9110 §15.4), the
+// credentials that stay behind, and then what the engine's and the request's own checks say.
+func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		f, ok := via[0].Context().Value(flightKey{}).(*flight)
+		if !ok {
+			return http.ErrUseLastResponse
+		}
+		last := via[len(via)-1]
+		if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
+			return invalidURL(f.request, fmt.Sprintf("a redirect to the scheme %q", next.URL.Scheme))
+		}
+		if len(via) > MaxRedirects {
+			return &Error{Code: CodeTooManyRedirects, Message: fmt.Sprintf("more than %d redirects", MaxRedirects), Request: f.request}
+		}
+		if err := keepMethod(next, last, via[0], f); err != nil {
+			return err
+		}
+		if crossedOrigin(via, next.URL) {
+			f.pass.settings.stripSensitive(next.Header)
+			if origin.Of(last.URL) != origin.Of(next.URL) {
+				next.Header.Del("Referer")
+			}
+		}
+		for _, check := range []func(*http.Request, []*http.Request) error{engines, f.request.redirect} {
+			if check != nil {
+				if err := check(next, via); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// keepMethod undoes net/http's change of any method but POST to GET on a 301 or 302: RFC 9110 §15.4 has it for POST alone.
+func keepMethod(next, last, first *http.Request, f *flight) error {
+	if next.Response == nil || next.Method == last.Method || last.Method == http.MethodPost {
+		return nil
+	}
+	if code := next.Response.StatusCode; code != http.StatusMovedPermanently && code != http.StatusFound {
+		return nil
+	}
+	next.Method = last.Method
+	if f.payload.open == nil || first.GetBody == nil {
+		return nil
+	}
+	body, err := first.GetBody()
+	if err != nil {
+		return err
+	}
+	next.Body, next.GetBody, next.ContentLength = body, first.GetBody, first.ContentLength
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
+		if list, ok := first.Header[name]; ok {
+			next.Header[name] = list
+		}
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package axle
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/axlehttp/axle/internal/redact"
+)
+
+// Code classifies an [Error], with axios's names. It is an error itself: errors.Is(err, axle.CodeTimeout).
+type Code string
+
+// The codes.
+const (
+	CodeBadRequest       Code = "ERR_BAD_REQUEST"           // a refused status from 400 to 499
+	CodeBadResponse      Code = "ERR_BAD_RESPONSE"          // any other refused status, or a body that does not decode
+	CodeNetwork          Code = "ERR_NETWORK"               // no whole answer: refused, reset, unresolved, TLS
+	CodeTimeout          Code = "ETIMEDOUT"                 // errors.Is context.DeadlineExceeded; a caller's deadline too
+	CodeCanceled         Code = "ERR_CANCELED"              // errors.Is context.Canceled; the cause is context.Cause's
+	CodeInvalidURL       Code = "ERR_INVALID_URL"           // malformed, without a base, or neither http nor https
+	CodeTooManyRedirects Code = "ERR_FR_TOO_MANY_REDIRECTS" // one more than the limit
+	CodeTooLarge         Code = "ERR_BODY_TOO_LARGE"        // a body over its limit
+	CodeBadOption        Code = "ERR_BAD_OPTION_VALUE"      // bad input, found before anything was sent
+	CodeInterceptor      Code = "ERR_INTERCEPTOR"           // a handler returned a plain error, or neither value nor error
+)
+
+// Error returns the code itself.
+func (c Code) Error() string { return string(c) }
+
+// ErrNoResult is the cause of the [Error] of a call in which a handler returned neither a value nor an error.
+var ErrNoResult = errors.New("the handler returned neither a value nor an error")
+
+// Error is what every failed call returns, and what every rejected handler receives (axios's AxiosError).
+//
+// An Error may be read by many goroutines; it must not be changed once returned.
+type Error struct {
+	Code     Code
+	Message  string    // what happened, in words; may be empty where Err says it
+	Request  *Request  // the call's request as the handlers left it; never nil in a rejected handler
+	Response *Response // nil when no response arrived
+	Err      error     // the cause; errors.Is and errors.As see through it
+
+	interceptor string // the one that failed, if one did
+	refused     bool   // dispatch made it of a status that ValidateStatus refused
+	same        *Error // the Error that this one completes: errors.Is takes one for the other
+}
+
+// Error names the method, the URL without its secrets, the status, the code, the cause, and the interceptor that failed.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("axle: ")
+	if e.Request != nil {
+		b.WriteString(e.Request.method())
+		b.WriteByte(' ')
+		b.WriteString(e.Request.redactedURL())
+		b.WriteString(": ")
+	}
+	if e.Response != nil {
+		b.WriteString(e.Response.statusLine())
+		b.WriteString(": ")
+	}
+	b.WriteString(string(e.Code))
+	if e.interceptor != "" {
+		b.WriteString(": interceptor ")
+		b.WriteString(e.interceptor)
+	}
+	if e.Message != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is e's Code, or the context error that the Code stands for.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case error(e.Code):
+		return true
+	case context.DeadlineExceeded:
+		return e.Code == CodeTimeout
+	case context.Canceled:
+		return e.Code == CodeCanceled
+	}
+	for same := e.same; same != nil; same = same.same {
+		if target == error(same) {
+			return true
+		}
+	}
+	return false
+}
+
+// StatusCode returns the response's status, or 0 without a response.
+func (e *Error) StatusCode() int {
+	if e.Response == nil {
+		return 0
+	}
+	return e.Response.StatusCode
+}
+
+// Timeout reports whether a time limit ended the call: the client's, the request's, the transport's or the caller's.
+// [net/url.Error] asks it.
+func (e *Error) Timeout() bool { return e.Code == CodeTimeout }
+
+// asError returns what a handler's error means to the chain: a nil *Error inside a non-nil error is no error.
+func asError(err error) error {
+	if e, ok := err.(*Error); ok && e == nil { //nolint:errorlint // only the handler's own return value is meant
+		return nil
+	}
+	return err
+}
+
+// statusError is the error of a response that ValidateStatus refused.
+func statusError(resp *Response) *Error {
+	e := &Error{Code: CodeBadResponse, Request: resp.Request, Response: resp, refused: true}
+	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
+		e.Code = CodeBadRequest
+	}
+	e.Message = "the status was refused"
+	return e
+}
+
+// contextError is the error of a request whose context has ended.
+func contextError(ctx context.Context, req *Request) *Error {
+	cause := context.Cause(ctx)
+	if ctx.Err() == context.DeadlineExceeded || errors.Is(cause, errTimeout) { //nolint:errorlint // Err is one of two
+		return &Error{Code: CodeTimeout, Request: req, Err: cause}
+	}
+	return &Error{Code: CodeCanceled, Request: req, Err: cause}
+}
+
+var errTimeout = errors.New("the time limit was reached")
+
+// failure is the error of a request that brought no whole answer.
+func failure(ctx context.Context, req *Request, err error) *Error {
+	var own *Error
+	if errors.As(err, &own) { // a redirect, the body or its limit; or another client beneath this one
+		if own.Request == nil || own.Request == req {
+			e := *own
+			e.Request = req
+			return &e
+		}
+		return &Error{Code: own.Code, Request: req, Err: own}
+	}
+	if ctx.Err() != nil {
+		return contextError(ctx, req)
+	}
+	err = withoutURL(err)
+	e := &Error{Code: CodeNetwork, Request: req, Err: err}
+	var timeout interface{ Timeout() bool }
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		e.Code = CodeTimeout
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		e.Code = CodeBadResponse
+	}
+	return e
+}
+
+// withoutURL takes off net/http's wrapping, which would print the URL with its secrets.
+func withoutURL(err error) error {
+	if wrapped, ok := err.(*url.Error); ok { //nolint:errorlint // only the outermost says nothing new
+		return wrapped.Err
+	}
+	return err
+}
+
+// badOption is the error of input that cannot be sent.
+func badOption(req *Request, message string, cause error) *Error {
+	return &Error{Code: CodeBadOption, Message: message, Request: req, Err: cause}
+}
+
+func invalidURL(req *Request, message string) *Error {
+	return &Error{Code: CodeInvalidURL, Message: message, Request: req}
+}
+
+// redactedURL is the URL as it would be sent, for people: where it cannot be resolved, as it was written.
+func (r *Request) redactedURL() string {
+	if u, err := r.resolve(); err == nil {
+		return redact.URL(u)
+	}
+	return redact.RawURL(r.URL)
+}

@@ -1,0 +1,250 @@
+package axle
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Request is one call's configuration (axios's config). Start one with [Client.R], or write one and give it to [Client.Do].
+//
+// Sending never modifies it: handlers work on a copy. So one Request can be sent again and by many goroutines at a time,
+// except for its [Request.SetResult] target and an io.Reader body, which serve one call at a time. Its setters are not safe for
+// concurrent use.
+type Request struct {
+	Method string      // empty means GET; sent in upper case
+	URL    string      // a path joined to the base URL, or absolute; a query written here is kept as it is
+	Header http.Header // never nil in a handler, nor from R
+	Query  url.Values  // appended to URL's own query; never nil in a handler, nor from R
+	Body   any         // nil, string, []byte, io.Reader, url.Values, or anything JSON-encodable
+
+	client     *Client
+	ctx        context.Context
+	nilContext bool
+	pathParams map[string]string // copied on write
+	timeout    time.Duration
+	validate   func(status int) bool
+	own        ownSettings
+	result     any
+	inherited  bool // result is that of the call which this copy belongs to
+	stream     bool
+	answer     *Response
+	redirect   func(req *http.Request, via []*http.Request) error
+	values     values
+	reader     *rewinder // the state of an io.Reader body that SetBody was given
+	origins    []headerOrigin
+
+	pass  *pass // the pass of the call that this copy belongs to; nil outside a call
+	place int32 // a clone's: the handler that made it, counted from 1
+}
+
+// ownSettings tells what a request sets itself and does not inherit.
+type ownSettings struct{ timeout, validate bool }
+
+// Context returns the request's context, context.Background by default. It is never nil.
+func (r *Request) Context() context.Context {
+	if r.ctx == nil {
+		return context.Background()
+	}
+	return r.ctx
+}
+
+// SetContext sets the context that bounds the call: its waits, its sending and the reading of its body. What one handler
+// sets, later handlers see. A nil context fails the call.
+func (r *Request) SetContext(ctx context.Context) *Request {
+	r.ctx, r.nilContext = ctx, ctx == nil
+	return r
+}
+
+// With applies edits, in order: c.R(ctx).With(auth.Skip).Post("/login").
+func (r *Request) With(edits ...func(*Request)) *Request {
+	for _, edit := range edits {
+		if edit != nil {
+			edit(r)
+		}
+	}
+	return r
+}
+
+// SetMethod sets the method.
+func (r *Request) SetMethod(method string) *Request {
+	r.Method = method
+	return r
+}
+
+// SetURL sets the URL: a path joined to the base URL, or an absolute http or https URL.
+func (r *Request) SetURL(url string) *Request {
+	r.URL = url
+	return r
+}
+
+// SetHeader sets a header, in the place of the client's default of that name.
+func (r *Request) SetHeader(name, value string) *Request {
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set(name, value)
+	return r
+}
+
+// SetQueryParam sets a query parameter, in the place of the client's default of that name.
+func (r *Request) SetQueryParam(name, value string) *Request {
+	if r.Query == nil {
+		r.Query = url.Values{}
+	}
+	r.Query.Set(name, value)
+	return r
+}
+
+// SetPathParam replaces {name} in the URL by the escaped value. A value that would climb the path ("." or "..") is refused
+// when the request is sent, and so is a placeholder that was given no value.
+func (r *Request) SetPathParam(name, value string) *Request {
+	params := maps.Clone(r.pathParams)
+	if params == nil {
+		params = map[string]string{}
+	}
+	params[name] = value
+	r.pathParams = params
+	return r
+}
+
+// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, or anything that encoding/json encodes.
+//
+// The Content-Type follows the body's type unless a header sets it. A reader's body can be sent again, by a replay or a
+// redirect, if it is an io.Seeker or a *bytes.Buffer; of any other, up to [ReplayLimit] bytes are kept for that. A reader
+// that is an io.Closer and no io.Seeker is closed when the call is done with it.
+func (r *Request) SetBody(body any) *Request {
+	r.Body = body
+	r.reader = newRewinder(body)
+	return r
+}
+
+// SetTimeout bounds each dispatch of this request: to the end of its body, or, of a streamed answer, to its headers. Zero is
+// none. Unset inherits the client's.
+func (r *Request) SetTimeout(d time.Duration) *Request {
+	r.timeout, r.own.timeout = d, true
+	return r
+}
+
+// SetValidateStatus decides which statuses fulfil this request; nil: every one. Unset inherits the client's.
+func (r *Request) SetValidateStatus(ok func(status int) bool) *Request {
+	r.validate, r.own.validate = ok, true
+	return r
+}
+
+// SetResult sets a pointer to decode the answer into, once, after the outermost response chain has fulfilled.
+func (r *Request) SetResult(v any) *Request {
+	r.result, r.inherited = v, false
+	return r
+}
+
+// SetStream leaves the answer's body unread, for [Response.Stream]; who gets the Response must close it. A refused status is
+// read all the same. It does not go with SetResult.
+func (r *Request) SetStream(stream bool) *Request {
+	r.stream = stream
+	return r
+}
+
+// SetRedirectCheck sets a function that is asked before each redirect of this request is followed, as
+// [http.Client.CheckRedirect] is; an error fails the call. Credentials are already stripped when it is asked, and the limit on
+// redirects holds beside it.
+func (r *Request) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Request {
+	r.redirect = check
+	return r
+}
+
+// Respond is a request handler's short cut: the next dispatch of r yields resp, judged by ValidateStatus like any answer, and
+// sends nothing. A nil resp takes it back.
+func (r *Request) Respond(resp *Response) *Request {
+	r.answer = resp
+	return r
+}
+
+// Client returns the client whose call this is; nil for a Request that was not started with [Client.R] and is in no call.
+func (r *Request) Client() *Client { return r.client }
+
+// BaseURL returns the base URL that the request is joined to: in a call, the one that the call started with.
+func (r *Request) BaseURL() string {
+	if s := r.settings(); s != nil {
+		return s.baseURL
+	}
+	return ""
+}
+
+// settings are the call's in a call, else the client's as they stand; nil without a client.
+func (r *Request) settings() *settings {
+	switch {
+	case r.pass != nil:
+		return r.pass.settings
+	case r.client != nil:
+		return r.client.settings.Load()
+	}
+	return nil
+}
+
+// Clone returns an independent copy. The body, the context and the result target are shared. In a handler the copy keeps
+// its place in the call, so that [Request.Replay] works on it until the handler returns.
+func (r *Request) Clone() *Request {
+	c := *r
+	c.Header = r.Header.Clone()
+	if c.Header == nil {
+		c.Header = http.Header{}
+	}
+	c.Query = cloneValues(r.Query)
+	if form, ok := r.Body.(url.Values); ok && form != nil {
+		c.Body = cloneValues(form)
+	}
+	if r.pass != nil && r.place == 0 {
+		c.place = max(r.pass.at.Load(), 0)
+	}
+	return &c
+}
+
+func cloneValues(v url.Values) url.Values {
+	c := make(url.Values, len(v))
+	for name, list := range v {
+		c[name] = append([]string(nil), list...)
+	}
+	return c
+}
+
+// Execute sends the request with this method and URL. The request itself keeps its own.
+func (r *Request) Execute(method, url string) (*Response, error) {
+	c := *r
+	c.Method, c.URL = method, url
+	if r.client == nil {
+		return nil, badOption(&c, "the request has no client: start it with Client.R, or send it with Client.Do", nil)
+	}
+	return r.client.Do(&c)
+}
+
+// Get sends the request as a GET to url.
+func (r *Request) Get(url string) (*Response, error) { return r.Execute(http.MethodGet, url) }
+
+// Head sends the request as a HEAD to url.
+func (r *Request) Head(url string) (*Response, error) { return r.Execute(http.MethodHead, url) }
+
+// Options sends the request as an OPTIONS to url.
+func (r *Request) Options(url string) (*Response, error) { return r.Execute(http.MethodOptions, url) }
+
+// Delete sends the request as a DELETE to url.
+func (r *Request) Delete(url string) (*Response, error) { return r.Execute(http.MethodDelete, url) }
+
+// Post sends the request as a POST to url.
+func (r *Request) Post(url string) (*Response, error) { return r.Execute(http.MethodPost, url) }
+
+// Put sends the request as a PUT to url.
+func (r *Request) Put(url string) (*Response, error) { return r.Execute(http.MethodPut, url) }
+
+// Patch sends the request as a PATCH to url.
+func (r *Request) Patch(url string) (*Response, error) { return r.Execute(http.MethodPatch, url) }
+
+func (r *Request) method() string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return strings.ToUpper(r.Method)
+}

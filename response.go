@@ -1,0 +1,287 @@
+package axle
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Response is an answer: from the network, or made by a handler with [NewResponse].
+//
+// Its body is in memory ([Response.Bytes]) unless the request asked for a stream ([Response.Stream]). A Response is not safe
+// for concurrent use, except for reading one that is in memory.
+type Response struct {
+	Request    *Request // the call's request as the handlers left it
+	StatusCode int
+	Status     string // "200 OK"
+	Header     http.Header
+
+	raw      *http.Response
+	body     []byte
+	stream   io.ReadCloser // what is still to be read; nil: body is all
+	duration time.Duration
+	of       *Response // what this one is a copy of; they share the stream
+}
+
+// NewResponse returns a synthetic response, for caches, mocks and recoveries. A nil req is filled in by the call that gets
+// it; a nil header is an empty one.
+func NewResponse(req *Request, status int, header http.Header, body []byte) *Response {
+	if header == nil {
+		header = http.Header{}
+	}
+	text := strconv.Itoa(status)
+	if s := http.StatusText(status); s != "" {
+		text += " " + s
+	}
+	return &Response{Request: req, StatusCode: status, Status: text, Header: header, body: body}
+}
+
+// Bytes returns the body. It is nil for a stream until [Response.Buffer].
+func (r *Response) Bytes() []byte { return r.body }
+
+// String returns the body as a string.
+func (r *Response) String() string { return string(r.body) }
+
+// SetBytes sets the body, for interceptors that unwrap or transform it. A stream that it replaces is closed.
+func (r *Response) SetBytes(body []byte) *Response {
+	r.close()
+	r.body, r.stream = body, nil
+	return r
+}
+
+// Stream returns the body as a stream, which the caller must close. It is never nil: a body in memory is read from there, anew
+// for each call.
+func (r *Response) Stream() io.ReadCloser {
+	if r.stream != nil {
+		return r.stream
+	}
+	return io.NopCloser(bytes.NewReader(r.body))
+}
+
+// SetStream sets the stream, to wrap the one before, which it does not close. A nil body is an empty one.
+func (r *Response) SetStream(body io.ReadCloser) *Response {
+	if body == nil {
+		body = http.NoBody
+	}
+	r.body, r.stream = nil, body
+	return r
+}
+
+// Buffer reads a stream whole, within the response limit and the time left, and closes it. The body is then in memory. What
+// came before an error is kept. Without a stream it does nothing.
+func (r *Response) Buffer() error {
+	if r.stream == nil {
+		return nil
+	}
+	ctx := context.Background()
+	if r.Request != nil {
+		ctx = r.Request.Context()
+	}
+	if err := r.buffer(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (r *Response) buffer(ctx context.Context) *Error {
+	stream := r.stream
+	body, err := readAll(stream, r.contentLength())
+	r.body, r.stream = body, nil
+	_ = stream.Close()
+	if err == nil {
+		return nil
+	}
+	e := failure(ctx, r.Request, err)
+	e.Response = r
+	return e
+}
+
+// Duration returns the time from the start of the dispatch to the end of the body, or, for a stream, to its headers. It is
+// zero for a synthetic response.
+func (r *Response) Duration() time.Duration { return r.duration }
+
+// Raw returns the net/http response, whose Body is no longer to be read; nil for a synthetic response. Its Request is the one
+// that was answered: after redirects, the last.
+func (r *Response) Raw() *http.Response { return r.raw }
+
+// Decode decodes the body into v by its Content-Type: JSON, XML or a form; JSON where there is none or another. A *[]byte and
+// a *string get it verbatim. An empty body leaves v as it is. A stream is buffered first. The error is an [*Error] with
+// CodeBadResponse that names the Content-Type and keeps the body.
+func (r *Response) Decode(v any) error {
+	if err := r.Buffer(); err != nil {
+		return err
+	}
+	if len(r.body) == 0 {
+		return nil
+	}
+	if err := decode(r.body, r.Header.Get("Content-Type"), v); err != nil {
+		return &Error{Code: CodeBadResponse, Message: fmt.Sprintf("the body does not decode into %T", v), Request: r.Request, Response: r, Err: err}
+	}
+	return nil
+}
+
+func decode(body []byte, contentType string, v any) error {
+	switch v := v.(type) {
+	case nil:
+		return errors.New("the target is nil")
+	case *[]byte:
+		*v = bytes.Clone(body)
+		return nil
+	case *string:
+		*v = string(body)
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		media = strings.ToLower(strings.TrimSpace(contentType))
+	}
+	switch {
+	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):
+		return xml.Unmarshal(body, v)
+	case media == "application/x-www-form-urlencoded":
+		if form, ok := v.(*url.Values); ok {
+			*form, err = url.ParseQuery(string(body))
+			return err
+		}
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		if contentType == "" {
+			contentType = "no Content-Type"
+		}
+		return fmt.Errorf("%s, read as JSON: %w", contentType, err)
+	}
+	return nil
+}
+
+// close ends a stream that nobody will read. The body in memory stays.
+func (r *Response) close() {
+	if r != nil && r.stream != nil {
+		_ = r.stream.Close()
+	}
+}
+
+// is reports whether both stand for one answer, with one stream.
+func (r *Response) is(other *Response) bool {
+	return r != nil && other != nil && r.root() == other.root()
+}
+
+func (r *Response) root() *Response {
+	for r.of != nil {
+		r = r.of
+	}
+	return r
+}
+
+func (r *Response) statusLine() string {
+	if r.Status != "" {
+		return r.Status
+	}
+	return strconv.Itoa(r.StatusCode)
+}
+
+func (r *Response) contentLength() int64 {
+	if r.raw == nil || r.raw.Uncompressed {
+		return -1
+	}
+	return r.raw.ContentLength
+}
+
+// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit; a body that arrived
+// gzipped, because the request asked for that itself, is decompressed except in the bridge.
+func (p *pass) receive(req *Request, raw *http.Response) *Response {
+	resp := &Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
+	if raw.StatusCode == http.StatusSwitchingProtocols {
+		return resp
+	}
+	if p.bridge == nil && strings.EqualFold(raw.Header.Get("Content-Encoding"), "gzip") && req.method() != http.MethodHead {
+		resp.stream = &gunzip{body: raw.Body}
+		raw.Uncompressed, raw.ContentLength = true, -1
+		raw.Header.Del("Content-Encoding")
+		raw.Header.Del("Content-Length")
+	}
+	if limit := p.settings.responseLimit; limit > 0 {
+		resp.stream = &limited{body: resp.stream, left: limit, limit: limit}
+	}
+	return resp
+}
+
+// gunzip decompresses a body. It reads nothing before it is read.
+type gunzip struct {
+	body io.ReadCloser
+	zip  *gzip.Reader
+	err  error
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	if g.zip == nil && g.err == nil {
+		if g.zip, g.err = gzip.NewReader(g.body); g.err == io.EOF { //nolint:errorlint // an empty body is one
+			return 0, io.EOF
+		}
+	}
+	if g.err != nil {
+		return 0, g.err
+	}
+	return g.zip.Read(p)
+}
+
+func (g *gunzip) Close() error { return g.body.Close() }
+
+// limited fails a body that goes on beyond its limit.
+type limited struct {
+	body        io.ReadCloser
+	left, limit int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left < 0 {
+		return 0, tooLarge(l.limit)
+	}
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.body.Read(p)
+	l.left -= int64(n)
+	if l.left < 0 {
+		return n - 1, tooLarge(l.limit)
+	}
+	return n, err
+}
+
+func (l *limited) Close() error { return l.body.Close() }
+
+func tooLarge(limit int64) error {
+	return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the response has more than %d bytes", limit)}
+}
+
+// readAll reads a body into a buffer of the right size, where a size is known; a false one costs no memory in advance.
+func readAll(body io.Reader, size int64) ([]byte, error) {
+	const most = 1 << 20
+	if size < 0 {
+		size = 512 - 1
+	}
+	buf := make([]byte, 0, min(size, most)+1) // one more, to see the end without growing
+	for {
+		n, err := body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF { //nolint:errorlint // io.Reader's contract
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}

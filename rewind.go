@@ -1,0 +1,295 @@
+package axle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// ReplayLimit is how many bytes of an io.Reader body are kept so that a replay or a redirect can send them again, in bytes.
+// It concerns readers that can neither seek nor be made anew; one that yields more is streamed, and cannot be sent again.
+const ReplayLimit = 1 << 20
+
+// rewinder lets the attempts of one call send one io.Reader, each of them whole or not at all. One attempt at a time reads:
+// a later one takes the reader away from an earlier, whose transport may still be at it.
+type rewinder struct {
+	given  any                           // the reader as the caller gave it
+	size   int64                         // in bytes; -1: unknown
+	again  func() (io.ReadCloser, error) // makes a fresh reader for each attempt, as http.Request.GetBody does; or:
+	source io.Reader                     // the one reader, under turn
+	seeker io.Seeker                     // source, where it can go back to start
+	start  int64
+	closer io.Closer // source, where the call has to close it
+
+	turn   chan struct{} // holds one token: who has it may read source and touch what follows
+	record []byte        // what source has yielded, for as long as that is all of it
+	lost   bool          // source has yielded more than record holds
+	end    bool          // source is exhausted
+
+	mu       sync.Mutex // never held while source is read
+	current  *attempt
+	owned    bool // a call will finish it
+	finished bool // that call is over
+	released bool
+}
+
+// attempt is one reading of a rewinder, from its start.
+type attempt struct {
+	*rewinder
+	at    int           // in record
+	fresh io.ReadCloser // this attempt's own reader, where the rewinder makes them
+}
+
+var errTaken = errors.New("axle: a later attempt has taken over the request's body")
+
+// newRewinder wraps a body that is an io.Reader. It returns nil for one that is not, and for an empty one.
+func newRewinder(body any) *rewinder {
+	reader, ok := body.(io.Reader)
+	if !ok || reader == http.NoBody {
+		return nil
+	}
+	b := &rewinder{given: body, size: -1, turn: make(chan struct{}, 1)}
+	fresh := func(size int, open func() io.Reader) {
+		b.size = int64(size)
+		b.again = func() (io.ReadCloser, error) { return io.NopCloser(open()), nil }
+	}
+	switch v := reader.(type) {
+	case *rewinder:
+		return v
+	case *bytes.Buffer:
+		data := v.Bytes()
+		fresh(len(data), func() io.Reader { return bytes.NewReader(data) })
+		return b
+	case *bytes.Reader:
+		from := *v
+		fresh(v.Len(), func() io.Reader { r := from; return &r })
+		return b
+	case *strings.Reader:
+		from := *v
+		fresh(v.Len(), func() io.Reader { r := from; return &r })
+		return b
+	case io.Seeker:
+		if size, start, ok := measure(v); ok {
+			b.seeker, b.size, b.start = v, size, start
+		}
+	case interface{ Len() int }:
+		b.size = int64(v.Len())
+	}
+	b.source = reader
+	if b.seeker == nil {
+		b.closer, _ = reader.(io.Closer)
+	}
+	return b
+}
+
+// newBodyOf wraps the body of a request given to the bridge; nil if it has none.
+func newBodyOf(r *http.Request) *rewinder {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	b := &rewinder{given: r.Body, size: r.ContentLength, turn: make(chan struct{}, 1)}
+	if b.size == 0 {
+		b.size = -1
+	}
+	b.source, b.closer = r.Body, r.Body
+	if r.GetBody != nil {
+		first := r.Body
+		b.again = func() (io.ReadCloser, error) {
+			if body := first; body != nil {
+				first, b.closer = nil, nil
+				return body, nil
+			}
+			return r.GetBody()
+		}
+	}
+	return b
+}
+
+// measure returns how much a seeker has left, and where it stands. A pipe is a seeker that cannot seek.
+func measure(s io.Seeker) (size, start int64, ok bool) {
+	start, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return -1, 0, false
+	}
+	end, err := s.Seek(0, io.SeekEnd)
+	if err != nil {
+		return -1, 0, false
+	}
+	if _, err = s.Seek(start, io.SeekStart); err != nil {
+		return -1, 0, false
+	}
+	return max(end-start, 0), start, true
+}
+
+// bodyOf is the body as the caller gave it, for messages.
+func bodyOf(body any) any {
+	if b, ok := body.(*rewinder); ok {
+		return b.given
+	}
+	return body
+}
+
+// rewind takes the reader away from whoever has it and goes back to its start, or says why it cannot. It waits, within ctx,
+// for a read that is under way.
+func (b *rewinder) rewind(ctx context.Context) error {
+	select {
+	case b.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-b.turn }()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.current = nil
+	var err error
+	switch {
+	case b.again != nil:
+	case b.seeker != nil:
+		_, err = b.seeker.Seek(b.start, io.SeekStart)
+	case b.lost:
+		err = fmt.Errorf("it is a stream of more than %d bytes and cannot rewind", ReplayLimit)
+	case b.released && b.closer != nil && !b.end:
+		err = errors.New("it was closed at the end of the call that it belonged to")
+	}
+	if err != nil {
+		return badOption(nil, fmt.Sprintf("the body (%T) cannot be sent again", b.given), err)
+	}
+	return nil
+}
+
+// open begins an attempt.
+func (b *rewinder) open(ctx context.Context) (io.ReadCloser, error) {
+	if err := b.rewind(ctx); err != nil {
+		return nil, err
+	}
+	return b.begin()
+}
+
+func (b *rewinder) begin() (*attempt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a := &attempt{rewinder: b}
+	if b.again != nil {
+		var err error
+		if a.fresh, err = b.again(); err != nil {
+			return nil, badOption(nil, fmt.Sprintf("the body (%T) cannot be sent again", b.given), err)
+		}
+	}
+	b.current, b.finished = a, false
+	return a, nil
+}
+
+func (b *rewinder) isCurrent(a *attempt) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.current == a
+}
+
+// Read reads one attempt's bytes.
+func (a *attempt) Read(p []byte) (int, error) {
+	b := a.rewinder
+	if a.fresh != nil {
+		return a.fresh.Read(p)
+	}
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	switch {
+	case !b.isCurrent(a):
+		return 0, errTaken
+	case b.seeker != nil:
+		return b.source.Read(p)
+	case a.at < len(b.record):
+		n := copy(p, b.record[a.at:])
+		a.at += n
+		return n, nil
+	case b.end:
+		return 0, io.EOF
+	}
+	n, err := b.source.Read(p)
+	b.end = err == io.EOF //nolint:errorlint // io.Reader's contract
+	switch {
+	case b.lost:
+	case len(b.record)+n > ReplayLimit:
+		b.lost, b.record = true, nil
+	default:
+		b.record = append(b.record, p[:n]...)
+		a.at += n
+	}
+	return n, err
+}
+
+// Close ends the attempt; it does not wait for a read that is under way. The source stays open until the call is over.
+func (a *attempt) Close() error {
+	if a.fresh != nil {
+		return a.fresh.Close()
+	}
+	b := a.rewinder
+	b.mu.Lock()
+	over := b.current == a && b.finished
+	if b.current == a {
+		b.current = nil
+	}
+	b.mu.Unlock()
+	if over {
+		b.release()
+	}
+	return nil
+}
+
+// adopt makes the caller the one who will finish it; false: there is one already.
+func (b *rewinder) adopt() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	was := b.owned
+	b.owned = true
+	return !was
+}
+
+// finish says that the call is over. An attempt that a transport still sends goes on to its end.
+func (b *rewinder) finish() {
+	b.mu.Lock()
+	b.finished, b.owned = true, false
+	over := b.current == nil || b.current.fresh != nil
+	b.mu.Unlock()
+	if over {
+		b.release()
+	}
+}
+
+// release closes the source, which ends a read that hangs, or puts a seeker back to where the caller left it.
+func (b *rewinder) release() {
+	b.mu.Lock()
+	closer := b.closer
+	b.released = true
+	b.mu.Unlock()
+	switch {
+	case closer != nil:
+		_ = closer.Close()
+	case b.seeker != nil:
+		b.turn <- struct{}{}
+		_, _ = b.seeker.Seek(b.start, io.SeekStart)
+		<-b.turn
+	}
+}
+
+// Read lets a handler that wraps the body read it, in the place of dispatch.
+func (b *rewinder) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	a := b.current
+	b.mu.Unlock()
+	if a == nil {
+		var err error
+		if a, err = b.begin(); err != nil {
+			return 0, err
+		}
+	}
+	return a.Read(p)
+}
+
+// Close does nothing: the call closes the source when it is over.
+func (b *rewinder) Close() error { return nil }
