@@ -30,10 +30,11 @@ type call struct {
 // pass is one way through the chains: the call's first, or a replay's, which ends before the handler that asked for it.
 type pass struct {
 	*call
-	source *Request     // the request as the caller built it, with the edits of the replays that led here
-	at     atomic.Int32 // the response handler that is running, counted from 1; or one of the following
-	hand   *Response    // the response that it has been given, to be closed by what comes in its place
-	bodies []*rewinder  // those that this pass took on, and lets go at its end
+	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
+	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
+	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
+	bodies   []*rewinder              // those that this pass took on, and lets go at its end
+	finished bool                     // no handler has panicked
 }
 
 const (
@@ -71,7 +72,9 @@ func (c *Client) run(req *Request, bridge *http.Request) (*Response, *Error) {
 	}
 	k := &call{client: c, settings: c.settings.Load(), bridge: bridge, crossed: bridge != nil && redirectedAcross(bridge)}
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
-	p, merged := k.newPass(req)
+	p := &pass{call: k}
+	defer p.end()
+	merged := p.begin(req)
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
 	return p.run(merged, len(k.responses))
 }
@@ -81,9 +84,10 @@ func (c *Client) run(req *Request, bridge *http.Request) (*Response, *Error) {
 // handler to return, or to look at and try again; the handlers after it then run once. Nothing that a handler did to the first
 // attempt is applied twice.
 //
-// The edits last for this replay and the replays nested in it. The response that the handler was given is closed. Replay is
-// valid in a response handler, until it returns, of the request at hand or a clone of it; elsewhere it is an error. A body that
-// cannot be read again is refused (CodeBadOption) before anything is sent.
+// The edits last for this replay and the replays nested in it. The response that the handler was given is closed, and so is
+// what an earlier replay in it returned. Replay is valid in a response handler, until it returns, of the request at hand, a
+// clone of it, or the request of a replay's outcome; elsewhere it is an error. A body that cannot be read again is refused
+// (CodeBadOption) before anything is sent.
 func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	p := r.pass
 	if p == nil {
@@ -96,10 +100,10 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	case at == over, r.place != 0 && r.place != at:
 		return nil, badOption(r, "the handler that could replay has returned", nil)
 	}
+	next := &pass{call: p.call, source: p.source}
+	defer next.end()
 	again := p.source.Clone()
-	again.pass, again.place = nil, 0
-	again.client = p.client
-	again.values = r.values
+	again.pass, again.place, again.client, again.values = next, 0, p.client, r.values
 	p.settings.noteOrigins(again)
 	again.With(edits...)
 	if again.nilContext {
@@ -110,19 +114,22 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 			return nil, failure(again.Context(), again, err)
 		}
 	}
-	p.hand.close()
-	next, merged := p.newPass(again)
-	resp, err := next.run(merged, int(at)-1)
+	p.hand.Swap(nil).close()
+	resp, err := next.run(next.begin(again), int(at)-1)
 	if err != nil {
+		err = p.reject(err, "", r, nil)
+		p.holdAt(at, err.Response)
 		return nil, err
 	}
+	resp = p.adoptResponse(resp, r)
+	p.holdAt(at, resp)
 	return resp, nil
 }
 
-// newPass prepares a pass: what it starts from, and the merged copy of that for the handlers. A reader body is wrapped so that
+// begin sets what the pass starts from, and returns the merged copy of that for the handlers. A reader body is wrapped so that
 // each attempt sends the whole of it.
-func (k *call) newPass(source *Request) (*pass, *Request) {
-	p := &pass{call: k, source: source}
+func (p *pass) begin(source *Request) *Request {
+	p.source = source
 	if _, ok := source.Body.(io.Reader); ok {
 		held := *source
 		held.Body = nil
@@ -132,7 +139,7 @@ func (k *call) newPass(source *Request) (*pass, *Request) {
 		p.source = &held
 	}
 	r := *p.source
-	r.pass, r.place, r.client, r.inherited = p, 0, k.client, true
+	r.pass, r.place, r.client, r.inherited = p, 0, p.client, true
 	r.Method = source.method()
 	if r.ctx == nil {
 		r.ctx = context.Background()
@@ -140,9 +147,9 @@ func (k *call) newPass(source *Request) (*pass, *Request) {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		r.Body = cloneValues(form)
 	}
-	k.settings.mergeHeaders(&r)
-	k.settings.mergeQuery(&r)
-	return p, &r
+	p.settings.mergeHeaders(&r)
+	p.settings.mergeQuery(&r)
+	return &r
 }
 
 // rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
@@ -171,11 +178,9 @@ func (p *pass) own(b *rewinder) *rewinder {
 
 // run is one promise chain. It ends before the response handler number depth.
 func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
-	finished := false
-	defer func() { p.end(finished) }()
-
 	for i := range p.requests {
 		l := &p.requests[i]
+		p.hold(req.answer)
 		var value *Request
 		var failed error
 		switch {
@@ -186,24 +191,33 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 		default:
 			continue
 		}
-		if failed = asError(failed); failed != nil || value == nil {
-			err = p.reject(failed, l.name, req, err)
-		} else {
+		if failed = asError(failed); failed == nil && value != nil {
 			req, err = p.adopt(value, req), nil
+			continue
 		}
+		request, response := req, (*Response)(nil)
+		if err != nil {
+			request, response = err.Request, err.Response
+		}
+		err = p.reject(failed, l.name, request, response)
+		err.Response.close()
 	}
+	p.hold(req.answer)
 
 	if err == nil {
 		resp, err = p.dispatch(req)
 	} else {
-		req.answer.close()
+		p.hold(nil)
+		req.answer, err.Request.answer = nil, nil
 	}
 
 	for i := range p.responses[:depth] {
 		l := &p.responses[i]
-		if p.hand = resp; err != nil {
-			p.hand = err.Response
+		given := resp
+		if err != nil {
+			given = err.Response
 		}
+		p.hand.Store(given)
 		p.at.Store(int32(i) + 1)
 		var value *Response
 		var failed error
@@ -215,62 +229,74 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 		default:
 			continue
 		}
-		resp, err = p.settle(value, asError(failed), l.name, req, resp, err)
+		resp, err = p.settle(value, asError(failed), l.name, resp, err)
 	}
-	finished = true
+	p.finished = true
 	return resp, err
 }
 
 // end closes what a handler's panic left behind, and lets the bodies go.
-func (p *pass) end(finished bool) {
+func (p *pass) end() {
 	p.at.Store(over)
-	if !finished {
-		p.hand.close()
+	if !p.finished {
+		p.hand.Load().close()
 	}
 	for _, b := range p.bodies {
 		b.finish()
 	}
 }
 
-// settle makes the next state of a response handler's result, and closes the answer that it took out of play.
-func (p *pass) settle(value *Response, failed error, name string, req *Request, resp *Response, err *Error) (*Response, *Error) {
+// hold makes r what is at hand, and closes what it takes the place of.
+func (p *pass) hold(r *Response) {
+	if hand := p.hand.Load(); hand != r {
+		p.hand.Store(r)
+		if !hand.is(r) {
+			hand.close()
+		}
+	}
+}
+
+// holdAt makes the outcome of a replay what is at hand, while the handler that asked for it has not returned.
+func (p *pass) holdAt(at int32, outcome *Response) {
+	if p.at.Load() == at {
+		p.hand.Store(outcome)
+	}
+}
+
+// settle makes the next state of a response handler's result, and closes the answers that it took out of play.
+func (p *pass) settle(value *Response, failed error, name string, resp *Response, err *Error) (*Response, *Error) {
+	request, response := (*Request)(nil), resp
 	if err != nil {
-		req = err.Request
+		request, response = err.Request, err.Response
 	} else {
-		req = resp.Request
+		request = resp.Request
 	}
+	hand := p.hand.Load()
 	if failed == nil && value != nil {
-		if !value.is(p.hand) {
-			p.hand.close()
+		if !value.is(hand) {
+			hand.close()
 		}
-		return p.adoptResponse(value, req), nil
+		return p.adoptResponse(value, request), nil
 	}
-	before := err
-	if before == nil {
-		before = &Error{Response: resp}
-		p.hand.close()
+	e := p.reject(failed, name, request, response)
+	kept := e.Response
+	if p.bridge == nil && (err == nil || !kept.is(err.Response)) { // the bridge may give it to an http.Client yet
+		kept.close()
 	}
-	e := p.reject(failed, name, req, before)
-	if !e.Response.is(p.hand) {
-		p.hand.close()
-		if p.bridge == nil {
-			e.Response.close()
-		}
+	if !hand.is(kept) {
+		hand.close()
 	}
-	if !value.is(e.Response) {
+	if !value.is(kept) && !value.is(hand) {
 		value.close()
 	}
 	return nil, e
 }
 
 // reject makes the call's error of a handler's: of an *Error itself, of any other an *Error around it, of none ErrNoResult. The
-// state before supplies the response at hand.
-func (p *pass) reject(failed error, name string, req *Request, before *Error) *Error {
-	if before != nil && before.Request != nil {
-		req = before.Request
-	}
+// request and the response are those at hand.
+func (p *pass) reject(failed error, name string, request *Request, response *Response) *Error {
 	if e, ok := failed.(*Error); ok { //nolint:errorlint // one further in is wrapped, below
-		request, response := p.adopt(e.Request, req), p.adoptResponse(e.Response, req)
+		request, response = p.adoptBoth(e, request)
 		if request == e.Request && response == e.Response {
 			return e
 		}
@@ -278,18 +304,25 @@ func (p *pass) reject(failed error, name string, req *Request, before *Error) *E
 		c.Request, c.Response, c.same = request, response, e
 		return &c
 	}
-	e := &Error{Code: CodeInterceptor, Request: req, Err: failed, interceptor: name}
-	if before != nil {
-		e.Response = before.Response
-	}
+	e := &Error{Code: CodeInterceptor, Request: request, Response: response, Err: failed, interceptor: name}
 	var inner *Error
 	switch {
 	case failed == nil:
 		e.Err = ErrNoResult
-	case errors.As(failed, &inner):
-		e.Code, e.Request, e.Response = inner.Code, p.adopt(inner.Request, req), p.adoptResponse(inner.Response, req)
+	case errors.As(failed, &inner) && inner != nil:
+		e.Code = inner.Code
+		e.Request, e.Response = p.adoptBoth(inner, request)
 	}
 	return e
+}
+
+// adoptBoth adopts an error's request and response. Where they belong together they still do.
+func (p *pass) adoptBoth(e *Error, hand *Request) (*Request, *Response) {
+	request := p.adopt(e.Request, hand)
+	if e.Response != nil && (e.Response.Request == nil || e.Response.Request == e.Request) {
+		return request, e.Response.with(request)
+	}
+	return request, p.adoptResponse(e.Response, request)
 }
 
 // adopt makes a request that a handler returned this pass's own, so that it can replay and later handlers find it whole. One
@@ -323,12 +356,16 @@ func (p *pass) adoptResponse(r *Response, hand *Request) *Response {
 	if r == nil {
 		return nil
 	}
-	request := p.adopt(r.Request, hand)
+	return r.with(p.adopt(r.Request, hand))
+}
+
+// with returns r as the answer to a request, in a copy where that is another one: r may belong to others, such as a cache.
+func (r *Response) with(request *Request) *Response {
 	if request == r.Request {
 		return r
 	}
 	c := *r
-	c.Request, c.of = request, r
+	c.Request, c.Header, c.of = request, r.Header.Clone(), r
 	return &c
 }
 
@@ -494,7 +531,7 @@ func (f *freeingDuplex) Close() error { defer f.free(); return f.ReadWriteCloser
 
 // receiveBody judges the status and reads the body, unless it is to be streamed.
 func (p *pass) receiveBody(req *Request, resp *Response, limit *timeLimit) (*Response, *Error) {
-	p.hand = resp
+	p.hand.Store(resp)
 	validate := p.settings.validate
 	if req.own.validate {
 		validate = req.validate

@@ -50,6 +50,9 @@ type Error struct {
 
 // Error names the method, the URL without its secrets, the status, the code, the cause, and the interceptor that failed.
 func (e *Error) Error() string {
+	if e == nil { // joined with others, it is still no error
+		return "<nil>"
+	}
 	var b strings.Builder
 	b.WriteString("axle: ")
 	if e.Request != nil {
@@ -79,10 +82,18 @@ func (e *Error) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Is reports whether target is e's Code, or the context error that the Code stands for.
 func (e *Error) Is(target error) bool {
+	if e == nil {
+		return false
+	}
 	switch target {
 	case error(e.Code):
 		return true
@@ -143,7 +154,7 @@ var errTimeout = errors.New("the time limit was reached")
 // failure is the error of a request that brought no whole answer.
 func failure(ctx context.Context, req *Request, err error) *Error {
 	var own *Error
-	if errors.As(err, &own) { // a redirect, the body or its limit; or another client beneath this one
+	if errors.As(err, &own) && own != nil { // a redirect, the body or its limit; or another client beneath this one
 		if own.Request == nil || own.Request == req {
 			e := *own
 			e.Request = req

@@ -107,7 +107,9 @@ func (r *Request) dropStrayHeaders(target string) {
 	}
 }
 
-func (s *settings) isSensitive(name string) bool { return s.sensitive[textproto.CanonicalMIMEHeaderKey(name)] }
+func (s *settings) isSensitive(name string) bool {
+	return s.sensitive[textproto.CanonicalMIMEHeaderKey(name)]
+}
 
 // stripSensitive removes what may not follow a redirect to another origin.
 func (s *settings) stripSensitive(header http.Header) {

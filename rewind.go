@@ -45,6 +45,9 @@ type attempt struct {
 	fresh io.ReadCloser // this attempt's own reader, where the rewinder makes them
 }
 
+// ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once and cannot be read again.
+var ErrBodyConsumed = errors.New("the body has been consumed")
+
 var errTaken = errors.New("axle: a later attempt has taken over the request's body")
 
 // newRewinder wraps a body that is an io.Reader. It returns nil for one that is not, and for an empty one.
@@ -152,9 +155,9 @@ func (b *rewinder) rewind(ctx context.Context) error {
 	case b.seeker != nil:
 		_, err = b.seeker.Seek(b.start, io.SeekStart)
 	case b.lost:
-		err = fmt.Errorf("it is a stream of more than %d bytes and cannot rewind", ReplayLimit)
+		err = fmt.Errorf("%w: it is a stream of more than %d bytes and cannot rewind", ErrBodyConsumed, ReplayLimit)
 	case b.released && b.closer != nil && !b.end:
-		err = errors.New("it was closed at the end of the call that it belonged to")
+		err = fmt.Errorf("%w: it was closed at the end of the call that it belonged to", ErrBodyConsumed)
 	}
 	if err != nil {
 		return badOption(nil, fmt.Sprintf("the body (%T) cannot be sent again", b.given), err)

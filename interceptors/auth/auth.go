@@ -1,0 +1,240 @@
+// Package auth is the interceptor that answers 401s with one shared refresh, and replays the requests.
+//
+//	session := store.New[User](store.Endpoint(client, "/auth/refresh-token"))
+//	client.Use(auth.New(session))
+//
+// Before a request is sent the session's token is attached, for allowed origins alone, and a request that comes while the
+// session refreshes waits for the outcome. A 401 is judged by the token that its request was sent with: if that has been
+// replaced since, the request is replayed at once; if not, the session is refreshed, once for all who ask, and then it is.
+//
+// attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session; counted.go makes a
+// plain [Session] keep it. No lock is held while a session or the network is asked, except that a plain Session's Token is.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/internal/origin"
+)
+
+const defaultRefreshTimeout = 30 * time.Second
+
+// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then share its session's refresh. It
+// is safe for concurrent use.
+type Interceptor struct {
+	session       StatefulSession
+	marked        Session // whom Bypass marks: session, or the plain one inside it
+	bad           error   // what is wrong with the options; fails every call
+	codes         []int
+	shouldRefresh func(*axle.Response) bool
+	timeout       time.Duration
+	early         time.Duration
+	origins       []string
+	attempts      *axle.Key[*attempt]
+	base          atomic.Pointer[baseOrigin]
+	bearer        atomic.Pointer[bearer]
+	firstSeen     atomic.Pointer[sighting]
+	earlyFailure  atomic.Pointer[earlyFailure]
+}
+
+// Option configures [New].
+type Option func(*Interceptor)
+
+// New returns an interceptor for one session. A [StatefulSession] is used as it is; a plain [Session] is watched, and its
+// RefreshToken and Logout are called once where many need them. Bad options fail the calls, with CodeBadOption.
+func New(s Session, opts ...Option) *Interceptor {
+	i := &Interceptor{
+		marked: s, codes: []int{http.StatusUnauthorized}, timeout: defaultRefreshTimeout, attempts: axle.NewKey[*attempt]("auth"),
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(i)
+		}
+	}
+	switch s := s.(type) {
+	case nil:
+		i.bad = errors.New("auth: the session is nil")
+	case StatefulSession:
+		i.session = s
+		_, _ = i.snapshot() // notes when the first token was there
+	default:
+		i.session = count(s, i.timeout)
+	}
+	return i
+}
+
+// WithStatusCodes sets the statuses that call for a refresh. The default is 401.
+func WithStatusCodes(codes ...int) Option {
+	return func(i *Interceptor) { i.codes = slices.Clone(codes) }
+}
+
+// WithShouldRefresh decides, in the place of the status codes, which responses call for a refresh. Fulfilled ones are judged
+// too: for APIs that answer 200 with an error inside. It may be called by many goroutines at once.
+func WithShouldRefresh(fn func(*axle.Response) bool) Option {
+	return func(i *Interceptor) { i.shouldRefresh = fn }
+}
+
+// WithRefreshTimeout bounds each refresh, and each logout, of a plain [Session]; a [StatefulSession] has its own bound. The
+// default, also for d <= 0, is 30 s.
+func WithRefreshTimeout(d time.Duration) Option {
+	return func(i *Interceptor) {
+		if i.timeout = d; d <= 0 {
+			i.timeout = defaultRefreshTimeout
+		}
+	}
+}
+
+// WithEarlyRefresh refreshes when the token's Expiry is less than this away, before the request is sent. The default, zero, is
+// off. A token that was obtained inside that time is used to its end; a failed early refresh is not tried again for ten
+// seconds.
+func WithEarlyRefresh(before time.Duration) Option {
+	return func(i *Interceptor) { i.early = before }
+}
+
+// WithAllowedOrigins sets where tokens go, as "https://api.example.com". The default is the origin of the calling client's
+// base URL. A client that has no base URL needs them: without, its calls fail with CodeBadOption.
+func WithAllowedOrigins(origins ...string) Option {
+	return func(i *Interceptor) {
+		i.origins = make([]string, 0, len(origins))
+		for _, raw := range origins {
+			u, err := url.Parse(raw)
+			o := origin.Of(u)
+			if err != nil || o == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
+				i.bad = fmt.Errorf("auth: the allowed origin %q is not one: write it as https://host or https://host:port", raw)
+				return
+			}
+			i.origins = append(i.origins, o)
+		}
+	}
+}
+
+var skip = axle.NewKey[bool]("auth.Skip")
+
+// Skip is an edit: the request gets neither a token, nor waits, nor is refreshed. It is for logins and other calls that are no
+// session's.
+func Skip(r *axle.Request) { skip.Set(r, true) }
+
+func skipped(r *axle.Request) bool {
+	on, _ := skip.Get(r)
+	return on
+}
+
+// Install implements [axle.Plugin]: it adds a pair named "auth" to each chain of c. Installed twice, it works once.
+func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
+	request := c.Interceptors.Request.Use(i.attach, nil, axle.Named("auth"))
+	response := c.Interceptors.Response.Use(i.fulfilled, i.rejected, axle.Named("auth"))
+	return func() {
+		c.Interceptors.Request.Eject(request)
+		c.Interceptors.Response.Eject(response)
+	}
+}
+
+// attempt is what the interceptor knows of one attempt of a call. It is attached to the request and never modified.
+type attempt struct {
+	generation Generation // in which it was sent; of Login, in which the call was first made
+	bearer     [1]string  // the Authorization that it was given; empty: none, the session's tokens are cookies
+	anonymous  bool       // made without a session
+	freed      bool       // the call has had its free replay
+	refreshed  bool       // the call has had its refresh
+}
+
+// baseOrigin is the origin of the base URL that was seen last.
+type baseOrigin struct{ url, origin string }
+
+// allows reports whether the session's tokens may go to the origin o in this call.
+func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
+	if i.origins != nil {
+		return slices.Contains(i.origins, o), nil
+	}
+	raw := r.BaseURL()
+	if raw == "" {
+		return false, errors.New("auth: the client has no base URL, and no allowed origins are set: the token would go anywhere or nowhere")
+	}
+	b := i.base.Load()
+	if b == nil || b.url != raw {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return false, nil // dispatch refuses it
+		}
+		b = &baseOrigin{raw, origin.Of(u)}
+		i.base.Store(b)
+	}
+	return b.origin == o && o != "", nil
+}
+
+// bearer is the Authorization of the token that was seen last.
+type bearer struct {
+	token *oauth2.Token
+	value string
+}
+
+func (i *Interceptor) authorization(t *oauth2.Token) string {
+	if accessToken(t) == "" {
+		return ""
+	}
+	b := i.bearer.Load()
+	if b == nil || b.token != t {
+		b = &bearer{t, t.Type() + " " + t.AccessToken}
+		i.bearer.Store(b)
+	}
+	return b.value
+}
+
+// snapshot and refreshSince ask the session, whose panic is an error of the call.
+func (i *Interceptor) snapshot() (Snapshot, error) {
+	return guard(func() (Snapshot, error) {
+		s := i.session.Snapshot()
+		if s.Token != nil && s.Obtained.IsZero() {
+			s.Obtained = i.sight(s.Token)
+		}
+		return s, nil
+	})
+}
+
+func (i *Interceptor) refreshSince(ctx context.Context, seen Generation) (Snapshot, error) {
+	return guard(func() (Snapshot, error) { return i.session.RefreshSince(ctx, seen) })
+}
+
+// sighting is when a token was first seen, of a session that does not say when it was obtained.
+type sighting struct {
+	accessToken string
+	at          time.Time
+}
+
+func (i *Interceptor) sight(t *oauth2.Token) time.Time {
+	s := i.firstSeen.Load()
+	if s == nil || s.accessToken != t.AccessToken {
+		s = &sighting{t.AccessToken, time.Now()}
+		i.firstSeen.Store(s)
+	}
+	return s.at
+}
+
+func guard(fn func() (Snapshot, error)) (s Snapshot, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("auth: the session panicked: %w", &future.PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	return fn()
+}
+
+// join adds to an error what else went wrong.
+func join(err, other error, how string) error {
+	if other == nil {
+		return err
+	}
+	return fmt.Errorf("%w (%s: %w)", err, how, other)
+}

@@ -1,0 +1,126 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+)
+
+// Session is what the interceptor needs of a login. store.UserStore is one, and more.
+//
+// Its methods are called by many goroutines at once. RefreshToken is not: the interceptor shares one call among all who wait.
+type Session interface {
+	// Token returns the current token; nil where the API keeps its tokens in cookies, or nobody is logged in.
+	Token() *oauth2.Token
+	// RefreshToken gets and stores a new token. Nil and nil: the token is in a cookie. Its context outlives the caller's.
+	RefreshToken(ctx context.Context) (*oauth2.Token, error)
+	// Logout ends the session. It is called once for a failed refresh.
+	Logout(ctx context.Context) error
+}
+
+// Generation tells a session's states apart: Login moves with every login and logout, Refresh with every refresh.
+type Generation struct{ Login, Refresh uint64 }
+
+// Snapshot is a session's state, read at once.
+type Snapshot struct {
+	Token      *oauth2.Token
+	Generation Generation
+	Active     bool      // false: ended; nothing is attached, and a 401 passes through unrefreshed
+	Refreshing bool      // a refresh is in flight
+	Obtained   time.Time // when Token was obtained; zero: unknown
+}
+
+// A StatefulSession is refreshed at most once per generation, also when many clients share it and when its tokens are cookies,
+// and ends itself when a refresh fails for good.
+//
+// It runs the refresh under a context of [Bypass], so that what the refresh sends is not held for the refresh; and if every caller
+// who waits is early, see [IsEarly], a failure must not end the session while its token is valid, unless the server refused.
+type StatefulSession interface {
+	Session
+	// Snapshot returns the state. It does not wait.
+	Snapshot() Snapshot
+	// RefreshSince joins or starts a refresh if the session is still at seen, and returns the state after it; else it returns the
+	// current state. ctx bounds the wait alone. The error is the refresh's, ErrSessionChanged if the login of seen is over, or
+	// ctx's.
+	RefreshSince(ctx context.Context, seen Generation) (Snapshot, error)
+}
+
+// ErrSessionChanged is the error of RefreshSince and RefreshToken when the login moved on, or the session has ended.
+var ErrSessionChanged = errors.New("auth: the session has ended or is another's by now")
+
+// ErrNestedRefresh is the error of a refresh that is asked for from within a refresh of the same session: it would wait for
+// itself.
+var ErrNestedRefresh = errors.New("auth: a refresh of this session was asked for from within its own refresh")
+
+// bypass marks a context; marks of several sessions stand behind one another.
+type bypass struct {
+	session any
+	outer   *bypass
+}
+
+type (
+	bypassKey struct{}
+	earlyKey  struct{}
+)
+
+// Bypass returns a context under which calls are neither held for s's refresh nor refreshed by s. A StatefulSession gives it
+// to whatever it sends while it refreshes or logs out.
+func Bypass(ctx context.Context, s Session) context.Context {
+	outer, _ := ctx.Value(bypassKey{}).(*bypass)
+	return context.WithValue(context.WithValue(ctx, bypassKey{}, &bypass{s, outer}), earlyKey{}, false)
+}
+
+// Bypassed reports whether ctx is one of [Bypass] for s.
+func Bypassed(ctx context.Context, s Session) bool {
+	if ctx == nil || s == nil || !reflect.TypeOf(s).Comparable() {
+		return false
+	}
+	for b, _ := ctx.Value(bypassKey{}).(*bypass); b != nil; b = b.outer {
+		if reflect.TypeOf(b.session) == reflect.TypeOf(s) && b.session == any(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// IsEarly reports whether the caller of RefreshSince asks ahead of the token's expiry, see [WithEarlyRefresh].
+func IsEarly(ctx context.Context) bool {
+	early, _ := ctx.Value(earlyKey{}).(bool)
+	return early
+}
+
+// Refused reports whether a failed refresh was refused by the server (400, 401 or 403), and did not just fail to reach it.
+func Refused(refreshErr error) bool {
+	status := 0
+	var retrieve *oauth2.RetrieveError
+	var call *axle.Error
+	switch {
+	case errors.As(refreshErr, &retrieve):
+		if retrieve.Response != nil {
+			status = retrieve.Response.StatusCode
+		}
+		if retrieve.ErrorCode != "" && status < http.StatusInternalServerError {
+			return true
+		}
+	case errors.As(refreshErr, &call):
+		status = call.StatusCode()
+	}
+	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// isValid reports whether the token's expiry is known and still to come.
+func isValid(t *oauth2.Token) bool {
+	return t != nil && !t.Expiry.IsZero() && time.Now().Before(t.Expiry)
+}
+
+// KeepSession reports whether a session survives a failed refresh that only early callers waited for: its token is still
+// valid, and the server did not refuse.
+func KeepSession(current *oauth2.Token, refreshErr error) bool {
+	return isValid(current) && !Refused(refreshErr)
+}

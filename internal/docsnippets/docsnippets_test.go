@@ -1,0 +1,482 @@
+package docsnippets
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/scanner"
+	"go/token"
+	"go/types"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestDocumentsCompile(t *testing.T) {
+	const root = "../.."
+	blocks := readAll(t, root)
+	if len(blocks) == 0 {
+		t.Log("no snippets")
+		return
+	}
+	byModule := map[string][]block{}
+	for _, b := range blocks {
+		byModule[b.module] = append(byModule[b.module], b)
+	}
+	for _, module := range slices.Sorted(maps.Keys(byModule)) {
+		blocks := byModule[module]
+		if module != "" && os.Getenv("AXLE_SNIPPETS") != "all" {
+			t.Logf("%d snippets of module %s left to CI (AXLE_SNIPPETS=all)", len(blocks), module)
+			continue
+		}
+		for _, problem := range compile(filepath.Join(root, module), blocks) {
+			t.Error(problem)
+		}
+		t.Logf("%d snippets of module %s", len(blocks), cmp.Or(module, "axle"))
+	}
+}
+
+// The checker itself: good.md has one of each kind of block that must pass, and each block of bad.md is followed by
+// what must be said of it, the block's first line being line 1.
+func TestGoodBlocksPass(t *testing.T) {
+	blocks := extract(t, "testdata/good.md", "good.md")
+	if len(blocks) < 10 {
+		t.Fatalf("found %d blocks in good.md", len(blocks))
+	}
+	for _, problem := range compile(".", blocks) {
+		t.Error(problem)
+	}
+}
+
+func TestBadBlocksFail(t *testing.T) {
+	blocks := extract(t, "testdata/bad.md", "bad.md")
+	doc, err := os.ReadFile("testdata/bad.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants := regexp.MustCompile(`(?m)^Fails at \+(\d+): (.*)$`).FindAllStringSubmatch(string(doc), -1)
+	if len(blocks) != len(wants) || len(blocks) == 0 {
+		t.Fatalf("bad.md has %d blocks and %d expectations", len(blocks), len(wants))
+	}
+	for i, b := range blocks {
+		problems := compile(".", []block{b})
+		if len(problems) == 0 {
+			t.Errorf("bad.md:%d: compiled; want %q", b.line, wants[i][2])
+			continue
+		}
+		var offset int
+		_, _ = fmt.Sscan(wants[i][1], &offset)
+		at := fmt.Sprintf("bad.md:%d:", b.line+offset-1)
+		if got := problems[0].Error(); !strings.HasPrefix(got, at) || !strings.Contains(got, wants[i][2]) {
+			t.Errorf("got %q; want it to start with %q and contain %q", got, at, wants[i][2])
+		}
+	}
+}
+
+// A block is one fenced Go block of a document.
+type block struct {
+	doc    string // slash-separated, from the root
+	line   int    // of the first line inside the fence
+	module string // folder of the nested module whose dependencies it needs; "" is the root's
+	text   string
+}
+
+// readAll extracts the blocks of every document below root. It also looks at every Go file and go.mod there, for the
+// benefit of `go test`: what a test looked at decides whether its cached result still counts.
+func readAll(t *testing.T, root string) (blocks []block) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		switch filepath.Ext(name) {
+		case ".go", ".mod":
+			_, err = os.Stat(path)
+			return err
+		case ".md":
+			doc, err := filepath.Rel(root, path)
+			blocks = append(blocks, extract(t, path, filepath.ToSlash(doc))...)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blocks
+}
+
+// A fence may open right after a list marker.
+var fence = regexp.MustCompile("^((?: *(?:[-*+]|[0-9]+[.)]) )* *)(`{3,}|~{3,})\\s*([^`]*)$")
+
+func extract(t *testing.T, path, doc string) (blocks []block) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		closing string // what ends the fence that we are in; "" is outside of any
+		opened  int
+		indent  int
+		current *block
+		text    strings.Builder
+	)
+	for i, line := range strings.Split(string(content), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if closing == "" {
+			m := fence.FindStringSubmatch(line)
+			if m == nil {
+				continue
+			}
+			indent, closing, opened = len(m[1]), m[2], i+1
+			if info := strings.Fields(m[3]); len(info) > 0 && (info[0] == "go" || info[0] == "golang") {
+				current = &block{doc: doc, line: i + 2}
+				for _, word := range info[1:] {
+					module, ok := strings.CutPrefix(word, "module=")
+					if !ok {
+						t.Errorf("%s:%d: %q after go is unknown here; only module=FOLDER is", doc, i+1, word)
+					}
+					current.module = module
+				}
+			}
+			continue
+		}
+		if bare := strings.TrimSpace(line); strings.HasPrefix(bare, closing) && strings.Trim(bare, closing[:1]) == "" {
+			if current != nil {
+				current.text = text.String()
+				blocks = append(blocks, *current)
+			}
+			closing, current = "", nil
+			text.Reset()
+			continue
+		}
+		if current != nil {
+			text.WriteString(line[min(indent, len(line)-len(strings.TrimLeft(line, " "))):] + "\n")
+		}
+	}
+	if closing != "" {
+		t.Errorf("%s:%d: the fence is never closed", doc, opened)
+	}
+	return blocks
+}
+
+// compile type-checks blocks with the dependencies of the module in folder dir, and returns what is wrong with them.
+func compile(dir string, blocks []block) (problems []error) {
+	type file struct {
+		ast    *ast.File
+		strict bool
+	}
+	var (
+		fset     = token.NewFileSet()
+		files    []file
+		wanted   = map[string]bool{}
+		declared = map[string]map[string]string{} // by document, by name: what its pieces declared so far
+	)
+	for _, b := range blocks {
+		var (
+			parsed *ast.File
+			err    error
+		)
+		complete := startsWith(b.text, token.PACKAGE)
+		if complete {
+			parsed, err = parser.ParseFile(fset, "", b.source(b.text), parser.SkipObjectResolution)
+		} else {
+			known := declared[b.doc]
+			if known == nil {
+				known = maps.Clone(cast)
+				declared[b.doc] = known
+			}
+			parsed, err = piece(fset, b, known)
+		}
+		if err != nil {
+			problems = append(problems, first(err))
+			continue
+		}
+		files = append(files, file{parsed, complete})
+		for _, spec := range parsed.Imports {
+			wanted[strings.Trim(spec.Path.Value, "\"`")] = true
+		}
+	}
+
+	exports, err := exportData(dir, slices.Sorted(maps.Keys(wanted)))
+	if err != nil {
+		return append(problems, err)
+	}
+	imp := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
+		if export := exports[path]; export != "" {
+			return os.Open(export)
+		}
+		return nil, errors.New("it does not compile, or no required module provides it")
+	})
+	for _, f := range files {
+		config := types.Config{Importer: imp, Error: func(err error) {
+			if f.strict || !unused(err) {
+				problems = append(problems, err)
+			}
+		}}
+		_, _ = config.Check("snippet", fset, []*ast.File{f.ast}, nil) // Error has them all
+	}
+	return problems
+}
+
+// unused reports whether err is what the compiler says of a piece that shows how to get something, and not what for.
+func unused(err error) bool {
+	var e types.Error
+	return errors.As(err, &e) && strings.Contains(e.Msg, "and not used")
+}
+
+func first(err error) error {
+	var list scanner.ErrorList
+	if errors.As(err, &list) && len(list) > 0 {
+		return list[0]
+	}
+	return err
+}
+
+// source puts text, which starts at the block's first line, where the document has it.
+func (b block) source(text string) string { return b.at(0) + text }
+
+func (b block) at(line int) string { return fmt.Sprintf("//line %s:%d\n", b.doc, b.line+line) }
+
+// piece makes a file of a block that is none, with what it needs of the known declarations and the imports table. What
+// the block itself declares at file level is known to the later blocks of its document.
+func piece(fset *token.FileSet, b block, known map[string]string) (*ast.File, error) {
+	imported, file, body := b.split()
+	own := strings.Join(imported, "") + "\n"
+	rest := strings.Join(slices.Concat(file, []string{"func _() " + results(body) + " {\n", b.source(body), b.at(strings.Count(body, "\n")), "panic(0) }"}), "")
+
+	added := map[string]bool{} // names of imports and declarations
+	var header, extra string
+	for {
+		source := "package snippet\n" + header + own + extra + rest
+		parsed, err := parser.ParseFile(fset, "", source, 0)
+		if err != nil {
+			return nil, err
+		}
+		more := false
+		for _, ident := range parsed.Unresolved {
+			name := ident.Name
+			if added[name] || slices.ContainsFunc(parsed.Imports, func(s *ast.ImportSpec) bool { return importName(s) == name }) {
+				continue
+			}
+			// What goes wrong with an addition is reported where it was asked for.
+			at := fset.Position(ident.Pos())
+			line := fmt.Sprintf("//line %s:%d\n", at.Filename, at.Line)
+			if decl, ok := known[name]; ok {
+				if !strings.Contains(extra, decl) { // it may declare other names beside this one
+					extra += line + decl + "\n"
+				}
+			} else if path, ok := imports[name]; ok {
+				header += line + fmt.Sprintf("import %s %q\n", name, path)
+			} else {
+				continue
+			}
+			added[name], more = true, true
+		}
+		if !more {
+			b.remember(parsed, file, known)
+			return parsed, nil
+		}
+	}
+}
+
+func importName(s *ast.ImportSpec) string {
+	if s.Name != nil {
+		return s.Name.Name
+	}
+	path := strings.Trim(s.Path.Value, "\"`")
+	for name, p := range imports {
+		if p == path {
+			return name
+		}
+	}
+	return path[strings.LastIndex(path, "/")+1:]
+}
+
+// remember adds the block's file-level declarations to known. A method goes with its type.
+func (b block) remember(parsed *ast.File, file []string, known map[string]string) {
+	for _, source := range file {
+		f, err := parser.ParseFile(token.NewFileSet(), "", "package snippet\n"+source, parser.SkipObjectResolution)
+		if err != nil {
+			continue
+		}
+		for _, decl := range f.Decls {
+			switch decl := decl.(type) {
+			case *ast.FuncDecl:
+				if decl.Recv == nil {
+					known[decl.Name.Name] = source
+				} else if name := receiver(decl.Recv.List[0].Type); name != "" {
+					known[name] += "\n" + source
+				}
+			case *ast.GenDecl:
+				for _, spec := range decl.Specs {
+					switch spec := spec.(type) {
+					case *ast.TypeSpec:
+						known[spec.Name.Name] = source
+					case *ast.ValueSpec:
+						for _, name := range spec.Names {
+							known[name.Name] = source
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func receiver(expr ast.Expr) string {
+	switch expr := expr.(type) {
+	case *ast.StarExpr:
+		return receiver(expr.X)
+	case *ast.IndexExpr:
+		return receiver(expr.X)
+	case *ast.IndexListExpr:
+		return receiver(expr.X)
+	case *ast.Ident:
+		return expr.Name
+	}
+	return ""
+}
+
+// split takes a block apart: its imports, its file-level declarations, and the statements, which keep their lines. A
+// var or const among statements is one of them.
+func (b block) split() (imported, file []string, body string) {
+	type part struct {
+		kind       token.Token // of its first token
+		start, end int         // offsets of whole lines
+	}
+	var (
+		parts []part
+		depth int
+		open  = true // the next token starts a part
+		s     scanner.Scanner
+		fset  = token.NewFileSet()
+		src   = []byte(b.text)
+		f     = fset.AddFile("", -1, len(src))
+	)
+	s.Init(f, src, func(token.Position, string) {}, 0) // the parser will say it better
+	for {
+		pos, tok, lit := s.Scan()
+		if tok == token.EOF {
+			break
+		}
+		offset := f.Offset(pos)
+		if open {
+			parts = append(parts, part{kind: tok, start: lineStart(src, offset), end: len(src)})
+			if tok == token.FUNC && !bytes.HasPrefix(src[offset:], []byte("func ")) {
+				parts[len(parts)-1].kind = token.LPAREN // func() { … }() is a statement
+			}
+			open = false
+		}
+		switch tok {
+		case token.LBRACE, token.LPAREN, token.LBRACK:
+			depth++
+		case token.RBRACE, token.RPAREN, token.RBRACK:
+			depth--
+		case token.SEMICOLON:
+			if depth == 0 && lit == "\n" {
+				parts[len(parts)-1].end = offset
+				open = true
+			}
+		}
+	}
+
+	declarations := []token.Token{token.IMPORT, token.FUNC, token.TYPE}
+	if !slices.ContainsFunc(parts, func(p part) bool {
+		return !slices.Contains(declarations, p.kind) && p.kind != token.VAR && p.kind != token.CONST
+	}) {
+		declarations = append(declarations, token.VAR, token.CONST)
+	}
+	statements := slices.Clone(src)
+	for _, p := range parts {
+		if !slices.Contains(declarations, p.kind) {
+			continue
+		}
+		source := b.at(bytes.Count(src[:p.start], []byte("\n"))) + string(src[p.start:p.end]) + "\n"
+		if p.kind == token.IMPORT {
+			imported = append(imported, source)
+		} else {
+			file = append(file, source)
+		}
+		for i := p.start; i < p.end; i++ {
+			if statements[i] != '\n' {
+				statements[i] = ' '
+			}
+		}
+	}
+	return imported, file, string(statements)
+}
+
+func lineStart(src []byte, offset int) int { return bytes.LastIndexByte(src[:offset], '\n') + 1 }
+
+// results is the result list that lets body return what it returns. Function literals in it have their own.
+func results(body string) string {
+	f, err := parser.ParseFile(token.NewFileSet(), "", "package snippet\nfunc _() {\n"+body+"\n}\n", parser.SkipObjectResolution)
+	if err != nil {
+		return "" // and it will be said where the lines are right
+	}
+	n := 0
+	ast.Inspect(f, func(node ast.Node) bool {
+		switch node := node.(type) {
+		case *ast.FuncLit:
+			return false
+		case *ast.ReturnStmt:
+			n = max(n, len(node.Results))
+		}
+		return true
+	})
+	return "(" + strings.TrimSuffix(strings.Repeat("any, ", n), ", ") + ")"
+}
+
+func startsWith(text string, want token.Token) bool {
+	var s scanner.Scanner
+	fset := token.NewFileSet()
+	s.Init(fset.AddFile("", -1, len(text)), []byte(text), func(token.Position, string) {}, 0)
+	_, tok, _ := s.Scan()
+	return tok == want
+}
+
+// exportData finds, by way of the build cache, what the compiler wrote of each package and of those it needs.
+func exportData(dir string, paths []string) (map[string]string, error) {
+	exports := map[string]string{}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "unsafe" || path == "C" })
+	if len(paths) == 0 {
+		return exports, nil
+	}
+	list := exec.Command("go", append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export", "--"}, paths...)...)
+	list.Dir = dir
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	out, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list in %s: %w\n%s", dir, err, &stderr)
+	}
+	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
+		var p struct{ ImportPath, Export string }
+		if err := dec.Decode(&p); err != nil {
+			return nil, err
+		}
+		exports[p.ImportPath] = p.Export
+	}
+	return exports, nil
+}
