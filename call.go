@@ -165,7 +165,7 @@ func (r *Request) rewinder() *rewinder {
 
 // isSame compares what may not be comparable.
 func isSame(a, b any) bool {
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // own makes the pass let b go at its end, unless an outer one does.
@@ -265,7 +265,8 @@ func (p *pass) holdAt(at int32, outcome *Response) {
 
 // settle makes the next state of a response handler's result, and closes the answers that it took out of play.
 func (p *pass) settle(value *Response, failed error, name string, resp *Response, err *Error) (*Response, *Error) {
-	request, response := (*Request)(nil), resp
+	var request *Request
+	response := resp
 	if err != nil {
 		request, response = err.Request, err.Response
 	} else {

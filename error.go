@@ -143,7 +143,7 @@ func statusError(resp *Response) *Error {
 // contextError is the error of a request whose context has ended.
 func contextError(ctx context.Context, req *Request) *Error {
 	cause := context.Cause(ctx)
-	if ctx.Err() == context.DeadlineExceeded || errors.Is(cause, errTimeout) { //nolint:errorlint // Err is one of two
+	if ctx.Err() == context.DeadlineExceeded || errors.Is(cause, errTimeout) {
 		return &Error{Code: CodeTimeout, Request: req, Err: cause}
 	}
 	return &Error{Code: CodeCanceled, Request: req, Err: cause}

@@ -171,9 +171,10 @@ func (r *Response) close() {
 	}
 }
 
-// is reports whether both stand for one answer, with one stream.
+// is reports whether both stand for one answer, with one stream: a handler may return a copy of what it was given.
 func (r *Response) is(other *Response) bool {
-	return r != nil && other != nil && r.root() == other.root()
+	return r != nil && other != nil &&
+		(r.root() == other.root() || r.raw != nil && r.raw == other.raw || r.stream != nil && isSame(r.stream, other.stream))
 }
 
 func (r *Response) root() *Response {
@@ -184,10 +185,14 @@ func (r *Response) root() *Response {
 }
 
 func (r *Response) statusLine() string {
-	if r.Status != "" {
+	code := strconv.Itoa(r.StatusCode)
+	switch {
+	case r.Status == "":
+		return code
+	case strings.HasPrefix(r.Status, code):
 		return r.Status
 	}
-	return strconv.Itoa(r.StatusCode)
+	return code + " " + r.Status // a transport of the user's own may leave it out
 }
 
 func (r *Response) contentLength() int64 {
@@ -274,7 +279,7 @@ func readAll(body io.Reader, size int64) ([]byte, error) {
 	for {
 		n, err := body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if err == io.EOF { //nolint:errorlint // io.Reader's contract
+		if err == io.EOF {
 			return buf, nil
 		}
 		if err != nil {

@@ -214,7 +214,7 @@ func (a *attempt) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.source.Read(p)
-	b.end = err == io.EOF //nolint:errorlint // io.Reader's contract
+	b.end = err == io.EOF
 	switch {
 	case b.lost:
 	case len(b.record)+n > ReplayLimit:

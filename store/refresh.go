@@ -175,7 +175,7 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 		return
 	}
 	s.flight = nil
-	if ends = ends && !(f.early && auth.KeepSession(s.state.Token, err)); !ends {
+	if !ends || f.early && auth.KeepSession(s.state.Token, err) {
 		state := s.state
 		state.CheckingAuth = false
 		s.publish(state)

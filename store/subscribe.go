@@ -1,6 +1,9 @@
 package store
 
-import "sync/atomic"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // subscriber is one function that is told of transitions.
 type subscriber[U any] struct {
@@ -26,7 +29,7 @@ func (s *UserStore[U]) Subscribe(fn func(state, previous State[U])) (unsubscribe
 	sub := &subscriber[U]{fn: fn}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.subscribers = append(s.subscribers[:len(s.subscribers):len(s.subscribers)], sub)
+	s.subscribers = append(slices.Clip(s.subscribers), sub)
 	return func() {
 		sub.gone.Store(true)
 		s.mu.Lock()

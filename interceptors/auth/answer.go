@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/origin"
@@ -43,13 +44,14 @@ type refusal struct {
 // answer is the way of a 401, from top to bottom. A call has one free replay, for a token that was replaced while it was under
 // way, and one refresh with a replay; its last 401 is its caller's.
 func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, error) {
+	var freed, refreshed bool // here, whatever a handler nearer to the wire makes of the request
 	for {
 		req := r.response.Request
 		sent := i.attemptOf(r.response)
 		if sent == nil || Bypassed(ctx, i.marked) {
 			return r.stands(nil)
 		}
-		now, err := i.snapshot()
+		now, err := i.snapshot(ctx)
 		switch {
 		case err != nil:
 			return r.fails(ctx, err)
@@ -58,10 +60,10 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 		}
 		next := *sent
 		if now.Generation == sent.generation {
-			if sent.refreshed {
+			if sent.refreshed || refreshed {
 				return r.stands(nil)
 			}
-			next.refreshed = true
+			next.refreshed, refreshed = true, true
 			i.attempts.Set(req, &next)
 			r.drain()
 			after, err := i.refreshSince(ctx, sent.generation)
@@ -72,25 +74,30 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 				return r.fails(ctx, err)
 			}
 		} else {
-			if sent.freed {
+			if sent.freed || freed {
 				return r.stands(nil)
 			}
-			next.freed = true
+			next.freed, freed = true, true
 			i.attempts.Set(req, &next)
 			r.drain()
 		}
 		resp, err := req.Replay()
 		var failed *axle.Error
+		var held *notSent
 		switch {
 		case err == nil && !i.refuses(resp):
 			return resp, nil
 		case err == nil:
 			r = refusal{resp, nil}
-		case errors.Is(err, axle.ErrBodyConsumed):
-			return r.stands(err)
 		case errors.Is(err, ErrSessionChanged):
 			return r.stands(ErrSessionChanged)
-		case errors.As(err, &failed) && failed.Response != nil && i.refuses(failed.Response):
+		case errors.As(err, &held) && held.by == i: // it was held for a refresh, which failed
+			return r.fails(ctx, held.error)
+		case !errors.As(err, &failed):
+			return nil, err
+		case failed.Response == nil && failed.Code == axle.CodeBadOption: // its body cannot be sent again
+			return r.stands(err)
+		case failed.Response != nil && i.refuses(failed.Response):
 			r = refusal{failed.Response, failed}
 		default:
 			return nil, err
@@ -112,8 +119,11 @@ func (i *Interceptor) attemptOf(resp *axle.Response) *attempt {
 	return sent
 }
 
-// drainLimit bounds the part of a refused body that is kept, in bytes.
-const drainLimit = 1 << 20
+// drainLimit and drainTime bound what is kept of a refused body, in bytes, and how long it is waited for.
+const (
+	drainLimit = 1 << 20
+	drainTime  = 5 * time.Second
+)
 
 // drain reads and closes the body of a stream, so that its connection is free while the call waits.
 func (r refusal) drain() {
@@ -121,7 +131,9 @@ func (r refusal) drain() {
 		return
 	}
 	stream := r.response.Stream()
+	clock := time.AfterFunc(drainTime, func() { _ = stream.Close() })
 	body, _ := io.ReadAll(io.LimitReader(stream, drainLimit))
+	clock.Stop()
 	_ = stream.Close()
 	r.response.SetBytes(body)
 }
@@ -145,7 +157,10 @@ func (r refusal) stands(reason error) (*axle.Response, error) {
 // fails is the error of a refresh, with the 401 that it was for.
 func (r refusal) fails(ctx context.Context, refreshErr error) (*axle.Response, error) {
 	e := &axle.Error{
-		Code: axle.CodeBadRequest, Message: "auth: the refresh failed", Request: r.response.Request, Response: r.response, Err: refreshErr,
+		Code: axle.CodeBadResponse, Message: "auth: the refresh failed", Request: r.response.Request, Response: r.response, Err: refreshErr,
+	}
+	if status := r.response.StatusCode; status >= 400 && status <= 499 {
+		e.Code = axle.CodeBadRequest
 	}
 	if r.err != nil {
 		e.Code, e.Err = r.err.Code, &both{refreshErr, r.err}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/axlehttp/axle"
@@ -29,9 +31,9 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	if !allowed || i.isCallersOwn(r, before) {
 		return i.leaveAlone(r), nil
 	}
-	now, err := i.snapshot()
+	now, err := i.snapshot(ctx)
 	if err != nil {
-		return nil, unsent(ctx, r, err)
+		return nil, i.unsent(ctx, r, err)
 	}
 	next := &attempt{generation: now.Generation}
 	if before != nil {
@@ -39,7 +41,7 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 			return r, nil
 		}
 		if before.generation.Login != now.Generation.Login {
-			return nil, unsent(ctx, r, ErrSessionChanged)
+			return nil, i.unsent(ctx, r, ErrSessionChanged)
 		}
 		next.freed, next.refreshed = before.freed, before.refreshed
 	}
@@ -49,18 +51,18 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 		return r, nil
 	}
 	if now, err = i.hold(ctx, now); err != nil {
-		return nil, unsent(ctx, r, err)
+		return nil, i.unsent(ctx, r, err)
 	}
 	if !now.Active || now.Generation.Login != next.generation.Login {
-		return nil, unsent(ctx, r, ErrSessionChanged)
+		return nil, i.unsent(ctx, r, ErrSessionChanged)
 	}
 	next.generation = now.Generation
 	next.bearer[0] = i.authorization(now.Token)
 	switch {
 	case next.bearer[0] != "":
 		r.Header["Authorization"] = next.bearer[:1:1]
-	case before != nil && before.bearer[0] != "":
-		delete(r.Header, "Authorization")
+	case before != nil:
+		before.detach(r)
 	}
 	i.attempts.Set(r, next)
 	return r, nil
@@ -69,20 +71,30 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 // leaveAlone takes the request for none of this session's.
 func (i *Interceptor) leaveAlone(r *axle.Request) *axle.Request {
 	if before, _ := i.attempts.Get(r); before != nil {
-		if before.bearer[0] != "" && r.Header.Get("Authorization") == before.bearer[0] {
-			delete(r.Header, "Authorization") // attached by an earlier attempt
-		}
+		before.detach(r)
 		i.attempts.Set(r, nil)
 	}
 	return r
 }
 
+// detach removes what an earlier attempt attached: a handler's Do sends the request on as it was left.
+func (a *attempt) detach(r *axle.Request) {
+	if a.bearer[0] != "" && r.Header.Get("Authorization") == a.bearer[0] {
+		delete(r.Header, "Authorization")
+	}
+}
+
 // isCallersOwn reports whether the caller authorizes the request by a header, or by the URL's userinfo.
 func (i *Interceptor) isCallersOwn(r *axle.Request, before *attempt) bool {
 	if !r.SetByCaller("Authorization") {
-		return false
+		return strings.Contains(r.URL, "@") && hasUserinfo(r.URL)
 	}
 	return before == nil || before.bearer[0] == "" || r.Header.Get("Authorization") != before.bearer[0]
+}
+
+func hasUserinfo(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.User != nil
 }
 
 // hold lets a request wait while its session refreshes, and refreshes early. Within a refresh of this session it does neither.
@@ -90,10 +102,12 @@ func (i *Interceptor) hold(ctx context.Context, now Snapshot) (Snapshot, error) 
 	if Bypassed(ctx, i.marked) {
 		return now, nil
 	}
-	if now.Refreshing {
+	early := i.isInWindow(now)
+	switch {
+	case now.Refreshing && !early:
 		return i.refreshSince(ctx, now.Generation)
-	}
-	if !i.isDue(now) {
+	case now.Refreshing: // who joins an early refresh does not make it one that is needed
+	case !early, i.hasFailed(now):
 		return now, nil
 	}
 	after, err := i.refreshSince(context.WithValue(ctx, earlyKey{}, true), now.Generation)
@@ -104,7 +118,7 @@ func (i *Interceptor) hold(ctx context.Context, now Snapshot) (Snapshot, error) 
 		return after, err
 	}
 	i.earlyFailure.Store(&earlyFailure{now.Generation, time.Now()})
-	return i.snapshot()
+	return i.snapshot(ctx)
 }
 
 // earlyFailure is the last early refresh that failed.
@@ -115,23 +129,34 @@ type earlyFailure struct {
 
 const earlyPause = 10 * time.Second
 
-// isDue reports whether the token has entered the time before its expiry in which it is refreshed early.
-func (i *Interceptor) isDue(s Snapshot) bool {
+// isInWindow reports whether the token has entered the time before its expiry in which it is refreshed early. One that was
+// obtained inside that time never does.
+func (i *Interceptor) isInWindow(s Snapshot) bool {
 	if i.early <= 0 || s.Token == nil || s.Token.Expiry.IsZero() {
 		return false
 	}
-	now, opens := time.Now(), s.Token.Expiry.Add(-i.early)
-	if now.Before(opens) || !s.Obtained.Before(opens) {
-		return false
-	}
+	opens := s.Token.Expiry.Add(-i.early)
+	return !time.Now().Before(opens) && s.Obtained.Before(opens)
+}
+
+// hasFailed reports whether an early refresh of this generation has failed just now.
+func (i *Interceptor) hasFailed(s Snapshot) bool {
 	failed := i.earlyFailure.Load()
-	return failed == nil || failed.generation != s.Generation || now.Sub(failed.at) >= earlyPause
+	return failed != nil && failed.generation == s.Generation && time.Since(failed.at) < earlyPause
 }
 
 // unsent is the error of a request that was not sent.
-func unsent(ctx context.Context, r *axle.Request, err error) *axle.Error {
-	return &axle.Error{Code: codeOf(ctx, axle.CodeInterceptor), Message: "auth: not sent", Request: r, Err: err}
+func (i *Interceptor) unsent(ctx context.Context, r *axle.Request, err error) *axle.Error {
+	return &axle.Error{Code: codeOf(ctx, axle.CodeInterceptor), Message: "auth: not sent", Request: r, Err: &notSent{err, i}}
 }
+
+// notSent is why, and tells answer that a replay of its own was not.
+type notSent struct {
+	error
+	by *Interceptor
+}
+
+func (n *notSent) Unwrap() error { return n.error }
 
 // codeOf is the code of a wait that ended with its own context, or another.
 func codeOf(ctx context.Context, other axle.Code) axle.Code {

@@ -8,7 +8,7 @@
 // replaced since, the request is replayed at once; if not, the session is refreshed, once for all who ask, and then it is.
 //
 // attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session; counted.go makes a
-// plain [Session] keep it. No lock is held while a session or the network is asked, except that a plain Session's Token is.
+// plain [Session] keep it. No lock is held while a session or the network is asked.
 package auth
 
 import (
@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/internal/origin"
+	"github.com/axlehttp/axle/internal/redact"
 )
 
 const defaultRefreshTimeout = 30 * time.Second
@@ -35,8 +37,9 @@ const defaultRefreshTimeout = 30 * time.Second
 // is safe for concurrent use.
 type Interceptor struct {
 	session       StatefulSession
-	marked        Session // whom Bypass marks: session, or the plain one inside it
-	bad           error   // what is wrong with the options; fails every call
+	counted       *counted // session, if it is a plain one's
+	marked        Session  // whom Bypass marks: session, or the plain one inside it
+	bad           error    // what is wrong with the options; fails every call
 	codes         []int
 	shouldRefresh func(*axle.Response) bool
 	timeout       time.Duration
@@ -68,9 +71,10 @@ func New(s Session, opts ...Option) *Interceptor {
 		i.bad = errors.New("auth: the session is nil")
 	case StatefulSession:
 		i.session = s
-		_, _ = i.snapshot() // notes when the first token was there
+		_, _ = i.snapshot(context.Background()) // notes when the first token was there
 	default:
-		i.session = count(s, i.timeout)
+		i.counted = count(s, i.timeout)
+		i.session, i.marked = i.counted, i.counted.mark
 	}
 	return i
 }
@@ -96,28 +100,38 @@ func WithRefreshTimeout(d time.Duration) Option {
 	}
 }
 
-// WithEarlyRefresh refreshes when the token's Expiry is less than this away, before the request is sent. The default, zero, is
+// WithEarlyRefresh refreshes when the token's Expiry is this far away, or less, before the request is sent. The default, zero, is
 // off. A token that was obtained inside that time is used to its end; a failed early refresh is not tried again for ten
 // seconds.
 func WithEarlyRefresh(before time.Duration) Option {
 	return func(i *Interceptor) { i.early = before }
 }
 
-// WithAllowedOrigins sets where tokens go, as "https://api.example.com". The default is the origin of the calling client's
-// base URL. A client that has no base URL needs them: without, its calls fail with CodeBadOption.
+// WithAllowedOrigins sets where tokens go, as "https://api.example.com". The default, also for none, is the origin of the calling
+// client's base URL. A client that has no base URL needs them: without, its calls fail with CodeBadOption.
 func WithAllowedOrigins(origins ...string) Option {
 	return func(i *Interceptor) {
-		i.origins = make([]string, 0, len(origins))
+		i.origins = nil
 		for _, raw := range origins {
-			u, err := url.Parse(raw)
-			o := origin.Of(u)
-			if err != nil || o == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" {
-				i.bad = fmt.Errorf("auth: the allowed origin %q is not one: write it as https://host or https://host:port", raw)
+			o := parseOrigin(raw)
+			if o == "" {
+				i.bad = fmt.Errorf("auth: the allowed origin %q is not one: write it as https://host or https://host:port", redact.RawURL(raw))
 				return
 			}
 			i.origins = append(i.origins, o)
 		}
 	}
+}
+
+// parseOrigin returns an origin as [origin.Of] writes it; empty: raw is none, but a pattern, or a URL with more to it.
+func parseOrigin(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.User != nil, u.Path != "" && u.Path != "/",
+		strings.ContainsAny(raw, "?#*"):
+		return ""
+	}
+	return origin.Of(u)
 }
 
 var skip = axle.NewKey[bool]("auth.Skip")
@@ -175,26 +189,26 @@ func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
 }
 
 // bearer is the Authorization of the token that was seen last.
-type bearer struct {
-	token *oauth2.Token
-	value string
-}
+type bearer struct{ access, kind, value string }
 
 func (i *Interceptor) authorization(t *oauth2.Token) string {
 	if accessToken(t) == "" {
 		return ""
 	}
 	b := i.bearer.Load()
-	if b == nil || b.token != t {
-		b = &bearer{t, t.Type() + " " + t.AccessToken}
+	if b == nil || b.access != t.AccessToken || b.kind != t.TokenType { // by value: a session may write into its token
+		b = &bearer{t.AccessToken, t.TokenType, t.Type() + " " + t.AccessToken}
 		i.bearer.Store(b)
 	}
 	return b.value
 }
 
 // snapshot and refreshSince ask the session, whose panic is an error of the call.
-func (i *Interceptor) snapshot() (Snapshot, error) {
+func (i *Interceptor) snapshot(ctx context.Context) (Snapshot, error) {
 	return guard(func() (Snapshot, error) {
+		if i.counted != nil {
+			return i.counted.look(ctx)
+		}
 		s := i.session.Snapshot()
 		if s.Token != nil && s.Obtained.IsZero() {
 			s.Obtained = i.sight(s.Token)
@@ -204,6 +218,7 @@ func (i *Interceptor) snapshot() (Snapshot, error) {
 }
 
 func (i *Interceptor) refreshSince(ctx context.Context, seen Generation) (Snapshot, error) {
+	ctx = context.WithValue(ctx, lentKey{}, i.marked)
 	return guard(func() (Snapshot, error) { return i.session.RefreshSince(ctx, seen) })
 }
 

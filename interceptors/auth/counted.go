@@ -3,6 +3,8 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -14,26 +16,39 @@ import (
 
 // counted makes a plain Session a stateful one: it holds the one refresh in flight and counts the generations.
 //
-// A plain session tells nothing but its token, so its token is watched. Another token is another refresh; a token that is gone
-// is a logout; one that comes back is a login.
+// A plain session tells nothing but its token, so its token is watched. Another token is another refresh, or another login if it
+// came while this one refreshed and is not what RefreshToken returned; a token that is gone is a logout; one that comes back is a
+// login.
+//
+// The session may guard its token by a lock that its RefreshToken and Logout hold. So it is not asked while it refreshes, nor
+// from within, never under a lock of ours, and on a goroutine of its own, which nobody need await, while a call of it is stuck.
 type counted struct {
 	Session
+	mark    Session // whom Bypass marks
 	timeout time.Duration
 	slot    future.Shared[Snapshot]
 
 	mu         sync.Mutex
 	generation Generation
-	watched    bool
-	token      *oauth2.Token // as last seen
+	token      *oauth2.Token // the session's, or what RefreshToken returned
+	access     string        // token's access token, should the session write into its token
+	said       string        // the access token that the session returned last; other than access: it did not keep the new one
+	watched    bool          // said is its answer
 	obtained   time.Time
 	ended      bool
+	leaving    uint64 // the Login that began with a Logout of ours that is under way
 	early      bool   // all who wait for the refresh in flight are early
-	replaced   string // the access token that a refresh replaced, should the session go on returning it
+	running    int    // calls of RefreshToken and Logout that have not returned
+	asked      uint64 // how often the session was asked
+	heard      uint64 // which of these answers was noted last
 }
 
 func count(s Session, timeout time.Duration) *counted {
-	c := &counted{Session: s, timeout: timeout, generation: Generation{Login: 1}}
-	_, _ = guard(func() (Snapshot, error) { return c.Snapshot(), nil }) // notes when the first token was there
+	c := &counted{Session: s, mark: s, timeout: timeout, generation: Generation{Login: 1}}
+	if !reflect.ValueOf(s).Comparable() {
+		c.mark = c
+	}
+	_, _ = guard(func() (Snapshot, error) { return c.look(context.Background()) }) // notes when the first token was there
 	return c
 }
 
@@ -44,50 +59,88 @@ func accessToken(t *oauth2.Token) string {
 	return t.AccessToken
 }
 
-// observe notes the session's token. The session is not asked while it refreshes: it may hold a lock of its own.
-func (c *counted) observe() {
-	if c.slot.InFlight() != nil {
+// look asks the session for its token and returns the state after that. Under a context of Bypass, and while the session
+// refreshes, the state is what it was: the session is busy. ctx bounds the wait for one whose call is stuck.
+func (c *counted) look(ctx context.Context) (Snapshot, error) {
+	within := Bypassed(ctx, c.mark)
+	c.mu.Lock()
+	if within || c.slot.InFlight() != nil {
+		defer c.mu.Unlock()
+		s := c.snapshot()
+		s.Active = s.Active || within && !c.ended // a Logout that tells the server so
+		return s, nil
+	}
+	c.asked++
+	ticket, stuck := c.asked, c.running > 0
+	c.mu.Unlock()
+
+	token, err := c.ask(ctx, stuck)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ticket > c.heard && c.slot.InFlight() == nil { // else it may be older than what is known
+		c.heard = ticket
+		c.note(token)
+	}
+	return c.snapshot(), nil
+}
+
+// ask returns the session's token.
+func (c *counted) ask(ctx context.Context, stuck bool) (*oauth2.Token, error) {
+	if !stuck {
+		return c.Token(), nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errStuck)
+	defer cancel()
+	return future.Go(func() (*oauth2.Token, error) { return c.Token(), nil }).Await(ctx)
+}
+
+// note takes down what the session returned.
+func (c *counted) note(token *oauth2.Token) {
+	now, before, first := accessToken(token), c.access, !c.watched
+	unchanged := c.watched && now == c.said
+	c.said, c.watched = now, true
+	switch {
+	case unchanged && now != before: // it returned a new token from RefreshToken and did not keep it
 		return
-	}
-	token := c.Token()
-	if c.replaced != "" && accessToken(token) == c.replaced {
-		return // it returned a new token from RefreshToken and did not keep it
-	}
-	switch before, now := accessToken(c.token), accessToken(token); {
-	case before == now:
+	case now == before:
 	case now == "":
 		c.generation.Login++
 		c.ended = true
-	case before == "":
-		if c.watched {
-			c.generation.Login++
-		}
+	case c.leaving == c.generation.Login, before == "" && !first:
+		c.generation.Login++
 		c.ended, c.obtained = false, time.Now()
+	case before == "":
+		c.obtained = time.Now()
 	default:
 		c.generation.Refresh++
 		c.obtained = time.Now()
 	}
-	c.token, c.watched = token, true
+	c.token, c.access = token, now
 }
 
 func (c *counted) snapshot() Snapshot {
 	return Snapshot{
-		Token: c.token, Generation: c.generation, Active: !c.ended, Refreshing: c.slot.InFlight() != nil, Obtained: c.obtained,
+		Token: c.token, Generation: c.generation, Active: !c.ended && c.leaving != c.generation.Login,
+		Refreshing: c.slot.InFlight() != nil, Obtained: c.obtained,
 	}
 }
 
 // Snapshot implements StatefulSession.
 func (c *counted) Snapshot() Snapshot {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.observe()
-	return c.snapshot()
+	s, _ := c.look(context.Background())
+	return s
 }
 
 // RefreshSince implements StatefulSession.
 func (c *counted) RefreshSince(ctx context.Context, seen Generation) (Snapshot, error) {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return Snapshot{}, context.Cause(ctx)
+	}
+	if _, err := c.look(ctx); err != nil {
+		return Snapshot{}, err
 	}
 	f, snapshot, err := c.joinSince(ctx, seen)
 	if f == nil {
@@ -99,14 +152,14 @@ func (c *counted) RefreshSince(ctx context.Context, seen Generation) (Snapshot, 
 func (c *counted) joinSince(ctx context.Context, seen Generation) (*future.Future[Snapshot], Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.observe()
+	now := c.snapshot()
 	switch {
-	case c.ended || c.generation.Login != seen.Login:
-		return nil, c.snapshot(), ErrSessionChanged
-	case c.generation.Refresh != seen.Refresh:
-		return nil, c.snapshot(), nil
-	case Bypassed(ctx, c.Session):
-		return nil, c.snapshot(), ErrNestedRefresh
+	case !now.Active || now.Generation.Login != seen.Login:
+		return nil, now, ErrSessionChanged
+	case now.Generation.Refresh != seen.Refresh:
+		return nil, now, nil
+	case Bypassed(ctx, c.mark):
+		return nil, now, ErrNestedRefresh
 	}
 	f, joined := c.slot.Join(func() (Snapshot, error) { return c.refresh(ctx) })
 	c.early = IsEarly(ctx) && (c.early || !joined)
@@ -115,42 +168,137 @@ func (c *counted) joinSince(ctx context.Context, seen Generation) (*future.Futur
 
 // refresh runs in the slot.
 func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
-	ctx = Bypass(ctx, c.Session)
-	token, err := detached.Run(ctx, c.timeout, c.RefreshToken, nil)
+	ctx = Bypass(ctx, c.mark)
+	var returned *oauth2.Token
+	err := c.call(ctx, func(ctx context.Context) (err error) { returned, err = c.RefreshToken(ctx); return err })
+	now, known := c.askAfter(ctx)
 	if err == nil {
-		return c.refreshed(token)
+		return c.refreshed(returned, now, known)
 	}
-	if c.survives(err) {
+	login, over := c.failed(err, now, known)
+	if !over {
 		return Snapshot{}, err
 	}
-	_, logoutErr := detached.Run(ctx, c.timeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, c.Logout(ctx)
-	}, nil)
+	logoutErr := c.call(ctx, c.Logout)
+	now, known = c.askAfter(ctx)
+	c.left(login, now, known)
 	return Snapshot{}, join(err, logoutErr, "and the logout failed")
 }
 
-func (c *counted) refreshed(token *oauth2.Token) (Snapshot, error) {
+// call calls the session, detached from who asked for it, and bounded.
+func (c *counted) call(ctx context.Context, method func(context.Context) error) error {
+	c.mu.Lock()
+	c.running++
+	c.mu.Unlock()
+	_, err := detached.Run(ctx, c.timeout, func(ctx context.Context) (struct{}, error) {
+		defer func() {
+			c.mu.Lock()
+			c.running--
+			c.mu.Unlock()
+		}()
+		return struct{}{}, method(ctx)
+	}, nil)
+	return err
+}
+
+// askAfter asks the session for its token after a call of it. One that is stuck, or panics, is not known.
+func (c *counted) askAfter(ctx context.Context) (token *oauth2.Token, known bool) {
+	c.mu.Lock()
+	stuck := c.running > 0
+	c.mu.Unlock()
+	if stuck {
+		return nil, false
+	}
+	token, err := detached.Run(ctx, c.timeout, func(context.Context) (*oauth2.Token, error) { return c.Token(), nil }, nil)
+	return token, err == nil
+}
+
+// refreshed takes down the outcome: what RefreshToken returned, and what the session says now.
+func (c *counted) refreshed(returned, now *oauth2.Token, known bool) (Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.generation.Refresh++
-	c.obtained = time.Now()
-	if accessToken(token) != "" {
-		c.replaced = accessToken(c.token)
-		c.token = token
+	c.heard = c.asked
+	access, login := accessToken(returned), c.generation.Login
+	if known {
+		switch says := accessToken(now); {
+		case says == c.said: // and returned something new, or nothing
+		case says == "":
+			c.note(now)
+		case says == access:
+			c.said, returned = says, now
+		case access == "": // it kept the new token to itself
+			c.said, access, returned = says, says, now
+		default:
+			c.another(now)
+		}
 	}
 	c.slot.Forget() // with the generation: nobody of the new one joins the refresh that led to it
+	if c.generation.Login != login {
+		return c.snapshot(), ErrSessionChanged
+	}
+	c.generation.Refresh++
+	c.obtained = time.Now()
+	if access != "" {
+		c.token, c.access = returned, access
+	}
 	return c.snapshot(), nil
 }
 
-// survives reports whether the session outlives a failed refresh; if not, its login is over. The slot is empty then: what the
-// logout sends does not wait for the refresh.
-func (c *counted) survives(err error) bool {
+// another begins a login with a token that came while the session was busy for the one before.
+func (c *counted) another(token *oauth2.Token) {
+	c.generation.Login++
+	c.ended, c.obtained = false, time.Now()
+	c.token, c.access, c.said, c.watched = token, accessToken(token), accessToken(token), true
+}
+
+// failed takes down a failed refresh, and reports whether the login is over for it, so that a Logout is due: under the new
+// Login, in which nothing is attached meanwhile. The slot is empty then: what the logout sends does not wait for the refresh.
+func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.heard = c.asked
 	c.slot.Forget()
-	if errors.Is(err, ErrNestedRefresh) || errors.Is(err, ErrSessionChanged) || c.early && KeepSession(c.token, err) {
-		return true
+	says := accessToken(now)
+	switch {
+	case known && says != "" && says != c.said: // somebody else has logged in meanwhile: that login stays
+		c.another(now)
+		return 0, false
+	case errors.Is(err, ErrNestedRefresh), errors.Is(err, ErrSessionChanged), c.early && KeepSession(c.token, err):
+		if known {
+			c.note(now)
+		}
+		return 0, false
+	case known && says == "" && c.said != "":
+		c.note(now)
+	default:
+		c.generation.Login++
 	}
-	c.generation.Login++
-	return false
+	c.leaving = c.generation.Login
+	return c.leaving, true
 }
+
+// left takes down that the Logout has returned. A session that says the same as ever is open again: one whose tokens are cookies
+// never tells, and one that keeps its token after a Logout is asked to refresh by the next 401.
+func (c *counted) left(login uint64, now *oauth2.Token, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving != login || c.generation.Login != login {
+		return
+	}
+	c.leaving = 0
+	if !known {
+		return
+	}
+	c.heard = c.asked
+	says := accessToken(now)
+	switch {
+	case says != "" && says != c.said:
+		c.another(now)
+	case says == "" && c.said != "":
+		c.ended = true
+	}
+	c.token, c.access, c.said, c.watched = now, says, says, true
+}
+
+// errStuck is a session that does not answer.
+var errStuck = fmt.Errorf("auth: the session does not answer: %w", context.DeadlineExceeded)

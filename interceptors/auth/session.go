@@ -14,13 +14,15 @@ import (
 
 // Session is what the interceptor needs of a login. store.UserStore is one, and more.
 //
-// Its methods are called by many goroutines at once. RefreshToken is not: the interceptor shares one call among all who wait.
+// Its methods are called by many goroutines at once. RefreshToken is not: the interceptor shares one call among all who wait, in
+// all clients that it is installed in. (Two interceptors know nothing of each other: share one.)
 type Session interface {
-	// Token returns the current token; nil where the API keeps its tokens in cookies, or nobody is logged in.
+	// Token returns the current token; nil where the API keeps its tokens in cookies, or nobody is logged in. It should not
+	// wait, and need not be able to while the interceptor has it refresh or log out.
 	Token() *oauth2.Token
 	// RefreshToken gets and stores a new token. Nil and nil: the token is in a cookie. Its context outlives the caller's.
 	RefreshToken(ctx context.Context) (*oauth2.Token, error)
-	// Logout ends the session. It is called once for a failed refresh.
+	// Logout ends the session. It is called once for a failed refresh, unless somebody else has logged in meanwhile.
 	Logout(ctx context.Context) error
 }
 
@@ -67,22 +69,26 @@ type bypass struct {
 type (
 	bypassKey struct{}
 	earlyKey  struct{}
+	lentKey   struct{} // the session whose interceptor gave RefreshSince this context: it may be one around the one that refreshes
 )
 
 // Bypass returns a context under which calls are neither held for s's refresh nor refreshed by s. A StatefulSession gives it
 // to whatever it sends while it refreshes or logs out.
 func Bypass(ctx context.Context, s Session) context.Context {
 	outer, _ := ctx.Value(bypassKey{}).(*bypass)
+	if lender, ok := ctx.Value(lentKey{}).(Session); ok {
+		outer = &bypass{lender, outer}
+	}
 	return context.WithValue(context.WithValue(ctx, bypassKey{}, &bypass{s, outer}), earlyKey{}, false)
 }
 
 // Bypassed reports whether ctx is one of [Bypass] for s.
 func Bypassed(ctx context.Context, s Session) bool {
-	if ctx == nil || s == nil || !reflect.TypeOf(s).Comparable() {
+	if ctx == nil || s == nil {
 		return false
 	}
 	for b, _ := ctx.Value(bypassKey{}).(*bypass); b != nil; b = b.outer {
-		if reflect.TypeOf(b.session) == reflect.TypeOf(s) && b.session == any(s) {
+		if v := reflect.ValueOf(s); v.Comparable() && reflect.TypeOf(b.session) == v.Type() && b.session == any(s) {
 			return true
 		}
 	}
@@ -105,8 +111,8 @@ func Refused(refreshErr error) bool {
 		if retrieve.Response != nil {
 			status = retrieve.Response.StatusCode
 		}
-		if retrieve.ErrorCode != "" && status < http.StatusInternalServerError {
-			return true
+		if code := retrieve.ErrorCode; code == "invalid_grant" || code != "" && status < http.StatusMultipleChoices {
+			return true // some servers refuse with 200
 		}
 	case errors.As(refreshErr, &call):
 		status = call.StatusCode()

@@ -28,7 +28,7 @@ func Run[T any](ctx context.Context, limit time.Duration, work func(context.Cont
 		return f.Await(context.Background())
 	default:
 	}
-	if ctx.Err() != context.DeadlineExceeded { //nolint:errorlint // Err is one of two
+	if ctx.Err() != context.DeadlineExceeded {
 		return f.Await(context.Background()) // work has returned, and f is about to settle
 	}
 	if late != nil {

@@ -1,0 +1,890 @@
+package axle_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle"
+)
+
+// A value goes to the next pair's fulfilled handler, an error to the next pair's rejected one.
+
+func TestCall_ARejectedHandlerSeesTheErrorOfAnEarlierPairAndNotOfItsOwn(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	var log callTrace
+	log.onResponse(c, "a")
+	c.Interceptors.Response.Use(
+		func(context.Context, *axle.Response) (*axle.Response, error) { log.add("b"); return nil, errBoom },
+		func(_ context.Context, err *axle.Error) (*axle.Response, error) { log.add("b!"); return nil, err })
+	log.onResponse(c, "c")
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.Equal(t, []string{"a", "b", "c!"}, log.taken())
+}
+
+func TestCall_ARejectedResponseHandlerMayRecover(t *testing.T) {
+	c, _ := newFakeClient(always(500, "down"))
+	var log callTrace
+	log.onResponse(c, "a")
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return axle.NewResponse(err.Request, 200, nil, []byte("recovered")), nil
+	})
+	log.onResponse(c, "c")
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "recovered", resp.String())
+	assert.Equal(t, []string{"a!", "c"}, log.taken())
+}
+
+func TestCall_WhatAHandlerReturnsIsTheNextState(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) { return reply(r, 200, r.URL.Path), nil })
+	c.SetInterceptorOrder(axle.FIFO)
+	c.Interceptors.Request.Use(func(_ context.Context, req *axle.Request) (*axle.Request, error) {
+		return &axle.Request{URL: "/other"}, nil // in the place of req, with nothing else filled in
+	}, nil)
+	useRequest(c, func(req *axle.Request) {
+		assert.Equal(t, "/other", req.URL)
+		assert.NotNil(t, req.Header)
+		assert.NotNil(t, req.Query)
+		assert.Same(t, c, req.Client())
+		req.Header.Set("X-A", "1")
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		assert.Equal(t, "/other", resp.Request.URL)
+		return axle.NewResponse(nil, 299, nil, []byte("replaced "+resp.String())), nil
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		assert.Equal(t, "/other", resp.Request.URL, "an empty Request is filled in")
+		return resp, nil
+	})
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "replaced /other", resp.String())
+	assert.Equal(t, 299, resp.StatusCode)
+}
+
+func TestCall_ErrorFromRequestHandlerSkipsDispatchAndIsOfferedToResponseChain(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	var log callTrace
+	log.onRequest(c, "second")
+	c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) { return nil, errBoom }, nil)
+	log.onResponse(c, "third")
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		require.ErrorIs(t, err, errBoom)
+		assert.Nil(t, err.Response)
+		return axle.NewResponse(nil, 200, nil, []byte("recovered")), nil
+	})
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "recovered", resp.String())
+	assert.Equal(t, []string{"second!", "third!"}, log.taken())
+	assert.Zero(t, network.sent.Load())
+}
+
+func TestCall_ALaterRequestHandlerMayRecoverWithARequest(t *testing.T) {
+	c, network := newFakeClient(always(200, "sent"))
+	var log callTrace
+	log.onRequest(c, "third")
+	c.Interceptors.Request.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Request, error) {
+		require.NotNil(t, err.Request)
+		return err.Request, nil
+	})
+	c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) { return nil, errBoom }, nil)
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "sent", resp.String())
+	assert.Equal(t, []string{"third"}, log.taken())
+	assert.EqualValues(t, 1, network.sent.Load())
+}
+
+func TestP8_RejectedHandlersSeeEveryErrorAndMayRecover(t *testing.T) {
+	for name, fail := range map[string]func() (*axle.Client, string){
+		"network": func() (*axle.Client, string) { c, _ := newFakeClient(unreachable); return c, "/" },
+		"status":  func() (*axle.Client, string) { c, _ := newFakeClient(always(404, "")); return c, "/" },
+		"bad URL": func() (*axle.Client, string) { c, _ := newFakeClient(unreachable); return c, "ftp://x/" },
+		"bad value": func() (*axle.Client, string) {
+			c, _ := newFakeClient(unreachable)
+			return c.SetHeader("X", "a\r\nb"), "/"
+		},
+		"too large": func() (*axle.Client, string) {
+			c, _ := newFakeClient(always(200, "xxxx"))
+			return c.SetResponseLimit(2), "/"
+		},
+		"broken body": func() (*axle.Client, string) {
+			c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				return replyWith(r, 200, io.NopCloser(io.MultiReader(strings.NewReader("x"), brokenReader{}))), nil
+			})
+			return c, "/"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, path := fail()
+			_, failure := c.Get(t.Context(), path)
+			assert.NotNil(t, asAxle(t, failure).Request)
+
+			useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+				assert.NotNil(t, err.Request)
+				assert.Equal(t, asAxle(t, failure).Code, err.Code)
+				return axle.NewResponse(err.Request, 200, nil, []byte("recovered")), nil
+			})
+			resp, err := c.Get(t.Context(), path)
+			require.NoError(t, err)
+			assert.Equal(t, "recovered", resp.String())
+		})
+	}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+func TestCall_StatusesThatValidateStatusRefusesAreErrors(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		status, _ := strconv.Atoi(r.URL.Path[1:])
+		return reply(r, status, "body"), nil
+	})
+	c.SetValidateStatus(func(status int) bool { return status != 202 })
+	for path, code := range map[string]axle.Code{"/202": axle.CodeBadResponse, "/404": "", "/200": ""} {
+		resp, err := c.Get(t.Context(), path)
+		if code == "" {
+			require.NoError(t, err)
+			assert.Equal(t, "body", resp.String())
+			continue
+		}
+		e := asAxle(t, err)
+		assert.Equal(t, code, e.Code)
+		assert.Equal(t, "body", e.Response.String())
+		assert.Same(t, e.Request, e.Response.Request)
+	}
+}
+
+// The caller's Request is never modified.
+
+func TestCall_WorksOnACopyOfTheCallersRequest(t *testing.T) {
+	c, _ := newFakeClient(always(500, ""))
+	c.SetHeader("X-Default", "default").SetQueryParam("d", "default")
+	key := axle.NewKey[int]("key")
+	useRequest(c, func(req *axle.Request) {
+		req.Header.Set("X-Own", "changed")
+		req.Header["X-List"][0] = "changed"
+		req.Query["q"][0] = "changed"
+		req.Body.(url.Values)["form"][0] = "changed"
+		req.SetURL("/changed").SetMethod(http.MethodPatch).SetPathParam("p", "changed").SetTimeout(1).SetQueryParam("n", "1")
+		req.SetTimeout(0)
+		key.Set(req, 1)
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return c.Do(err.Request) })
+
+	mine := &axle.Request{
+		Method: http.MethodPost, URL: "/{p}", Header: http.Header{"X-Own": {"own"}, "X-List": {"own"}},
+		Query: url.Values{"q": {"own"}}, Body: url.Values{"form": {"own"}},
+	}
+	mine.SetPathParam("p", "own")
+	c.Interceptors.Response.Clear()
+	for range 2 {
+		_, err := c.Do(mine)
+		assert.NotSame(t, mine, asAxle(t, err).Request)
+		assert.Equal(t, "/changed", asAxle(t, err).Request.URL, "Error.Request is the copy")
+		assert.Equal(t, http.MethodPost, mine.Method)
+		assert.Equal(t, "/{p}", mine.URL)
+		assert.Equal(t, http.Header{"X-Own": {"own"}, "X-List": {"own"}}, mine.Header)
+		assert.Equal(t, url.Values{"q": {"own"}}, mine.Query)
+		assert.Equal(t, url.Values{"form": {"own"}}, mine.Body)
+		_, found := key.Get(mine)
+		assert.False(t, found)
+		assert.Nil(t, mine.Client())
+	}
+}
+
+func TestCall_ARequestMayBeSentAgainAndFromManyGoroutines(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		return reply(r, 200, r.Header.Get("X-Count")+r.URL.RawQuery+string(body)), nil
+	})
+	useRequest(c, func(req *axle.Request) { req.Header.Add("X-Count", "1"); req.Query.Add("n", "1") })
+	mine := c.R(t.Context()).SetMethod(http.MethodPost).SetURL("/").SetBody([]byte("body"))
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 5 {
+				resp, err := c.Do(mine)
+				if assert.NoError(t, err) {
+					assert.Equal(t, "1n=1body", resp.String())
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestCall_HandlersGetTheCopyMergedWithTheDefaults(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	c.SetHeader("X-A", "default").SetHeader("X-B", "default").SetQueryParam("a", "default").SetQueryParam("b", "default")
+	var seen *axle.Request
+	useRequest(c, func(req *axle.Request) { seen = req })
+	resp, err := c.R(t.Context()).SetHeader("x-a", "own").SetQueryParam("a", "own").Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, http.Header{"X-A": {"own"}, "X-B": {"default"}}, seen.Header)
+	assert.Equal(t, url.Values{"a": {"own"}, "b": {"default"}}, seen.Query)
+	assert.Equal(t, http.MethodGet, seen.Method)
+	assert.Same(t, seen, resp.Request)
+	assert.Same(t, c, seen.Client())
+}
+
+// The ctx that a handler gets is its request's.
+
+type ctxKey struct{}
+
+func TestCall_AContextThatAHandlerSetIsSeenByLaterHandlersAndTheTransport(t *testing.T) {
+	for _, status := range []int{200, 500} {
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			assert.Equal(t, "set", r.Context().Value(ctxKey{}))
+			return reply(r, status, ""), nil
+		})
+		c.SetInterceptorOrder(axle.FIFO)
+		var log callTrace
+		see := func(ctx context.Context) {
+			if value, ok := ctx.Value(ctxKey{}).(string); ok {
+				log.add(value)
+			}
+		}
+		useRequest(c, func(req *axle.Request) { req.SetContext(context.WithValue(req.Context(), ctxKey{}, "set")) })
+		c.Interceptors.Request.Use(func(ctx context.Context, req *axle.Request) (*axle.Request, error) { see(ctx); return req, nil }, nil)
+		c.Interceptors.Response.Use(
+			func(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
+				see(ctx)
+				resp.Request.SetContext(context.WithValue(ctx, ctxKey{}, "again"))
+				return resp, nil
+			},
+			func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+				see(ctx)
+				err.Request.SetContext(context.WithValue(ctx, ctxKey{}, "again"))
+				return nil, err
+			})
+		c.Interceptors.Response.Use(
+			func(ctx context.Context, resp *axle.Response) (*axle.Response, error) { see(ctx); return resp, nil },
+			func(ctx context.Context, err *axle.Error) (*axle.Response, error) { see(ctx); return nil, err })
+		_, _ = c.Get(t.Context(), "/")
+		assert.Equal(t, []string{"set", "set", "again"}, log.taken())
+	}
+}
+
+func TestCall_AContextThatAHandlerSetBoundsTheDispatch(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	cause := errors.New("the handler's")
+	useRequest(c, func(req *axle.Request) {
+		ctx, cancel := context.WithCancelCause(req.Context())
+		cancel(cause)
+		req.SetContext(ctx)
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeCanceled)
+	require.ErrorIs(t, err, cause)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.Zero(t, network.sent.Load())
+}
+
+func TestCall_ANilContextFailsTheCall(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	_, err := c.Get(nil, "/") //nolint:staticcheck // the bad input that this is about
+	require.ErrorIs(t, err, axle.CodeBadOption)
+	useRequest(c, func(req *axle.Request) { req.SetContext(nil) }) //nolint:staticcheck // likewise
+	_, err = c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeBadOption)
+	_, err = c.Do(nil)
+	require.ErrorIs(t, err, axle.CodeBadOption)
+	assert.Zero(t, network.sent.Load())
+}
+
+// What a handler returns.
+
+func TestCall_NonNilErrorWinsOverValue(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp, errBoom })
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.EqualValues(t, 1, network.sent.Load())
+
+	c.Interceptors.Request.Use(func(_ context.Context, req *axle.Request) (*axle.Request, error) { return req, errBoom }, nil)
+	_, err = c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.EqualValues(t, 1, network.sent.Load())
+}
+
+func TestCall_NilErrorPointerIsNoError(t *testing.T) {
+	c, _ := newFakeClient(always(500, ""))
+	var none *axle.Error
+	c.Interceptors.Request.Use(func(_ context.Context, req *axle.Request) (*axle.Request, error) { return req, none }, nil)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return axle.NewResponse(nil, 200, nil, nil), none })
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp, none })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, 200, resp.StatusCode)
+
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return nil, none })
+	_, err = c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.ErrNoResult, "and with no value there is no result")
+}
+
+func TestCall_AnErrorOfAxlesIsPassedOnAsItIs(t *testing.T) {
+	c, _ := newFakeClient(always(500, ""))
+	var first *axle.Error
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { first = err; return nil, err })
+	c.Interceptors.Response.Use(nil, nil)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { assert.Same(t, first, err); return nil, err })
+	_, err := c.Get(t.Context(), "/")
+	assert.Same(t, first, err)
+}
+
+func TestCall_AnErrorOfAxlesGetsAnEmptyRequestFilledIn(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	own := &axle.Error{Code: "E_QUOTA", Message: "spent"}
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return nil, own })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { require.NotNil(t, err.Request); return nil, err })
+	_, err := c.Get(t.Context(), "/here")
+	e := asAxle(t, err)
+	assert.Equal(t, "/here", e.Request.URL)
+	assert.Nil(t, e.Response)
+	assert.ErrorIs(t, err, axle.Code("E_QUOTA"))
+	assert.ErrorIs(t, err, own)
+	assert.Nil(t, own.Request, "the handler's own error is not modified")
+}
+
+func TestCall_APlainErrorGetsCodeInterceptorTheCallsRequestAndTheResponseAtHand(t *testing.T) {
+	c, _ := newFakeClient(always(200, "at hand"))
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return nil, errBoom }, axle.Named("breaker"))
+	_, err := c.Get(t.Context(), "/here")
+	e := asAxle(t, err)
+	assert.Equal(t, axle.CodeInterceptor, e.Code)
+	assert.Equal(t, "/here", e.Request.URL)
+	assert.Equal(t, "at hand", e.Response.String())
+	assert.Equal(t, errBoom, e.Unwrap())
+	assert.Contains(t, err.Error(), "breaker")
+}
+
+func TestCall_APlainErrorOfARejectedHandlerKeepsTheResponseAtHand(t *testing.T) {
+	c, _ := newFakeClient(always(503, "at hand"))
+	useRejected(c, func(*axle.Error) (*axle.Response, error) { return nil, errBoom })
+	_, err := c.Get(t.Context(), "/here")
+	e := asAxle(t, err)
+	assert.Equal(t, axle.CodeInterceptor, e.Code)
+	assert.Equal(t, 503, e.StatusCode())
+	assert.NotErrorIs(t, err, axle.CodeBadResponse, "the error before is gone, as in a promise chain")
+}
+
+func TestCall_APlainErrorAroundAnErrorOfAxlesKeepsItsCodeRequestAndResponse(t *testing.T) {
+	c, _ := newFakeClient(always(404, "inner"))
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return nil, errors.Join(errBoom, err)
+	}, axle.Named("joiner"))
+	_, err := c.Get(t.Context(), "/here")
+	e := asAxle(t, err)
+	assert.Equal(t, axle.CodeBadRequest, e.Code)
+	assert.Equal(t, "inner", e.Response.String())
+	assert.Equal(t, "/here", e.Request.URL)
+	assert.ErrorIs(t, err, errBoom)
+	assert.Contains(t, err.Error(), "joiner")
+
+	c.Interceptors.Response.Clear()
+	other, _ := newFakeClient(unreachable)
+	useRejected(c, func(*axle.Error) (*axle.Response, error) {
+		_, err := other.Get(context.Background(), "/elsewhere")
+		return nil, errors.Join(err)
+	})
+	_, err = c.Get(t.Context(), "/here")
+	e = asAxle(t, err)
+	assert.Equal(t, axle.CodeNetwork, e.Code)
+	assert.Equal(t, "/elsewhere", e.Request.URL)
+	assert.Nil(t, e.Response)
+}
+
+func TestCall_APlainErrorAroundANilErrorPointerIsAPlainError(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	var none *axle.Error
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return nil, errors.Join(errBoom, none) })
+	_, err := c.Get(t.Context(), "/")
+	assert.Equal(t, axle.CodeInterceptor, asAxle(t, err).Code)
+	assert.ErrorIs(t, err, errBoom)
+	assert.NotErrorIs(t, err, axle.CodeTimeout)
+	assert.NotEmpty(t, err.Error())
+}
+
+func TestCall_NeitherValueNorErrorIsAnErrorThatNamesTheInterceptor(t *testing.T) {
+	for _, status := range []int{200, 500} {
+		c, _ := newFakeClient(always(status, "at hand"))
+		c.Interceptors.Response.Use(
+			func(context.Context, *axle.Response) (*axle.Response, error) { return nil, nil },
+			func(context.Context, *axle.Error) (*axle.Response, error) { return nil, nil }, axle.Named("forgetful"))
+		_, err := c.Get(t.Context(), "/")
+		require.ErrorIs(t, err, axle.ErrNoResult)
+		assert.Equal(t, axle.CodeInterceptor, asAxle(t, err).Code)
+		assert.Equal(t, status, asAxle(t, err).StatusCode())
+		assert.Contains(t, err.Error(), "forgetful")
+	}
+	c, network := newFakeClient(always(200, ""))
+	c.Interceptors.Request.Use(nil, func(context.Context, *axle.Error) (*axle.Request, error) { return nil, nil }, axle.Named("second"))
+	c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) { return nil, nil }, nil, axle.Named("first"))
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.ErrNoResult)
+	assert.Contains(t, err.Error(), "second")
+	assert.Zero(t, network.sent.Load())
+}
+
+func TestCall_NothingIsSwallowed(t *testing.T) {
+	c, _ := newFakeClient(unreachable)
+	for range 3 {
+		useRejected(c, func(err *axle.Error) (*axle.Response, error) { return nil, err })
+	}
+	resp, err := c.Get(t.Context(), "/")
+	assert.Nil(t, resp)
+	assert.ErrorIs(t, err, axle.CodeNetwork)
+}
+
+func TestCall_ASharedErrorIsNeverModified(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	sentinel := &axle.Error{Code: "E_MAINTENANCE", Message: "closed for today"}
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return nil, sentinel })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { err.Request.SetHeader("X", "1"); return nil, err })
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			_, err := c.Get(context.Background(), "/"+strconv.Itoa(i))
+			assert.ErrorIs(t, err, sentinel)
+			if e, ok := errors.AsType[*axle.Error](err); assert.True(t, ok) {
+				assert.Equal(t, "/"+strconv.Itoa(i), e.Request.URL)
+			}
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, &axle.Error{Code: "E_MAINTENANCE", Message: "closed for today"}, sentinel)
+}
+
+func TestCall_TheErrorOfOneCallMayBeTheErrorOfManyOthers(t *testing.T) {
+	c, _ := newFakeClient(always(500, "shared"))
+	_, shared := c.Get(t.Context(), "/shared")
+	useRejected(c, func(*axle.Error) (*axle.Response, error) { return nil, shared })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		err.Request.SetHeader("X", "1")
+		assert.Same(t, err.Request, err.Response.Request)
+		return nil, err
+	})
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			_, err := c.Get(context.Background(), "/")
+			assert.ErrorIs(t, err, shared)
+		})
+	}
+	wg.Wait()
+	assert.Empty(t, asAxle(t, shared).Request.Header.Get("X"))
+}
+
+func TestCall_ACachedResponseMayAnswerManyCalls(t *testing.T) {
+	for _, way := range []string{"Respond", "return"} {
+		t.Run(way, func(t *testing.T) {
+			c, network := newFakeClient(always(200, "cached"))
+			cached, err := c.Get(t.Context(), "/cached")
+			require.NoError(t, err)
+			synthetic := axle.NewResponse(nil, 200, nil, []byte("cached"))
+			pick := func(req *axle.Request) *axle.Response {
+				if req.Query.Has("synthetic") {
+					return synthetic
+				}
+				return cached
+			}
+			if way == "Respond" {
+				useRequest(c, func(req *axle.Request) { req.Respond(pick(req)) })
+			} else {
+				c.SetTransport(&fakeTransport{answer: always(500, "")})
+				useRejected(c, func(err *axle.Error) (*axle.Response, error) { return pick(err.Request), nil })
+			}
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+				resp.Header.Set("X-Seen", resp.Request.URL)
+				resp.Request.SetHeader("X-Seen", "1")
+				return resp.SetBytes(append([]byte(nil), resp.Bytes()...)), nil
+			})
+			var wg sync.WaitGroup
+			for i := range 16 {
+				wg.Go(func() {
+					var text string
+					_, err := c.R(context.Background()).With(func(r *axle.Request) {
+						if i%2 == 0 {
+							r.SetQueryParam("synthetic", "1")
+						}
+					}).SetResult(&text).Get("/" + strconv.Itoa(i))
+					assert.NoError(t, err)
+					assert.Equal(t, "cached", text)
+				})
+			}
+			wg.Wait()
+			assert.Nil(t, synthetic.Request)
+			assert.Empty(t, cached.Header.Get("X-Seen"))
+			assert.Empty(t, synthetic.Header.Get("X-Seen"))
+			assert.Equal(t, "/cached", cached.Request.URL)
+			assert.EqualValues(t, 1, network.sent.Load())
+		})
+	}
+}
+
+// Closing.
+
+func TestCall_AResponseThatAHandlerTakesOutOfPlayIsClosed(t *testing.T) {
+	replaced := func(*axle.Response) (*axle.Response, error) { return axle.NewResponse(nil, 200, nil, nil), nil }
+	for name, handle := range map[string]func(*axle.Response) (*axle.Response, error){
+		"replaced":                      replaced,
+		"rejected by a plain error":     func(*axle.Response) (*axle.Response, error) { return nil, errBoom },
+		"rejected, with it":             func(r *axle.Response) (*axle.Response, error) { return r, errBoom },
+		"rejected by an error about it": func(r *axle.Response) (*axle.Response, error) { return nil, &axle.Error{Code: "E", Response: r} },
+		"no result":                     func(*axle.Response) (*axle.Response, error) { return nil, nil },
+		"a replay's in its place":       func(r *axle.Response) (*axle.Response, error) { return r.Request.Replay() },
+		"a Do's in its place":           func(r *axle.Response) (*axle.Response, error) { return r.Request.Client().Do(r.Request) },
+		"two replays": func(r *axle.Response) (*axle.Response, error) {
+			if _, err := r.Request.Replay(); err != nil {
+				return nil, err
+			}
+			return r.Request.Replay()
+		},
+		"replayed, and another instead": func(r *axle.Response) (*axle.Response, error) {
+			_, err := r.Request.Replay()
+			return axle.NewResponse(nil, 200, nil, nil), err
+		},
+		"replayed, and rejected": func(r *axle.Response) (*axle.Response, error) {
+			_, err := r.Request.Replay()
+			return nil, errors.Join(err, errBoom)
+		},
+		"replayed, and the replay rejected": func(r *axle.Response) (*axle.Response, error) {
+			again, err := r.Request.Replay()
+			return nil, errors.Join(err, &axle.Error{Code: "E", Response: again})
+		},
+		"replayed, and both returned": func(r *axle.Response) (*axle.Response, error) {
+			again, _ := r.Request.Replay()
+			return again, errBoom
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var network watchedBodies
+			c, _ := newFakeClient(network.answer)
+			first := true
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+				if !first {
+					return resp, nil
+				}
+				first = false
+				return handle(resp)
+			})
+			resp, err := c.R(t.Context()).SetStream(true).Get("/")
+			if err != nil {
+				assert.Empty(t, network.open())
+				return
+			}
+			// What the caller gets, and only that, is still open.
+			body, err := io.ReadAll(resp.Stream())
+			require.NoError(t, err)
+			if len(body) > 0 {
+				assert.Len(t, network.open(), 1)
+			}
+			resp.Stream().Close()
+			assert.Empty(t, network.open())
+		})
+	}
+}
+
+func TestCall_AResponseThatIsHandedOnStaysOpen(t *testing.T) {
+	var network watchedBodies
+	c, _ := newFakeClient(network.answer)
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		return resp.SetStream(struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(strings.NewReader("wrapped "), resp.Stream()), resp.Stream()}), nil
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		other := *resp
+		other.Request = nil
+		return &other, nil
+	})
+	c.Interceptors.Response.Use(nil, nil)
+	resp, err := c.R(t.Context()).SetStream(true).Get("/")
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Stream())
+	require.NoError(t, err)
+	assert.Equal(t, "wrapped streamed", string(body))
+	assert.Len(t, network.open(), 1)
+	resp.Stream().Close()
+	assert.Empty(t, network.open())
+}
+
+func TestCall_UnlessStreamingBodiesAreReadAndClosedBeforeHandlersRun(t *testing.T) {
+	for _, status := range []int{200, 500} {
+		network := watchedBodies{status: func(int) int { return status }}
+		c, _ := newFakeClient(network.answer)
+		look := func(resp *axle.Response) {
+			assert.Equal(t, "streamed", resp.String())
+			assert.Empty(t, network.open())
+		}
+		useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { look(resp); return resp, nil })
+		useRejected(c, func(err *axle.Error) (*axle.Response, error) { look(err.Response); return nil, err })
+		_, _ = c.Get(t.Context(), "/")
+		assert.Len(t, network.bodies, 1)
+	}
+}
+
+func TestCall_ARefusedStatusIsReadEvenOfAStream(t *testing.T) {
+	network := watchedBodies{status: func(int) int { return 500 }}
+	c, _ := newFakeClient(network.answer)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		assert.Equal(t, "streamed", err.Response.String())
+		assert.Empty(t, network.open())
+		return nil, err
+	})
+	_, err := c.R(t.Context()).SetStream(true).Get("/")
+	assert.Equal(t, "streamed", asAxle(t, err).Response.String())
+}
+
+func TestCall_APanicOfAHandlerClosesTheBodiesAndPropagates(t *testing.T) {
+	for name, handle := range map[string]func(c *axle.Client, resp *axle.Response){
+		"at once":        func(*axle.Client, *axle.Response) { panic("boom") },
+		"after a replay": func(_ *axle.Client, resp *axle.Response) { _, _ = resp.Request.Replay(); panic("boom") },
+		"in a replay": func(c *axle.Client, resp *axle.Response) {
+			_, _ = resp.Request.Replay(func(*axle.Request) { panic("boom") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var network watchedBodies
+			c, _ := newFakeClient(network.answer)
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { handle(c, resp); return resp, nil })
+			body := newWatchedBody("sent")
+			assert.PanicsWithValue(t, "boom", func() {
+				_, _ = c.R(t.Context()).SetStream(true).SetBody(struct{ io.ReadCloser }{body}).Post("/")
+			})
+			assert.NotEmpty(t, network.bodies)
+			assert.Empty(t, network.open())
+			assert.True(t, body.isClosed(), "the request's body")
+		})
+	}
+	t.Run("Goexit", func(t *testing.T) {
+		var network watchedBodies
+		c, _ := newFakeClient(network.answer)
+		useFulfilled(c, func(*axle.Response) (*axle.Response, error) { runtime.Goexit(); return nil, nil })
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = c.R(t.Context()).SetStream(true).Get("/") })
+		wg.Wait()
+		assert.Len(t, network.bodies, 1)
+		assert.Empty(t, network.open())
+	})
+	t.Run("in the request chain", func(t *testing.T) {
+		c, _ := newFakeClient(always(200, ""))
+		c.SetInterceptorOrder(axle.FIFO)
+		answer, body := newWatchedBody("answer"), newWatchedBody("sent")
+		useRequest(c, func(req *axle.Request) { req.Respond(axle.NewResponse(req, 200, nil, nil).SetStream(answer)) })
+		useRequest(c, func(*axle.Request) { panic("boom") })
+		assert.PanicsWithValue(t, "boom", func() {
+			_, _ = c.R(t.Context()).SetBody(struct{ io.ReadCloser }{body}).Post("/")
+		})
+		assert.True(t, answer.isClosed())
+		assert.True(t, body.isClosed())
+	})
+	t.Run("in RunWhen", func(t *testing.T) {
+		c, _ := newFakeClient(always(200, ""))
+		c.Interceptors.Request.Use(nil, nil, axle.RunWhen(func(*axle.Request) bool { panic("boom") }))
+		body := newWatchedBody("sent")
+		assert.PanicsWithValue(t, "boom", func() {
+			_, _ = c.R(t.Context()).SetBody(struct{ io.ReadCloser }{body}).Post("/")
+		})
+		assert.True(t, body.isClosed())
+	})
+	t.Run("in ValidateStatus", func(t *testing.T) {
+		var network watchedBodies
+		c, _ := newFakeClient(network.answer)
+		c.SetValidateStatus(func(int) bool { panic("boom") })
+		assert.PanicsWithValue(t, "boom", func() { _, _ = c.Get(t.Context(), "/") })
+		assert.Len(t, network.bodies, 1)
+		assert.Empty(t, network.open())
+	})
+}
+
+func TestCall_APanicLeavesTheClientUsable(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	id := useRequest(c, func(*axle.Request) { panic("boom") })
+	assert.Panics(t, func() { _, _ = c.Get(t.Context(), "/") })
+	assert.True(t, c.Interceptors.Request.Eject(id))
+	_, err := c.Get(t.Context(), "/")
+	assert.NoError(t, err)
+}
+
+// Respond.
+
+func TestRespond_YieldsTheResponseAndSendsNothing(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	var log callTrace
+	log.onRequest(c, "later")
+	useRequest(c, func(req *axle.Request) {
+		req.Respond(axle.NewResponse(nil, 203, http.Header{"X-From": {"cache"}}, []byte("cached")))
+	})
+	log.onResponse(c, "response")
+	resp, err := c.Get(t.Context(), "/here")
+	require.NoError(t, err)
+	assert.Equal(t, "cached", resp.String())
+	assert.Equal(t, "cache", resp.Header.Get("X-From"))
+	assert.Equal(t, "/here", resp.Request.URL)
+	assert.Nil(t, resp.Raw())
+	assert.Equal(t, []string{"later", "response"}, log.taken(), "both chains run on")
+	assert.Zero(t, network.sent.Load())
+}
+
+func TestRespond_IsJudgedByValidateStatus(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	var body *watchedBody
+	useRequest(c, func(req *axle.Request) {
+		body = newWatchedBody("gone")
+		req.Respond(axle.NewResponse(nil, 410, nil, nil).SetStream(body))
+	})
+	_, err := c.R(t.Context()).SetStream(true).Get("/")
+	e := asAxle(t, err)
+	assert.Equal(t, axle.CodeBadRequest, e.Code)
+	assert.Equal(t, "gone", e.Response.String(), "a refused status is read")
+	assert.Same(t, e.Request, e.Response.Request)
+	assert.True(t, body.isClosed())
+
+	resp, err := c.R(t.Context()).SetValidateStatus(nil).Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, 410, resp.StatusCode)
+}
+
+func TestRespond_ANilResponseTakesItBack(t *testing.T) {
+	c, network := newFakeClient(always(200, "sent"))
+	useRequest(c, func(req *axle.Request) { req.Respond(nil) })
+	useRequest(c, func(req *axle.Request) { req.Respond(axle.NewResponse(nil, 200, nil, []byte("cached"))) })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "sent", resp.String())
+	assert.EqualValues(t, 1, network.sent.Load())
+}
+
+func TestRespond_LastsForOneDispatch(t *testing.T) {
+	c, network := newFakeClient(always(200, "sent"))
+	once := true
+	useRequest(c, func(req *axle.Request) {
+		if once {
+			req.Respond(axle.NewResponse(nil, 500, nil, nil))
+		}
+		once = false
+	})
+	again := useRejected(c, func(err *axle.Error) (*axle.Response, error) { return err.Request.Replay() })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "sent", resp.String())
+
+	once = true
+	c.Interceptors.Response.Eject(again)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return c.Do(err.Request) })
+	resp, err = c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "sent", resp.String())
+	assert.EqualValues(t, 2, network.sent.Load())
+}
+
+func TestRespond_MayAnswerADoFromAResponseHandler(t *testing.T) {
+	c, network := newFakeClient(always(500, ""))
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return c.Do(err.Request.Respond(axle.NewResponse(nil, 200, nil, []byte("cached"))))
+	})
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "cached", resp.String())
+	assert.EqualValues(t, 1, network.sent.Load())
+}
+
+func TestRespond_AnAnswerThatIsNotUsedIsClosed(t *testing.T) {
+	for name, after := range map[string]func(req *axle.Request) (*axle.Request, error){
+		"a later handler fails":         func(*axle.Request) (*axle.Request, error) { return nil, errBoom },
+		"a later handler takes it back": func(r *axle.Request) (*axle.Request, error) { return r.Respond(nil), nil },
+		"a later handler has another": func(r *axle.Request) (*axle.Request, error) {
+			return r.Respond(axle.NewResponse(nil, 200, nil, nil)), nil
+		},
+		"a later handler's other request": func(*axle.Request) (*axle.Request, error) { return &axle.Request{URL: "/other"}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := newFakeClient(always(200, ""))
+			c.SetInterceptorOrder(axle.FIFO)
+			body := newWatchedBody("")
+			useRequest(c, func(req *axle.Request) { req.Respond(axle.NewResponse(nil, 200, nil, nil).SetStream(body)) })
+			c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) { return after(r) }, nil)
+			_, err := c.Get(t.Context(), "/")
+			if err != nil {
+				require.ErrorIs(t, err, errBoom)
+			}
+			assert.True(t, body.isClosed())
+		})
+	}
+}
+
+// Calling the client from handlers.
+
+// dio deadlocks when an interceptor calls the instance that runs it.
+func TestP3_HandlerMayCallTheClientAtAnyDepth(t *testing.T) {
+	const deep = 20
+	c, network := newFakeClient(func(r *http.Request) (*http.Response, error) { return reply(r, 200, r.URL.Path), nil })
+	c.SetInterceptorOrder(axle.FIFO)
+	descend := func(ctx context.Context, req *axle.Request, via string) {
+		depth, _ := strconv.Atoi(strings.TrimPrefix(req.URL, "/"))
+		if depth >= deep || req.Header.Get("X-Via") == "leaf" {
+			return
+		}
+		edit := func(r *axle.Request) { r.SetHeader("X-Via", via) }
+		if via == "response" {
+			edit = func(r *axle.Request) { r.SetHeader("X-Via", "leaf") }
+		}
+		resp, err := c.Get(ctx, "/"+strconv.Itoa(depth+1), edit)
+		if assert.NoError(t, err) {
+			assert.Equal(t, "/"+strconv.Itoa(depth+1), resp.String())
+		}
+	}
+	c.Interceptors.Request.Use(func(ctx context.Context, req *axle.Request) (*axle.Request, error) {
+		descend(ctx, req, "request")
+		return req, nil
+	}, nil)
+	c.Interceptors.Response.Use(func(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
+		descend(ctx, resp.Request, "response")
+		return resp, nil
+	}, nil)
+	resp, err := c.Get(t.Context(), "/0")
+	require.NoError(t, err)
+	assert.Equal(t, "/0", resp.String())
+	assert.EqualValues(t, deep+1+deep, network.sent.Load())
+}
+
+// resty keeps state on a Request, so that a second run doubles the query or sends an empty body.
+func TestP5_EveryDispatchIsAFreshEngineRequest(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		return reply(r, 500, r.URL.RequestURI()+" "+string(body)), nil
+	})
+	c.SetQueryParam("d", "1")
+	var seen callTrace
+	for range 3 {
+		useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+			seen.add(err.Response.String())
+			return err.Request.Replay()
+		})
+	}
+	mine := c.R(t.Context()).SetQueryParam("q", "1").SetBody(map[string]int{"n": 1})
+	for range 2 {
+		_, err := mine.Post("/?own=1")
+		seen.add(asAxle(t, err).Response.String())
+	}
+	for _, line := range seen.taken() {
+		assert.Equal(t, `/?own=1&d=1&q=1 {"n":1}`, line)
+	}
+}
