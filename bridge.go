@@ -14,15 +14,20 @@ import (
 // It keeps net/http's contract. The request is not modified and its body is always closed; bodies stream both ways; redirects,
 // 101 and refused statuses that no handler recovered come back as responses, for the [http.Client] above to treat; a handler's
 // own error stays an error. Cookies are that http.Client's jar's business alone.
-func (c *Client) RoundTripper() http.RoundTripper { return bridge{c} }
+func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 
 // HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it stands: the one line that
-// plugs axle into a generated SDK.
+// plugs axle into a generated SDK. A replay brings its request's cookies up to date with that jar, which a refresh may have
+// changed; one behind a bare RoundTripper sends the cookies that it was given.
 func (c *Client) HTTPClient() *http.Client {
-	return &http.Client{Transport: c.RoundTripper(), Jar: c.settings.Load().jar}
+	jar := c.settings.Load().jar
+	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
 }
 
-type bridge struct{ client *Client }
+type bridge struct {
+	client *Client
+	jar    http.CookieJar // of the http.Client above, if it is known
+}
 
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
@@ -31,7 +36,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	if body != nil {
 		req.Body = body
 	}
-	resp, err := b.client.run(req, orig)
+	resp, err := b.client.run(req, orig, b.jar)
 	if err != nil {
 		if !err.refused {
 			err.Response.close()
@@ -101,6 +106,25 @@ func (p *pass) dropAcrossOrigins(header http.Header) {
 	p.settings.stripSensitive(header)
 	if ok {
 		header["Cookie"] = cookies
+	}
+}
+
+// renewCookies puts the jar's cookies in the place of those that it gave the request at first.
+func (p *pass) renewCookies(header http.Header) {
+	if p.jar == nil {
+		return
+	}
+	now := p.jar.Cookies(p.bridge.URL)
+	fromJar := func(c *http.Cookie) bool {
+		return slices.ContainsFunc(now, func(n *http.Cookie) bool { return n.Name == c.Name })
+	}
+	given := slices.DeleteFunc((&http.Request{Header: header}).Cookies(), fromJar)
+	renewed := &http.Request{Header: http.Header{}}
+	for _, c := range slices.Concat(given, now) {
+		renewed.AddCookie(c)
+	}
+	if list := renewed.Header["Cookie"]; list != nil {
+		header["Cookie"] = list
 	}
 }
 

@@ -24,6 +24,7 @@ type call struct {
 	requests  []link[*Request]  // those that take part, in running order
 	responses []link[*Response] // likewise
 	bridge    *http.Request     // what the bridge was given; nil outside it
+	jar       http.CookieJar    // of the http.Client above the bridge; nil: unknown
 	crossed   bool              // bridge follows a redirect that left its origin
 }
 
@@ -50,7 +51,7 @@ func (c *Client) Do(req *Request) (*Response, error) {
 	if req == nil {
 		return nil, badOption(&Request{client: c}, "the request is nil", nil)
 	}
-	resp, err := c.run(req, nil)
+	resp, err := c.run(req, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +67,11 @@ func (c *Client) Do(req *Request) (*Response, error) {
 func (r *Request) isInner() bool { return r.inherited && r.pass.at.Load() != over }
 
 // run makes the snapshot and goes through the chains.
-func (c *Client) run(req *Request, bridge *http.Request) (*Response, *Error) {
+func (c *Client) run(req *Request, bridge *http.Request, jar http.CookieJar) (*Response, *Error) {
 	if req.nilContext {
 		return nil, badOption(req, "the context is nil", nil)
 	}
-	k := &call{client: c, settings: c.settings.Load(), bridge: bridge, crossed: bridge != nil && redirectedAcross(bridge)}
+	k := &call{client: c, settings: c.settings.Load(), bridge: bridge, jar: jar, crossed: bridge != nil && redirectedAcross(bridge)}
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	p := &pass{call: k}
 	defer p.end()
@@ -104,6 +105,7 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	defer next.end()
 	again := p.source.Clone()
 	again.pass, again.place, again.client, again.values = next, 0, p.client, r.values
+	p.renewCookies(again.Header)
 	p.settings.noteOrigins(again)
 	again.With(edits...)
 	if again.nilContext {
@@ -439,13 +441,17 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 
 // wireHeader is the request's header with what every request has. In the bridge it is the caller's alone.
 func (p *pass) wireHeader(req *Request, body payload) http.Header {
-	header := req.Header.Clone()
 	if p.bridge != nil {
-		return header
+		return req.Header.Clone()
 	}
-	for name, value := range map[string]string{"Accept": "application/json, text/plain, */*", "User-Agent": userAgent, "Content-Type": body.contentType} {
-		if _, own := header[name]; !own && value != "" {
-			header[name] = []string{value}
+	header := make(http.Header, len(req.Header)+3)
+	for name, list := range req.Header {
+		header[name] = slices.Clip(list)
+	}
+	values := [...]string{"application/json, text/plain, */*", userAgent, body.contentType}
+	for i, name := range [...]string{"Accept", "User-Agent", "Content-Type"} {
+		if _, own := header[name]; !own && values[i] != "" {
+			header[name] = values[i : i+1 : i+1]
 		}
 	}
 	return header

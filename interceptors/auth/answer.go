@@ -134,8 +134,7 @@ func (r refusal) drain() {
 	clock := time.AfterFunc(drainTime, func() { _ = stream.Close() })
 	body, _ := io.ReadAll(io.LimitReader(stream, drainLimit))
 	clock.Stop()
-	_ = stream.Close()
-	r.response.SetBytes(body)
+	r.response.SetBytes(body) // closes it
 }
 
 // stands is the 401 itself, with the reason, if there is one, why it was not mended.

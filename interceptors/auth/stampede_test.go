@@ -1,0 +1,74 @@
+package auth_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+)
+
+// The stampedes are over real sockets and in real time: the counts are asserted, the times are not.
+
+func TestStampede_ManyCallsOnADeadTokenRefreshOnce(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			w := loopback(t, k)
+			w.api.leaving = func(r *http.Request, status int) {
+				if status == http.StatusUnauthorized && strings.HasSuffix(r.URL.Path, "7") {
+					time.Sleep(time.Duration(rand.IntN(50)) * time.Millisecond) // a fault: some 401s are late
+				}
+			}
+			w.api.expire()
+			const n = 500
+			errs := make([]error, n)
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() {
+					resp, err := w.client.R(context.Background()).SetBody("payload").Post("/data/" + string(rune('0'+i%10)))
+					if errs[i] = err; err == nil && resp.String() != "payload" {
+						t.Errorf("call %d got %q", i, resp.String())
+					}
+				})
+			}
+			wg.Wait()
+			for _, err := range errs {
+				assert.NoError(t, err)
+			}
+			calls, _, refreshes, reuses := w.api.count()
+			assert.Equal(t, n, calls)
+			assert.Equal(t, 1, refreshes)
+			assert.Zero(t, reuses)
+			assert.Zero(t, w.logouts.Load())
+		})
+	}
+}
+
+func TestP1_EveryConcurrent401IsAnswered(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.String(), func(t *testing.T) {
+			w := loopback(t, k)
+			for range 30 { // one expiry after another
+				w.api.expire()
+				var calls []*future.Future[*axle.Response]
+				for range 20 {
+					calls = append(calls, w.get(context.Background(), "/data"))
+				}
+				for _, call := range calls {
+					resp, err := result(call)
+					requireOK(t, resp, err)
+				}
+			}
+			_, _, refreshes, reuses := w.api.count()
+			assert.Equal(t, 30, refreshes)
+			assert.Zero(t, reuses)
+		})
+	}
+}
