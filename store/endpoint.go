@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -63,10 +64,10 @@ func (s *seconds) UnmarshalJSON(raw []byte) error {
 		}
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	if err != nil {
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 		return errors.New("expires_in is not a number of seconds")
 	}
-	*s = seconds(f)
+	*s = seconds(max(0, min(f, math.MaxInt32))) // as x/oauth2 bounds it: more would overflow a Duration
 	return nil
 }
 

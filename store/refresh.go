@@ -58,8 +58,9 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 		return auth.Snapshot{}, errNilContext
 	}
 	if ctx.Err() != nil {
-		return auth.Snapshot{}, context.Cause(ctx)
+		return auth.Snapshot{}, waitError(ctx)
 	}
+	nested, early := auth.Bypassed(ctx, s), auth.IsEarly(ctx) // not under the lock: ctx may be the user's code
 	s.mu.Lock()
 	now := s.snapshot()
 	switch {
@@ -69,7 +70,7 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 	case !condition():
 		s.mu.Unlock()
 		return now, nil
-	case auth.Bypassed(ctx, s):
+	case nested:
 		s.mu.Unlock()
 		return now, auth.ErrNestedRefresh
 	}
@@ -77,7 +78,7 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 	if f == nil {
 		f = s.start(ctx)
 	}
-	f.early = f.early && auth.IsEarly(ctx)
+	f.early = f.early && early
 	s.mu.Unlock()
 	return f.wait(ctx)
 }
@@ -115,22 +116,26 @@ func (s *UserStore[U]) start(ctx context.Context) *flight {
 	state.CheckingAuth = true
 	s.publish(state)
 	go s.deliver()
-	go s.run(auth.Bypass(ctx, s), f, copyOf(state.Token))
+	go s.run(ctx, f, copyOf(state.Token))
 	return f
 }
 
 // run is the refresh, from its start to its end.
 func (s *UserStore[U]) run(ctx context.Context, f *flight, current *oauth2.Token) {
+	ctx = auth.Bypass(ctx, s)
 	token, err := detached.Run(ctx, s.timeout,
-		func(ctx context.Context) (*oauth2.Token, error) { return s.refresh(ctx, current) },
+		func(ctx context.Context) (*oauth2.Token, error) {
+			token, err := s.refresh(ctx, current)
+			if err == nil && token != nil && token.AccessToken == "" {
+				err = errors.New("store: the RefreshFunc returned a token without an access token")
+			}
+			return token, err
+		},
 		func(token *oauth2.Token, err error) { // after the timeout
 			if err == nil {
 				s.succeed(f, token)
 			}
 		})
-	if err == nil && token != nil && token.AccessToken == "" {
-		err = errors.New("store: the RefreshFunc returned a token without an access token")
-	}
 	if err == nil {
 		s.succeed(f, token)
 	} else {
@@ -138,10 +143,11 @@ func (s *UserStore[U]) run(ctx context.Context, f *flight, current *oauth2.Token
 	}
 }
 
-// succeed publishes the new token, unless its login is over or another refresh has come first. The slot empties with it.
+// succeed publishes the new token, unless its login is over, or it comes late and another refresh has come first. The slot empties
+// with it.
 func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 	s.mu.Lock()
-	if s.generation != f.from || token != nil && token.AccessToken == "" {
+	if s.flight != f && s.generation != f.from {
 		s.mu.Unlock()
 		f.reject(auth.ErrSessionChanged)
 		return
@@ -175,12 +181,18 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 		return
 	}
 	s.flight = nil
-	if !ends || f.early && auth.KeepSession(s.state.Token, err) {
+	overtaken := s.generation != f.from // by the late success of the one before: what failed was with its old token
+	if overtaken || !ends || f.early && auth.KeepSession(s.state.Token, err) {
 		state := s.state
 		state.CheckingAuth = false
 		s.publish(state)
+		now := s.snapshot()
 		s.mu.Unlock()
-		f.reject(err)
+		if overtaken {
+			f.resolve(now)
+		} else {
+			f.reject(err)
+		}
 		s.deliver()
 		return
 	}
@@ -194,15 +206,11 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 }
 
 // ends asks which failure ends the session. A refresh that was nested in itself, or in one of a session that changed, never does;
-// a panic of the user's function is taken for a yes.
-func (s *UserStore[U]) ends(err error) (yes bool) {
+// a user's function that panics is taken for a yes.
+func (s *UserStore[U]) ends(err error) bool {
 	if errors.Is(err, auth.ErrNestedRefresh) || errors.Is(err, auth.ErrSessionChanged) {
 		return false
 	}
-	defer func() {
-		if recover() != nil {
-			yes = true
-		}
-	}()
-	return s.logoutWhen(err)
+	yes, failed := future.Go(func() (bool, error) { return s.logoutWhen(err), nil }).Await(context.Background())
+	return yes || failed != nil
 }

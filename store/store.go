@@ -132,8 +132,11 @@ func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 
 // SetState changes the state in one step. The update gets a copy, of the user and the token too, to write to; it may call the
 // store but not change it, and runs again if the state was changed meanwhile. It starts a new login only if it sets a token, or
-// takes the user from or to nil: taken to nil with no token left, the session has ended. CheckingAuth is the store's to write.
+// takes the user from or to nil: taken to nil with no token left, the session has ended. CheckingAuth is the store's to write. A nil update does nothing.
 func (s *UserStore[U]) SetState(update func(*State[U])) {
+	if update == nil {
+		return
+	}
 	for {
 		s.mu.Lock()
 		before, version := s.state, s.version
@@ -237,7 +240,7 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return waitError(ctx)
 	}
 }
 

@@ -14,14 +14,15 @@ type subscriber[U any] struct {
 // transition is one change of the state, and who is told of it: those subscribed when it happened.
 type transition[U any] struct {
 	state, previous State[U]
-	to              []*subscriber[U]
+	to              []*subscriber[U] // who has not been told
 }
 
 // Subscribe calls fn for every transition from now on: once, in order, one at a time, outside any lock. It may call the store.
 //
 // A transition that its caller makes (Login, Logout, SetState) is told on the caller's goroutine before it returns, unless another
 // is telling already; one that a refresh makes is told on a goroutine of its own, and the refresh does not wait. After
-// unsubscribe fn is not called again, except that a call under way goes on. A nil fn is not called.
+// unsubscribe fn is not called again, except that a call under way goes on. A nil fn is not called. A panic of fn is that of the
+// goroutine that tells; the others are told all the same.
 func (s *UserStore[U]) Subscribe(fn func(state, previous State[U])) (unsubscribe func()) {
 	if fn == nil {
 		return func() {}
@@ -72,13 +73,16 @@ func (s *UserStore[U]) deliver() {
 		}
 	}()
 	for len(s.queue) > 0 {
-		next := s.queue[0]
-		s.queue = s.queue[1:]
+		next := &s.queue[0]
+		if len(next.to) == 0 {
+			s.queue = s.queue[1:]
+			continue
+		}
+		sub, state, previous := next.to[0], next.state, next.previous
+		next.to = next.to[1:] // before the call: who panics has been told
 		s.mu.Unlock()
-		for _, sub := range next.to {
-			if !sub.gone.Load() {
-				sub.fn(next.state, next.previous)
-			}
+		if !sub.gone.Load() {
+			sub.fn(state, previous)
 		}
 		s.mu.Lock()
 	}
