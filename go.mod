@@ -3,11 +3,11 @@ module github.com/axlehttp/axle
 go 1.26.0
 
 require (
-	github.com/go-resty/resty/v2 v2.17.2
-	github.com/stretchr/testify v1.12.1
-	go.uber.org/goleak v1.3.0
-	golang.org/x/oauth2 v0.37.0
-	pgregory.net/rapid v1.3.0
+	github.com/go-resty/resty/v2 v2.17.2 // the engine
+	github.com/stretchr/testify v1.12.1 // tests
+	go.uber.org/goleak v1.3.0 // tests: a goroutine left behind fails the suite
+	golang.org/x/oauth2 v0.37.0 // the token type, and the refresh grant
+	pgregory.net/rapid v1.3.0 // tests: random chains against a model, with shrinking
 )
 
 require (

@@ -44,7 +44,7 @@ var imports = map[string]string{
 	"net":       "net",
 	"os":        "os",
 	"path":      "path",
-	"rand":      "math/rand/v2",
+	"rand":      "crypto/rand",
 	"regexp":    "regexp",
 	"runtime":   "runtime",
 	"sha256":    "crypto/sha256",
@@ -92,5 +92,6 @@ var cast = map[string]string{
 	"logger":  "var logger *slog.Logger",
 	"body":    "var body []byte",
 	"id":      "var id string",
+	"Item":    "type Item struct {\n\tID int `json:\"id\"`\n}",
 	"User":    "type User struct {\n\tID    string `json:\"id\"`\n\tName  string `json:\"name\"`\n\tEmail string `json:\"email\"`\n}",
 }

@@ -16,11 +16,12 @@ const Mask = "REDACTED"
 // secretWords make any name that contains one of them secret.
 var secretWords = set("token", "secret", "password", "passwd", "pwd", "passphrase", "signature", "credential", "credentials",
 	"authorization", "auth", "bearer", "jwt", "assertion", "apikey", "otp", "cookie", "csrf", "xsrf", "csrftoken", "xsrftoken",
-	"accesstoken", "refreshtoken", "idtoken", "sessionid", "clientsecret")
+	"accesstoken", "refreshtoken", "idtoken", "sessionid", "clientsecret", "passcode", "cvv", "cvc")
 
 // secretNames are secret as a whole name, in lower case and without separators.
 var secretNames = set("key", "code", "sig", "session", "sid", "apikey", "accesskey", "privatekey", "secretkey", "sessionkey", "sessionid",
-	"subscriptionkey", "codeverifier", "pin")
+	"subscriptionkey", "codeverifier", "devicecode", "usercode", "oauthverifier", "samlresponse", "samlrequest", "jsessionid", "phpsessid",
+	"pin")
 
 func set(words ...string) map[string]bool {
 	m := make(map[string]bool, len(words))
@@ -34,7 +35,7 @@ func set(words ...string) map[string]bool {
 func Name(name string) bool {
 	whole := strings.Builder{}
 	for _, w := range words(name) {
-		if secretWords[w] {
+		if secretWords[w] || secretWords[strings.TrimSuffix(w, "s")] {
 			return true
 		}
 		whole.WriteString(w)
@@ -43,7 +44,7 @@ func Name(name string) bool {
 	return secretNames[s] || strings.HasSuffix(s, "apikey") || strings.HasSuffix(s, "subscriptionkey") || strings.HasSuffix(s, "accesskey")
 }
 
-// words splits a name at separators and at a lower-case letter that an upper-case one follows, and lower-cases.
+// words splits a name at separators and where a capital begins a word, also after an acronym (APIToken), and lower-cases.
 func words(name string) []string {
 	var out []string
 	var word strings.Builder
@@ -53,17 +54,15 @@ func words(name string) []string {
 			word.Reset()
 		}
 	}
-	lower := false
-	for _, r := range name {
-		switch {
-		case !unicode.IsLetter(r) && !unicode.IsDigit(r):
+	letters := []rune(name)
+	for i, r := range letters {
+		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
 			flush()
-			lower = false
 			continue
-		case lower && unicode.IsUpper(r):
+		}
+		if unicode.IsUpper(r) && i > 0 && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1])) {
 			flush()
 		}
-		lower = unicode.IsLower(r)
 		word.WriteRune(r)
 	}
 	flush()
@@ -105,21 +104,39 @@ func RawURL(raw string) string {
 	}, raw)
 }
 
-// Query returns a raw query, in its order, with the values of secret parameters masked.
+// Query returns a raw query, in its order, with the values of secret parameters masked, and those in URLs that are values. A
+// secret goes on to the next "&"; a ";" may be part of it, or begin a parameter.
 func Query(raw string) string {
 	if raw == "" {
 		return ""
 	}
 	parts := strings.Split(raw, "&")
 	for i, part := range parts {
-		name, _, found := strings.Cut(part, "=")
+		parts[i] = parameter(part)
+	}
+	return strings.Join(parts, "&")
+}
+
+func parameter(raw string) string {
+	before, rest := "", raw
+	for {
+		name, value, found := strings.Cut(rest, "=")
 		plain, err := url.QueryUnescape(name)
 		if err != nil {
 			plain = name
 		}
 		if found && Name(plain) {
-			parts[i] = name + "=" + Mask
+			return before + name + "=" + Mask
 		}
+		one, more, another := strings.Cut(rest, ";")
+		if !another {
+			if inner, err := url.QueryUnescape(value); err == nil && strings.Contains(inner, "://") {
+				if masked := RawURL(inner); masked != inner {
+					return before + name + "=" + url.QueryEscape(masked)
+				}
+			}
+			return raw
+		}
+		before, rest = before+one+";", more
 	}
-	return strings.Join(parts, "&")
 }
