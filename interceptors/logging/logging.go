@@ -201,7 +201,7 @@ func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Requ
 	}
 	attrs = append(attrs, slog.Int("attempt", max(this.number, 1)))
 	if err != nil {
-		attrs = append(attrs, slog.String("code", string(err.Code)), slog.String("error", maskText(err.Error())))
+		attrs = append(attrs, slog.String("code", string(err.Code)), slog.String("error", redact.Text(err.Error())))
 	}
 	if request := l.requestDetails(req); len(request) > 0 {
 		attrs = append(attrs, slog.GroupAttrs("request", request...))

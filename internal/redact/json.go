@@ -1,12 +1,10 @@
-package logging
+package redact
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
-
-	"github.com/axlehttp/axle/internal/redact"
 )
 
 // jsonMask copies JSON without white space and without the values of secret names. It works token by token, so that what is
@@ -62,7 +60,7 @@ func (m *jsonMask) value(token json.Token, depth int) error {
 	case json.Delim:
 		return m.composite(t, depth)
 	case string:
-		return m.write(maskText(t))
+		return m.write(Text(t))
 	default: // a number, a boolean or null
 		return m.write(t)
 	}
@@ -86,11 +84,11 @@ func (m *jsonMask) composite(open json.Delim, depth int) error {
 			if token, err = m.in.Token(); err != nil {
 				return err
 			}
-			if redact.Name(name) && token != nil {
+			if Name(name) && token != nil {
 				if err := m.skip(token); err != nil {
 					return err
 				}
-				token = redact.Mask
+				token = Mask
 			}
 		}
 		if err := m.value(token, depth+1); err != nil {
