@@ -19,7 +19,8 @@ type payload struct {
 // EncodedBody returns the body as it would be sent, and the Content-Type that goes with it, for signing. A body that is an
 // io.Reader is refused (CodeBadOption): reading it here would leave nothing to send.
 func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
-	if _, ok := r.Body.(io.Reader); ok {
+	switch r.Body.(type) {
+	case io.Reader, *Multipart:
 		return nil, "", badOption(r, fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", bodyOf(r.Body)), nil)
 	}
 	body, contentType, e := r.encode()
@@ -44,7 +45,11 @@ func (r *Request) encode() ([]byte, string, *Error) {
 	case url.Values:
 		return []byte(body.Encode()), "application/x-www-form-urlencoded", nil
 	}
-	body, err := json.Marshal(r.Body)
+	marshal := json.Marshal
+	if s := r.settings(); s != nil && s.marshal != nil {
+		marshal = s.marshal
+	}
+	body, err := marshal(r.Body)
 	if err != nil {
 		return nil, "", badOption(r, fmt.Sprintf("the body (%T) cannot be encoded", r.Body), err)
 	}
@@ -53,6 +58,34 @@ func (r *Request) encode() ([]byte, string, *Error) {
 
 // payload prepares the body for one dispatch.
 func (p *pass) payload(r *Request) (payload, *Error) {
+	body, err := p.encode(r)
+	if err != nil {
+		return payload{}, err
+	}
+	limit := p.settings.requestLimit
+	switch {
+	case limit == 0 || body.open == nil:
+	case body.length > limit:
+		e := tooLarge("request", limit)
+		e.Request = r
+		return payload{}, e
+	case body.length < 0:
+		open := body.open
+		body.open = func(ctx context.Context) (io.ReadCloser, error) {
+			reader, err := open(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &limited{what: "request", body: reader, left: limit, limit: limit}, nil
+		}
+	}
+	return r.meterUpload(body), nil
+}
+
+func (p *pass) encode(r *Request) (payload, *Error) {
+	if m, ok := r.Body.(*Multipart); ok && m != nil {
+		return p.multipart(r, m)
+	}
 	if reader, ok := r.Body.(io.Reader); ok {
 		b, ok := reader.(*rewinder)
 		if !ok {
@@ -69,4 +102,14 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 	}
 	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	return payload{open: open, length: int64(len(body)), contentType: contentType}, nil
+}
+
+func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
+	if m.bad != nil {
+		return payload{}, badOption(r, m.bad.Error(), nil)
+	}
+	for _, part := range m.parts {
+		p.own(part.body)
+	}
+	return payload{open: m.open, length: m.length(), contentType: m.contentType()}, nil
 }

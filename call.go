@@ -26,6 +26,7 @@ type call struct {
 	bridge    *http.Request     // what the bridge was given; nil outside it
 	jar       http.CookieJar    // of the http.Client above the bridge; nil: unknown
 	crossed   bool              // bridge follows a redirect that left its origin
+	attempts  atomic.Int32      // dispatches so far
 }
 
 // pass is one way through the chains: the call's first, or a replay's, which ends before the handler that asked for it.
@@ -111,7 +112,7 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	if again.nilContext {
 		return nil, badOption(again, "the context is nil", nil)
 	}
-	if b, ok := again.Body.(*rewinder); ok {
+	if b, ok := again.Body.(interface{ rewind(context.Context) error }); ok {
 		if err := b.rewind(again.Context()); err != nil {
 			return nil, failure(again.Context(), again, err)
 		}
@@ -374,6 +375,7 @@ func (r *Response) with(request *Request) *Response {
 
 // dispatch turns the request into a response, or into the error of one that is refused or did not come.
 func (p *pass) dispatch(req *Request) (*Response, *Error) {
+	req.attempt = int(p.attempts.Add(1))
 	if answer := req.answer; answer != nil {
 		req.answer = nil
 		resp := p.adoptResponse(answer, req)
@@ -436,6 +438,7 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		return nil, nil, err
 	}
 	f.header = p.wireHeader(req, f.payload)
+	p.setXSRF(f.header, u)
 	return f, u, nil
 }
 
@@ -462,6 +465,8 @@ func (r *Request) check() error {
 	switch {
 	case r.nilContext:
 		return errors.New("the context is nil")
+	case r.bad != nil:
+		return r.bad
 	case !isToken(r.method()):
 		return fmt.Errorf("the method %q is not a token", r.Method)
 	case r.timeout < 0:

@@ -41,7 +41,16 @@ type settings struct {
 	jar           http.CookieJar
 	validate      func(status int) bool
 	sensitive     map[string]bool
+	methodHeader  map[string]http.Header
+	xsrfCookie    string
+	xsrfHeader    string // in canonical form
+	pathsOnly     bool   // absolute URLs are refused
+	maxRedirects  int
 	responseLimit int64
+	requestLimit  int64
+	encodeQuery   QueryEncoder // nil: QueryRepeat
+	marshal       func(v any) ([]byte, error)
+	unmarshal     func(data []byte, v any) error
 	configure     configureEngine
 	engine        *engine
 }
@@ -53,7 +62,7 @@ func New() *Client {
 	c.settings.Store(&settings{})
 	return c.update(func(s *settings) {
 		s.transport, s.jar, s.validate = defaultTransport(), defaultJar(), isSuccess
-		s.sensitive = sensitiveSet(nil)
+		s.sensitive, s.maxRedirects = sensitiveSet(nil), MaxRedirects
 	})
 }
 
@@ -136,6 +145,23 @@ func (c *Client) SetHeader(name, value string) *Client {
 	})
 }
 
+// SetMethodHeader sets a default header for the requests of one method, before that of [Client.SetHeader] (axios's
+// defaults.headers.post).
+func (c *Client) SetMethodHeader(method, name, value string) *Client {
+	return c.update(func(s *settings) {
+		if s.methodHeader = maps.Clone(s.methodHeader); s.methodHeader == nil {
+			s.methodHeader = map[string]http.Header{}
+		}
+		method := strings.ToUpper(method)
+		header := s.methodHeader[method].Clone()
+		if header == nil {
+			header = http.Header{}
+		}
+		header.Set(name, value)
+		s.methodHeader[method] = header
+	})
+}
+
 // SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or its Query, does without.
 func (c *Client) SetQueryParam(name, value string) *Client {
 	return c.update(func(s *settings) {
@@ -186,6 +212,41 @@ func sensitiveSet(names []string) map[string]bool {
 // is none; a negative one fails the calls.
 func (c *Client) SetResponseLimit(bytes int64) *Client {
 	return c.update(func(s *settings) { s.responseLimit = bytes })
+}
+
+// SetRequestLimit bounds the bodies of requests, in bytes; more fails with CodeTooLarge: before anything is sent where the length is
+// known, else when it is reached (axios's maxBodyLength). Zero, the default, is none; a negative one fails the calls.
+func (c *Client) SetRequestLimit(bytes int64) *Client {
+	return c.update(func(s *settings) { s.requestLimit = bytes })
+}
+
+// SetMaxRedirects bounds how many redirects one dispatch follows; one more fails with CodeTooManyRedirects. The default is
+// [MaxRedirects]. With zero none is followed: a 3xx is the answer, and ValidateStatus judges it. A negative one fails the calls.
+func (c *Client) SetMaxRedirects(n int) *Client {
+	return c.update(func(s *settings) { s.maxRedirects = n })
+}
+
+// SetAllowAbsoluteURLs decides whether a request may have an absolute URL; the default is true. If not, one fails with
+// CodeInvalidURL: for clients whose paths come from elsewhere.
+func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
+	return c.update(func(s *settings) { s.pathsOnly = !allow })
+}
+
+// SetXSRF sends the value of a cookie in a header too, to the base URL's origin alone (axios: "XSRF-TOKEN" and "X-XSRF-TOKEN"). A
+// request that sets the header itself keeps it. The default, also for two empty names, is off.
+func (c *Client) SetXSRF(cookie, header string) *Client {
+	return c.update(func(s *settings) { s.xsrfCookie, s.xsrfHeader = cookie, textproto.CanonicalMIMEHeaderKey(header) })
+}
+
+// SetQueryEncoder decides how [Request.SetParams] and [Request.SetForm] write lists and objects; nil: [QueryRepeat].
+func (c *Client) SetQueryEncoder(encode QueryEncoder) *Client {
+	return c.update(func(s *settings) { s.encodeQuery = encode })
+}
+
+// SetJSON sets the JSON codec of bodies and of [Response.Decode]; a nil function is encoding/json's. Both are called by many
+// goroutines at once.
+func (c *Client) SetJSON(marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error) *Client {
+	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }
 
 // SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO.
@@ -276,6 +337,12 @@ func (s *settings) check() error {
 		return fmt.Errorf("the client's timeout is negative: %v", s.timeout)
 	case s.responseLimit < 0:
 		return fmt.Errorf("the client's response limit is negative: %d", s.responseLimit)
+	case s.requestLimit < 0:
+		return fmt.Errorf("the client's request limit is negative: %d", s.requestLimit)
+	case s.maxRedirects < 0:
+		return fmt.Errorf("the client's limit on redirects is negative: %d", s.maxRedirects)
+	case (s.xsrfCookie == "") != (s.xsrfHeader == ""):
+		return fmt.Errorf("SetXSRF needs the cookie's name and the header's: %q, %q", s.xsrfCookie, s.xsrfHeader)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // This file alone knows resty. The engine sends one dispatch and follows its redirects; what a call is, and what it means, is
 // decided elsewhere.
 
-// MaxRedirects is how many redirects one dispatch follows.
+// MaxRedirects is how many redirects one dispatch follows, unless [Client.SetMaxRedirects] says otherwise.
 const MaxRedirects = 10
 
 const userAgent = "axle/1"
@@ -140,8 +140,11 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 		if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
 			return invalidURL(f.request, fmt.Sprintf("a redirect to the scheme %q", next.URL.Scheme))
 		}
-		if len(via) > MaxRedirects {
-			return &Error{Code: CodeTooManyRedirects, Message: fmt.Sprintf("more than %d redirects", MaxRedirects), Request: f.request}
+		switch most := f.pass.settings.maxRedirects; {
+		case most == 0:
+			return http.ErrUseLastResponse
+		case len(via) > most:
+			return &Error{Code: CodeTooManyRedirects, Message: fmt.Sprintf("more than %d redirects", most), Request: f.request}
 		}
 		if err := keepMethod(next, last, via[0], f); err != nil {
 			return err

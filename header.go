@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -25,6 +26,12 @@ type headerOrigin struct {
 	values []string
 	origin string
 	own    bool // the caller set it on the request
+}
+
+// BasicAuth returns the value of an Authorization header for HTTP Basic (RFC 7617; axios's auth), in UTF-8:
+// r.SetHeader("Authorization", axle.BasicAuth(name, password)).
+func BasicAuth(username, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
 }
 
 // SetByCaller reports whether the caller set this header on the request itself. It is false for a client's default and for
@@ -61,17 +68,26 @@ func (s *settings) mergeHeaders(r *Request) {
 		}
 		return target
 	}
-	for name, list := range s.header {
+	forMethod := s.methodHeader[r.method()]
+	defaults := func(name string, list []string) {
 		if _, own := caller[name]; own {
-			continue
+			return
 		}
 		if s.isSensitive(name) {
 			if s.origin == "" || targetOrigin() != s.origin || r.CrossedOrigin() {
-				continue
+				return
 			}
 			r.origins = append(r.origins, headerOrigin{name: name, values: list, origin: s.origin})
 		}
 		r.Header[name] = slices.Clone(list)
+	}
+	for name, list := range s.header {
+		if _, replaced := forMethod[name]; !replaced {
+			defaults(name, list)
+		}
+	}
+	for name, list := range forMethod {
+		defaults(name, list)
 	}
 	for name, list := range caller {
 		r.Header[name] = slices.Clone(list)
@@ -108,7 +124,22 @@ func (r *Request) dropStrayHeaders(target string) {
 }
 
 func (s *settings) isSensitive(name string) bool {
-	return s.sensitive[textproto.CanonicalMIMEHeaderKey(name)]
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	return s.sensitive[name] || name == s.xsrfHeader && name != ""
+}
+
+// setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).
+func (p *pass) setXSRF(header http.Header, u *url.URL) {
+	s := p.settings
+	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || origin.Of(u) != s.origin || header.Get(s.xsrfHeader) != "" {
+		return
+	}
+	for _, c := range s.jar.Cookies(u) {
+		if c.Name == s.xsrfCookie {
+			header[s.xsrfHeader] = []string{c.Value}
+			return
+		}
+	}
 }
 
 // stripSensitive removes what may not follow a redirect to another origin.

@@ -33,6 +33,10 @@ type Request struct {
 	stream     bool
 	answer     *Response
 	redirect   func(req *http.Request, via []*http.Request) error
+	onUpload   func(Progress)
+	onDownload func(Progress)
+	bad        error // what a setter was given that cannot be sent
+	attempt    int   // the number of its dispatch in the call
 	values     values
 	reader     *rewinder // the state of an io.Reader body that SetBody was given
 	origins    []headerOrigin
@@ -111,7 +115,7 @@ func (r *Request) SetPathParam(name, value string) *Request {
 	return r
 }
 
-// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, or anything that encoding/json encodes.
+// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, a [*Multipart], or anything that encoding/json encodes.
 //
 // The Content-Type follows the body's type unless a header sets it. A reader's body can be sent again, by a replay or a
 // redirect, if it is an io.Seeker or a *bytes.Buffer; of any other, up to [ReplayLimit] bytes are kept for that. A reader
@@ -145,6 +149,18 @@ func (r *Request) SetResult(v any) *Request {
 // read all the same. It does not go with SetResult.
 func (r *Request) SetStream(stream bool) *Request {
 	r.stream = stream
+	return r
+}
+
+// Attempt returns the number of the dispatch, within its call, that this copy of the request went through last: 1 for the first,
+// more for replays, and 0 before. A Do in a handler is a call of its own.
+func (r *Request) Attempt() int { return r.attempt }
+
+// setBad notes bad input, to be refused when the request is sent.
+func (r *Request) setBad(err error) *Request {
+	if r.bad == nil {
+		r.bad = err
+	}
 	return r
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -125,13 +128,23 @@ func (r *Response) Decode(v any) error {
 	if len(r.body) == 0 {
 		return nil
 	}
-	if err := decode(r.body, r.Header.Get("Content-Type"), v); err != nil {
+	if err := decode(r.body, r.Header.Get("Content-Type"), v, r.unmarshal()); err != nil {
 		return &Error{Code: CodeBadResponse, Message: fmt.Sprintf("the body does not decode into %T", v), Request: r.Request, Response: r, Err: err}
 	}
 	return nil
 }
 
-func decode(body []byte, contentType string, v any) error {
+// unmarshal is the client's JSON decoder.
+func (r *Response) unmarshal() func([]byte, any) error {
+	if r.Request != nil {
+		if s := r.Request.settings(); s != nil && s.unmarshal != nil {
+			return s.unmarshal
+		}
+	}
+	return json.Unmarshal
+}
+
+func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, any) error) error {
 	switch v := v.(type) {
 	case nil:
 		return errors.New("the target is nil")
@@ -155,13 +168,59 @@ func decode(body []byte, contentType string, v any) error {
 			return err
 		}
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := unmarshalJSON(body, v); err != nil {
 		if contentType == "" {
 			contentType = "no Content-Type"
 		}
 		return fmt.Errorf("%s, read as JSON: %w", contentType, err)
 	}
 	return nil
+}
+
+// SaveFile writes the body to a file: whole, or not at all. What was there before is replaced once everything has arrived. A
+// stream is read through, not buffered, and closed; its errors are [*Error]s, as [Response.Buffer]'s.
+func (r *Response) SaveFile(path string) (err error) {
+	stream := r.Stream()
+	defer func() { _ = stream.Close() }()
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // the umask decides, as for any download
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+			_ = os.Remove(name)
+		}
+	}()
+	source := &readErrors{Reader: stream}
+	if _, err = io.Copy(file, source); err != nil {
+		if source.err != nil && r.Request != nil {
+			e := failure(r.Request.Context(), r.Request, source.err)
+			e.Response = r
+			return e
+		}
+		return err
+	}
+	err = file.Close()
+	if err == nil {
+		err = os.Rename(name, path)
+	}
+	return err
+}
+
+// readErrors tells a copy's failure to read from one to write.
+type readErrors struct {
+	io.Reader
+	err error
+}
+
+func (r *readErrors) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // close ends a stream that nobody will read. The body in memory stays.
@@ -216,7 +275,10 @@ func (p *pass) receive(req *Request, raw *http.Response) *Response {
 		raw.Header.Del("Content-Length")
 	}
 	if limit := p.settings.responseLimit; limit > 0 {
-		resp.stream = &limited{body: resp.stream, left: limit, limit: limit}
+		resp.stream = &limited{what: "response", body: resp.stream, left: limit, limit: limit}
+	}
+	if req.onDownload != nil {
+		resp.stream = meter(resp.stream, resp.contentLength(), req.onDownload)
 	}
 	return resp
 }
@@ -244,13 +306,14 @@ func (g *gunzip) Close() error { return g.body.Close() }
 
 // limited fails a body that goes on beyond its limit.
 type limited struct {
+	what        string // a response or a request
 	body        io.ReadCloser
 	left, limit int64
 }
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {
-		return 0, tooLarge(l.limit)
+		return 0, tooLarge(l.what, l.limit)
 	}
 	if int64(len(p)) > l.left+1 {
 		p = p[:l.left+1]
@@ -258,15 +321,15 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.body.Read(p)
 	l.left -= int64(n)
 	if l.left < 0 {
-		return n - 1, tooLarge(l.limit)
+		return n - 1, tooLarge(l.what, l.limit)
 	}
 	return n, err
 }
 
 func (l *limited) Close() error { return l.body.Close() }
 
-func tooLarge(limit int64) error {
-	return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the response has more than %d bytes", limit)}
+func tooLarge(what string, limit int64) *Error {
+	return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the %s has more than %d bytes", what, limit)}
 }
 
 // readAll reads a body into a buffer of the right size, where a size is known; a false one costs no memory in advance.

@@ -90,6 +90,8 @@ func parseBase(raw string) (*url.URL, error) {
 func (s *settings) join(raw string) (*url.URL, error) {
 	lower := strings.ToLower(raw[:min(len(raw), len("https:"))])
 	switch {
+	case isAbsolute(raw) && s.pathsOnly:
+		return nil, fmt.Errorf("the URL %q is absolute, which the client does not allow", redact.RawURL(raw))
 	case isAbsolute(raw):
 		return parseAbsolute(raw)
 	case strings.HasPrefix(raw, "//"), strings.HasPrefix(raw, `\`), strings.HasPrefix(raw, `/\`),

@@ -4,7 +4,7 @@
 // A [Future] settles once, as a value or as an error, and every waiter sees the same outcome. It is made by [Go]
 // (work), [Resolved] and [Rejected] (an outcome already known) or [WithResolvers] (settled by hand); it is read by
 // [Future.Await], continued by [Then], [Future.Catch] and [Future.Finally], and combined by [All], [AllSettled],
-// [Any] and [Race]. The names and their meaning are JavaScript's; where Go asks for a difference, the docs say so.
+// [Any] and [Race]; [GoWithin] bounds how many run. The names and their meaning are JavaScript's; where Go asks for a difference, the docs say so.
 //
 // What holds for all of it:
 //

@@ -16,11 +16,11 @@ func TestCitationsExist(t *testing.T) {
 	tests, documents := map[string]bool{}, map[string]string{}
 	defined := regexp.MustCompile(`(?m)^func (Test\w+|Benchmark\w+|Example\w*)\(`)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		switch name := ""; {
+		switch {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			if name = entry.Name(); path != root && strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" {
+			if name := entry.Name(); path != root && strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" {
 				return filepath.SkipDir
 			}
 		case strings.HasSuffix(path, "_test.go"):

@@ -1,0 +1,61 @@
+package axle
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/axlehttp/axle/internal/redact"
+)
+
+// curlBody is how much of a body a curl line shows, in bytes.
+const curlBody = 4096
+
+// Curl returns the request as a curl command line, for people: with its secrets redacted, so that it can be shown, and needs them
+// filled in to run. In a handler it is the request at hand; else it is without the client's defaults. Streams are not read.
+func (r *Request) Curl() string {
+	var b strings.Builder
+	b.WriteString("curl")
+	if r.method() != http.MethodGet {
+		b.WriteString(" -X " + shellQuote(r.method()))
+	}
+	b.WriteString(" " + shellQuote(r.redactedURL()))
+	s := r.settings()
+	if s == nil {
+		s = &noSettings
+	}
+	header := func(name, value string) { b.WriteString(" -H " + shellQuote(name+": "+value)) }
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		for _, value := range r.Header[name] {
+			if s.isSensitive(name) || redact.Name(name) {
+				value = redact.Mask
+			}
+			header(name, redact.Text(value))
+		}
+	}
+	body, contentType, err := r.EncodedBody()
+	if _, isStream := r.Body.(io.Reader); isStream || err != nil {
+		b.WriteString(" --data-binary @-")
+		return b.String()
+	}
+	if len(body) > 0 {
+		if r.Header.Get("Content-Type") == "" {
+			header("Content-Type", contentType)
+		}
+		b.WriteString(" --data-raw " + shellQuote(redact.Body(body, contentType, r.Header.Get("Content-Encoding"), curlBody)))
+	}
+	return b.String()
+}
+
+// shellQuote quotes for a POSIX shell.
+func shellQuote(s string) string {
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_./:", c)
+	}
+	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,164 @@
+package axle
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// QueryEncoder makes parameters of a value: of a map, a struct, or anything that encoding/json makes an object of (axios's
+// paramsSerializer). [QueryRepeat], [QueryBrackets], [QueryIndices] and [QueryComma] are some; any function is one.
+type QueryEncoder func(params any) (url.Values, error)
+
+// The encoders differ in how they write lists. Nested objects are a[b]=c in all of them, and a list inside a list, or one of
+// objects, has indices in all of them. Null is left out. Names and values are as encoding/json has them, so that its tags hold.
+// What is nested more than [MaxQueryDepth] deep is an error.
+
+// QueryRepeat writes a list as a=1&a=2. It is the default.
+func QueryRepeat(params any) (url.Values, error) { return flatten(params, listRepeat) }
+
+// QueryBrackets writes a list as a[]=1&a[]=2 (axios's default).
+func QueryBrackets(params any) (url.Values, error) { return flatten(params, listBrackets) }
+
+// QueryIndices writes a list as a[0]=1&a[1]=2.
+func QueryIndices(params any) (url.Values, error) { return flatten(params, listIndices) }
+
+// QueryComma writes a list as a=1,2.
+func QueryComma(params any) (url.Values, error) { return flatten(params, listComma) }
+
+// MaxQueryDepth is how deeply the parameters of a [QueryEncoder] may be nested (axios's maxDepth).
+const MaxQueryDepth = 100
+
+// SetParams sets query parameters from a map or a struct, by the client's [QueryEncoder], in the place of those of the same names
+// (axios's params). What cannot be encoded fails the call.
+func (r *Request) SetParams(params any) *Request {
+	encoded, err := r.encodeValues(params)
+	if err != nil {
+		return r.setBad(fmt.Errorf("the query parameters (%T) cannot be encoded: %w", params, err))
+	}
+	if r.Query == nil {
+		r.Query = url.Values{}
+	}
+	maps.Copy(r.Query, encoded)
+	return r
+}
+
+// SetForm sets a url-encoded form as the body, from a map or a struct, by the client's [QueryEncoder]. A url.Values needs no more
+// than SetBody.
+func (r *Request) SetForm(form any) *Request {
+	encoded, err := r.encodeValues(form)
+	if err != nil {
+		return r.setBad(fmt.Errorf("the form (%T) cannot be encoded: %w", form, err))
+	}
+	return r.SetBody(encoded)
+}
+
+func (r *Request) encodeValues(params any) (url.Values, error) {
+	if values, ok := params.(url.Values); ok {
+		return cloneValues(values), nil
+	}
+	encode := QueryEncoder(QueryRepeat)
+	if s := r.settings(); s != nil && s.encodeQuery != nil {
+		encode = s.encodeQuery
+	}
+	return encode(params)
+}
+
+type listStyle int
+
+const (
+	listRepeat listStyle = iota
+	listBrackets
+	listIndices
+	listComma
+)
+
+// flatten makes parameters of the object that encoding/json makes of a value.
+func flatten(params any, style listStyle) (url.Values, error) {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var tree any
+	if err := decoder.Decode(&tree); err != nil && err != io.EOF {
+		return nil, err
+	}
+	values := url.Values{}
+	switch tree := tree.(type) {
+	case nil:
+		return values, nil
+	case map[string]any:
+		for name, v := range tree {
+			if err := style.add(values, name, v, 1); err != nil {
+				return nil, err
+			}
+		}
+		return values, nil
+	}
+	return nil, fmt.Errorf("a map or a struct is needed, not a %T", params)
+}
+
+func (s listStyle) add(values url.Values, name string, v any, depth int) error {
+	if depth > MaxQueryDepth {
+		return fmt.Errorf("it is nested more than %d deep", MaxQueryDepth)
+	}
+	switch v := v.(type) {
+	case nil:
+	case map[string]any:
+		for key, inner := range v {
+			if err := s.add(values, name+"["+key+"]", inner, depth+1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		return s.addList(values, name, v, depth)
+	default:
+		values.Add(name, text(v))
+	}
+	return nil
+}
+
+func (s listStyle) addList(values url.Values, name string, list []any, depth int) error {
+	var plain []string
+	nested := false
+	for _, v := range list {
+		switch v.(type) {
+		case nil:
+		case map[string]any, []any:
+			nested = true
+		default:
+			plain = append(plain, text(v))
+		}
+	}
+	switch {
+	case nested, s == listIndices:
+		for i, v := range list {
+			if err := s.add(values, name+"["+strconv.Itoa(i)+"]", v, depth+1); err != nil {
+				return err
+			}
+		}
+	case len(plain) == 0:
+	case s == listComma:
+		values[name] = []string{strings.Join(plain, ",")}
+	case s == listBrackets:
+		values[name+"[]"] = plain
+	default:
+		values[name] = plain
+	}
+	return nil
+}
+
+// text is a JSON scalar as a parameter.
+func text(v any) string {
+	if b, ok := v.(bool); ok {
+		return strconv.FormatBool(b)
+	}
+	return fmt.Sprint(v) // a string or a json.Number
+}
