@@ -133,7 +133,7 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 // each attempt sends the whole of it.
 func (p *pass) begin(source *Request) *Request {
 	p.source = source
-	if _, ok := source.Body.(io.Reader); ok {
+	if _, ok := source.Body.(io.Reader); ok && !isNilPointer(source.Body) {
 		held := *source
 		held.Body = nil
 		if b := p.own(source.rewinder()); b != nil {
@@ -467,6 +467,8 @@ func (r *Request) check() error {
 		return errors.New("the context is nil")
 	case r.bad != nil:
 		return r.bad
+	case isNilReader(r.Body):
+		return fmt.Errorf("the body is a nil %T", r.Body)
 	case !isToken(r.method()):
 		return fmt.Errorf("the method %q is not a token", r.Method)
 	case r.timeout < 0:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 )
@@ -53,7 +54,7 @@ var errTaken = errors.New("axle: a later attempt has taken over the request's bo
 // newRewinder wraps a body that is an io.Reader. It returns nil for one that is not, and for an empty one.
 func newRewinder(body any) *rewinder {
 	reader, ok := body.(io.Reader)
-	if !ok || reader == http.NoBody {
+	if !ok || reader == http.NoBody || isNilPointer(body) {
 		return nil
 	}
 	b := &rewinder{given: body, size: -1, turn: make(chan struct{}, 1)}
@@ -88,6 +89,20 @@ func newRewinder(body any) *rewinder {
 		b.closer, _ = reader.(io.Closer)
 	}
 	return b
+}
+
+// isNilReader reports whether a body is nothing to read from, by mistake.
+func isNilReader(body any) bool {
+	switch body.(type) {
+	case io.Reader, *Multipart:
+		return isNilPointer(body)
+	}
+	return false
+}
+
+func isNilPointer(body any) bool {
+	v := reflect.ValueOf(body)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // newBodyOf wraps the body of a request given to the bridge; nil if it has none.
