@@ -264,8 +264,13 @@ type Plugin interface {
 // PluginFunc is a Plugin.
 type PluginFunc func(c *Client) (uninstall func())
 
-// Install calls f.
-func (f PluginFunc) Install(c *Client) (uninstall func()) { return f(c) }
+// Install calls f; a nil one installs nothing.
+func (f PluginFunc) Install(c *Client) (uninstall func()) {
+	if f == nil {
+		return func() {}
+	}
+	return f(c)
+}
 
 // Use installs plugins, in argument order. Who wants to uninstall one calls its Install directly. Nil plugins are passed over.
 func (c *Client) Use(plugins ...Plugin) *Client {

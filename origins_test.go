@@ -3,7 +3,11 @@ package axle_test
 import (
 	"context"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,164 +16,335 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// twoOrigins is a client of one server, which redirects /away to the other, and /around to the other and back; and what each saw.
-type twoOrigins struct {
-	client    *axle.Client
-	other     string
-	atHome    []http.Header
-	elsewhere []http.Header
+// origins are two servers, which redirect as they are asked to, and remember what came.
+type origins struct {
+	home, other *httptest.Server
+
+	mu   sync.Mutex
+	seen map[string]http.Header // by "home" or "other" and the path
 }
 
-func newTwoOrigins(t *testing.T, status int) *twoOrigins {
+func newOrigins(t *testing.T, start func(http.Handler) *httptest.Server) *origins {
 	t.Helper()
-	w := &twoOrigins{}
-	var home string
-	other := newLoopback(t, func(rw http.ResponseWriter, r *http.Request) {
-		w.elsewhere = append(w.elsewhere, r.Header)
-		if r.URL.Path == "/back" {
-			http.Redirect(rw, r, home+"/end", status)
-		}
-	})
-	w.other = other.BaseURL()
-	w.client = newLoopback(t, func(rw http.ResponseWriter, r *http.Request) {
-		w.atHome = append(w.atHome, r.Header)
-		switch r.URL.Path {
-		case "/away":
-			http.Redirect(rw, r, w.other+"/x", status)
-		case "/around":
-			http.Redirect(rw, r, w.other+"/back", status)
-		case "/home":
-			http.Redirect(rw, r, "/end", status)
-		}
-	})
-	home = w.client.BaseURL()
-	return w
+	o := &origins{seen: map[string]http.Header{}}
+	handler := func(name string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.seen[name+r.URL.Path] = r.Header
+			if to := r.URL.Query().Get("to"); to != "" {
+				http.Redirect(w, r, to, http.StatusTemporaryRedirect)
+			}
+		})
+	}
+	o.home, o.other = start(handler("home")), httptest.NewServer(handler("other"))
+	t.Cleanup(func() { o.home.Close(); o.other.Close() })
+	return o
 }
 
-func (w *twoOrigins) get(t *testing.T, url string, edits ...func(*axle.Request)) {
+func (o *origins) at(place string) http.Header {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seen[place]
+}
+
+// via is a URL's path and query that leads to the last URL by way of the others.
+func via(last string, path string, hops ...string) string {
+	for i := len(hops) - 1; i >= 0; i-- {
+		last = hops[i] + "?to=" + url.QueryEscape(last)
+	}
+	return path + "?to=" + url.QueryEscape(last)
+}
+
+// newClient is a client of home, which trusts it.
+func (o *origins) newClient(t *testing.T) *axle.Client {
 	t.Helper()
-	w.atHome, w.elsewhere = nil, nil
-	_, err := w.client.Get(t.Context(), url, edits...)
+	transport := &http.Transport{}
+	if o.home.TLS != nil {
+		transport.TLSClientConfig = o.home.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's is one
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return axle.New().SetBaseURL(o.home.URL).SetTransport(transport)
+}
+
+var allSensitive = []string{
+	"Authorization", "Cookie", "X-Api-Key", "Api-Key", "Apikey", "X-Auth-Token", "X-Access-Token", "X-Session-Token",
+	"X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Ocp-Apim-Subscription-Key", "Private-Token", "Job-Token", "X-Mine",
+}
+
+// count is how many of the names a header has.
+func count(h http.Header, names []string) (n int) {
+	for _, name := range names {
+		if len(h.Values(name)) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOrigins_SensitiveDefaultsGoToTheBaseURLsOriginAlone(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t).SetSensitiveHeaders("x-mine")
+	for _, name := range allSensitive {
+		c.SetHeader(name, "default")
+	}
+	c.SetHeader("X-Plain", "default")
+	for path, url := range map[string]string{"home/path": "/path", "home/absolute": o.home.URL + "/absolute", "other/absolute": o.other.URL + "/absolute"} {
+		_, err := c.Get(t.Context(), url)
+		require.NoError(t, err)
+		want := len(allSensitive)
+		if strings.HasPrefix(path, "other") {
+			want = 0
+		}
+		assert.Equal(t, want, count(o.at(path), allSensitive), "%s: %v", path, o.at(path))
+		assert.Equal(t, "default", o.at(path).Get("X-Plain"), "what is not sensitive goes everywhere")
+	}
+	_, err := c.SetBaseURL("").Get(t.Context(), o.home.URL+"/none")
 	require.NoError(t, err)
+	assert.Zero(t, count(o.at("home/none"), allSensitive), "without a base URL, nowhere")
 }
 
-func values(headers []http.Header, name string) (all []string) {
-	for _, h := range headers {
-		all = append(all, h.Get(name))
+func TestOrigins_TheCallersOwnGoToTheCallersURL(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t).SetSensitiveHeaders("X-Mine").SetHeader("Authorization", "default")
+	own := func(r *axle.Request) {
+		for _, name := range allSensitive {
+			r.SetHeader(name, "own")
+		}
 	}
-	return all
-}
-
-func TestOrigins_ASensitiveDefaultGoesToTheBaseURLsOriginAlone(t *testing.T) {
-	w := newTwoOrigins(t, http.StatusFound)
-	w.client.SetSensitiveHeaders("X-Mine")
-	for _, name := range []string{"Authorization", "X-Api-Key", "Cookie", "X-Mine"} {
-		w.client.SetHeader(name, "a=1")
+	for path, url := range map[string]string{"home/a": "/a", "other/a": o.other.URL + "/a"} {
+		_, err := c.Get(t.Context(), url, own)
+		require.NoError(t, err)
+		assert.Equal(t, len(allSensitive), count(o.at(path), allSensitive), path)
+		assert.Equal(t, "own", o.at(path).Get("Authorization"))
 	}
-	w.client.SetHeader("X-Plain", "1")
-	w.get(t, "/")
-	w.get(t, w.client.BaseURL()+"/absolute")
-	for _, name := range []string{"Authorization", "X-Api-Key", "Cookie", "X-Mine", "X-Plain"} {
-		assert.NotEmpty(t, w.atHome[0].Get(name), name)
-	}
-	w.get(t, w.other)
-	for _, name := range []string{"Authorization", "X-Api-Key", "Cookie", "X-Mine"} {
-		assert.Empty(t, w.elsewhere[0].Get(name), name)
-	}
-	assert.Equal(t, "1", w.elsewhere[0].Get("X-Plain"))
 }
 
-func TestOrigins_WithoutABaseURLASensitiveDefaultGoesNowhere(t *testing.T) {
-	var seen http.Header
-	server := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
-	c := axle.New().SetHeader("Authorization", "Bearer s3cret").SetHeader("X-Plain", "1")
-	_, err := c.Get(t.Context(), server.BaseURL())
-	require.NoError(t, err)
-	assert.Empty(t, seen.Get("Authorization"))
-	assert.Equal(t, "1", seen.Get("X-Plain"))
-}
-
-func TestOrigins_TheCallersOwnGoesToTheURLThatTheCallerGave(t *testing.T) {
-	w := newTwoOrigins(t, http.StatusFound)
-	own := func(r *axle.Request) { r.SetHeader("Authorization", "Bearer own") }
-	w.get(t, w.other, own)
-	assert.Equal(t, []string{"Bearer own"}, values(w.elsewhere, "Authorization"))
-
-	useRequest(w.client, func(r *axle.Request) { r.SetURL(w.other) }) // a handler sends the call elsewhere
-	w.get(t, "/", own)
-	assert.Equal(t, []string{""}, values(w.elsewhere, "Authorization"))
-}
-
-func TestP9_NoCredentialFollowsARedirectToAnotherOrigin(t *testing.T) {
-	for name, set := range map[string]func(c *axle.Client) []func(*axle.Request){
-		"the client's default": func(c *axle.Client) []func(*axle.Request) {
-			c.SetHeader("Authorization", "Bearer s").SetHeader("X-Api-Key", "s")
-			return nil
-		},
-		"the caller's": func(*axle.Client) []func(*axle.Request) {
-			return []func(*axle.Request){func(r *axle.Request) { r.SetHeader("Authorization", "Bearer s").SetHeader("X-Api-Key", "s") }}
-		},
-		"a handler's": func(c *axle.Client) []func(*axle.Request) {
-			useRequest(c, func(r *axle.Request) { r.SetHeader("Authorization", "Bearer s").SetHeader("X-Api-Key", "s") })
-			return nil
+// A handler that changes the URL takes no credentials with it that were meant for another origin.
+func TestOrigins_AHandlersOtherURLGetsNeitherTheDefaultsNorTheCallersOwn(t *testing.T) {
+	for name, change := range map[string]func(r *axle.Request, to string){
+		"SetURL":    func(r *axle.Request, to string) { r.SetURL(to) },
+		"the field": func(r *axle.Request, to string) { r.URL = to },
+		"another request": func(r *axle.Request, to string) {
+			again := r.Clone()
+			again.URL = to
+			*r = *again
 		},
 	} {
-		for _, status := range []int{301, 302, 303, 307, 308} {
-			w := newTwoOrigins(t, status)
-			edits := append(set(w.client), func(r *axle.Request) { r.SetHeader("X-Plain", "1") })
-			for _, header := range []string{"Authorization", "X-Api-Key"} {
-				w.get(t, "/away", edits...)
-				assert.NotEqual(t, []string{""}, values(w.atHome, header), "%s, %d: %s", name, status, header)
-				assert.Equal(t, []string{""}, values(w.elsewhere, header), "%s, %d: %s", name, status, header)
-				assert.Equal(t, []string{"1"}, values(w.elsewhere, "X-Plain"))
-				w.get(t, "/around", edits...)
-				assert.Empty(t, w.atHome[1].Get(header), "%s: not even back home, where another origin has led", name)
-				w.get(t, "/home", edits...)
-				assert.NotEmpty(t, w.atHome[1].Get(header), "%s: within one origin it follows", name)
+		t.Run(name, func(t *testing.T) {
+			o := newOrigins(t, httptest.NewServer)
+			c := o.newClient(t).SetHeader("X-Api-Key", "default").SetHeader("X-Plain", "1")
+			useRequest(c, func(r *axle.Request) { change(r, o.other.URL+"/there") })
+			_, err := c.R(t.Context()).SetHeader("Authorization", "own").SetHeader("Cookie", "own=1").Get("/here")
+			require.NoError(t, err)
+			assert.Zero(t, count(o.at("other/there"), allSensitive), "%v", o.at("other/there"))
+			assert.Equal(t, "1", o.at("other/there").Get("X-Plain"))
+		})
+	}
+}
+
+func TestOrigins_ThatAHandlerSetsItselfGoesToTheURLOfTheRequest(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t)
+	useRequest(c, func(r *axle.Request) { r.SetURL(o.other.URL+"/there").SetHeader("Authorization", "handler") })
+	_, err := c.R(t.Context()).SetHeader("Authorization", "own").Get("/here")
+	require.NoError(t, err)
+	assert.Equal(t, "handler", o.at("other/there").Get("Authorization"), "a handler knows what it does")
+}
+
+// A call in a handler, of a request that has been through a call, keeps the places that its headers may go to.
+func TestOrigins_ARequestThatWasInACallKeepsThem(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t).SetHeader("X-Api-Key", "default").SetValidateStatus(nil)
+	for name, again := range map[string]func(resp *axle.Response, to string) (*axle.Response, error){
+		"Do": func(resp *axle.Response, to string) (*axle.Response, error) { return c.Do(resp.Request.SetURL(to)) },
+		"Do of a clone": func(resp *axle.Response, to string) (*axle.Response, error) {
+			return c.Do(resp.Request.Clone().SetURL(to))
+		},
+		"Execute": func(resp *axle.Response, to string) (*axle.Response, error) { return resp.Request.Get(to) },
+		"another client's": func(resp *axle.Response, to string) (*axle.Response, error) {
+			return c.Clone().Do(resp.Request.SetURL(to))
+		},
+		"Replay": func(resp *axle.Response, to string) (*axle.Response, error) {
+			return resp.Request.Replay(func(r *axle.Request) { r.SetURL(to) })
+		},
+		"Replay, then Do": func(resp *axle.Response, to string) (*axle.Response, error) {
+			replayed, err := resp.Request.Replay()
+			if err != nil {
+				return nil, err
 			}
-			assert.Empty(t, w.elsewhere)
+			return c.Do(replayed.Request.SetURL(to))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Interceptors.Response.Clear()
+			once := true
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+				if !once {
+					return resp, nil
+				}
+				once = false
+				return again(resp, o.other.URL+"/there")
+			})
+			_, err := c.R(t.Context()).SetHeader("Authorization", "own").Get("/here")
+			require.NoError(t, err)
+			assert.Equal(t, 2, count(o.at("home/here"), allSensitive))
+			require.NotNil(t, o.at("other/there"))
+			assert.Zero(t, count(o.at("other/there"), allSensitive), "%v", o.at("other/there"))
+			o.mu.Lock()
+			clear(o.seen)
+			o.mu.Unlock()
+		})
+	}
+}
+
+func TestOrigins_NoneFollowARedirectToAnotherOrigin(t *testing.T) {
+	starts := map[string]func(http.Handler) *httptest.Server{"another port": httptest.NewServer, "https to http": httptest.NewTLSServer}
+	sources := map[string]func(c *axle.Client, r *axle.Request){
+		"the client's": func(c *axle.Client, _ *axle.Request) {
+			for _, name := range allSensitive {
+				c.SetHeader(name, "default")
+			}
+		},
+		"the caller's": func(_ *axle.Client, r *axle.Request) {
+			for _, name := range allSensitive {
+				r.SetHeader(name, "own")
+			}
+		},
+		"a handler's": func(c *axle.Client, _ *axle.Request) {
+			useRequest(c, func(r *axle.Request) {
+				for _, name := range allSensitive {
+					r.SetHeader(name, "handler")
+				}
+			})
+		},
+		"the method's": func(c *axle.Client, _ *axle.Request) {
+			for _, name := range allSensitive {
+				c.SetMethodHeader(http.MethodGet, name, "default")
+			}
+		},
+	}
+	for kind, start := range starts {
+		for source, set := range sources {
+			t.Run(source+", "+kind, func(t *testing.T) {
+				o := newOrigins(t, start)
+				c := o.newClient(t).SetSensitiveHeaders("X-Mine").SetHeader("X-Plain", "1")
+				r := c.R(t.Context())
+				set(c, r)
+				otherName := strings.Replace(o.other.URL, "127.0.0.1", "localhost", 1)
+				// home -> home -> other -> the other by another name -> home
+				_, err := r.Get(via(o.home.URL+"/back", "/start", o.home.URL+"/second", o.other.URL+"/away", otherName+"/further"))
+				require.NoError(t, err)
+				for _, place := range []string{"home/start", "home/second"} {
+					assert.Equal(t, len(allSensitive), count(o.at(place), allSensitive), "%s: on the same origin they follow", place)
+				}
+				for _, place := range []string{"other/away", "other/further", "home/back"} {
+					h := o.at(place)
+					require.NotNil(t, h, place)
+					assert.Zero(t, count(h, allSensitive), "%s: %v", place, h)
+					assert.Equal(t, "1", h.Get("X-Plain"), "%s: what is not sensitive does follow", place)
+				}
+			})
 		}
 	}
 }
 
-func TestP9_HTTPSToHTTPIsAnotherOrigin(t *testing.T) {
-	var seen http.Header
-	plain := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
-	secure := httptest.NewTLSServer(http.RedirectHandler(plain.BaseURL()+"/secret-path", http.StatusFound))
-	defer secure.Close()
-	c := axle.New().SetTransport(secure.Client().Transport).SetBaseURL(secure.URL).SetHeader("Authorization", "Bearer s3cret")
-	_, err := c.Get(t.Context(), "/private?token=s3cret")
+func TestOrigins_HeadersOfUnusualSpellingAreCredentialsToo(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t)
+	odd := func(r *axle.Request) {
+		r.Header["x-API-key"], r.Header["authorization"] = []string{"own"}, []string{"own"}
+	}
+	_, err := c.Get(t.Context(), via(o.other.URL+"/away", "/start"), odd)
 	require.NoError(t, err)
-	assert.Empty(t, seen.Get("Authorization"))
-	assert.Empty(t, seen.Get("Referer"))
+	assert.Equal(t, 2, count(o.at("home/start"), allSensitive))
+	assert.Zero(t, count(o.at("other/away"), allSensitive))
+	useRequest(c, func(r *axle.Request) { r.SetURL(o.other.URL + "/there") })
+	_, err = c.Get(t.Context(), "/here", odd)
+	require.NoError(t, err)
+	assert.Zero(t, count(o.at("other/there"), allSensitive))
 }
 
-func TestP9_CookiesOfTheJarGoWhereTheyBelong(t *testing.T) {
-	w := newTwoOrigins(t, http.StatusFound)
-	set := newLoopback(t, func(rw http.ResponseWriter, _ *http.Request) {
-		http.SetCookie(rw, &http.Cookie{Name: "a", Value: "1", Path: "/"})
-	})
-	_, err := w.client.Get(t.Context(), set.BaseURL()+"/login") // a cookie knows a host, and no port
+func TestOrigins_CookiesOfTheJarGoWhereTheJarSays(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	w.get(t, "/")
-	assert.Equal(t, []string{"a=1"}, values(w.atHome, "Cookie"))
+	c := o.newClient(t).SetCookieJar(jar)
+	home, err := url.Parse(o.home.URL)
+	require.NoError(t, err)
+	jar.SetCookies(home, []*http.Cookie{{Name: "n", Value: "1"}})
+	otherName := strings.Replace(o.other.URL, "127.0.0.1", "localhost", 1)
+	_, err = c.Get(t.Context(), via(o.home.URL+"/back", "/start", otherName+"/away"))
+	require.NoError(t, err)
+	assert.Equal(t, "n=1", o.at("home/start").Get("Cookie"))
+	assert.Empty(t, o.at("other/away").Get("Cookie"))
+	assert.Equal(t, "n=1", o.at("home/back").Get("Cookie"), "the jar's are the origin's own")
 }
 
-func TestOrigins_AReplayAndANestedDoKeepWhereACredentialMayGo(t *testing.T) {
-	w := newTwoOrigins(t, http.StatusFound)
-	w.client.SetValidateStatus(func(int) bool { return true })
-	w.client.Interceptors.Response.Use(func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
-		if resp.Request.Attempt() > 1 || resp.Request.Header.Get("X-Done") != "" {
-			return resp, nil
+func TestOrigins_RefererIsNotTakenToAnotherOriginAndNeverHasUserinfo(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t)
+	withUser := strings.Replace(o.home.URL, "//", "//me:s3cret@", 1)
+	_, err := c.Get(t.Context(), withUser+via(o.other.URL+"/away", "/start", "/second"))
+	require.NoError(t, err)
+	assert.Equal(t, axle.BasicAuth("me", "s3cret"), o.at("home/start").Get("Authorization"), "userinfo is HTTP Basic")
+	second := o.at("home/second")
+	assert.True(t, strings.HasPrefix(second.Get("Referer"), o.home.URL+"/start?"), "%v", second)
+	away := o.at("other/away")
+	require.NotNil(t, away)
+	assert.Empty(t, away.Get("Referer"))
+	assert.Empty(t, away.Get("Authorization"))
+
+	_, err = c.R(t.Context()).SetHeader("Referer", "http://own.test/s3cret").Get(via(o.other.URL+"/explicit", "/start"))
+	require.NoError(t, err)
+	assert.Empty(t, o.at("other/explicit").Get("Referer"))
+}
+
+func TestOrigins_UserinfoOfTheBaseURLIsTheBaseURLsAlone(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t).SetBaseURL(strings.Replace(o.home.URL, "//", "//me:s3cret@", 1))
+	_, err := c.Get(t.Context(), via(o.other.URL+"/away", "/start"))
+	require.NoError(t, err)
+	assert.Equal(t, axle.BasicAuth("me", "s3cret"), o.at("home/start").Get("Authorization"))
+	assert.Empty(t, o.at("other/away").Get("Authorization"))
+	_, err = c.Get(t.Context(), o.other.URL+"/absolute")
+	require.NoError(t, err)
+	assert.Empty(t, o.at("other/absolute").Get("Authorization"))
+}
+
+func TestOrigins_SetSensitiveHeadersAddsToTheBuiltInOnesAndTakesTheLast(t *testing.T) {
+	c := axle.New()
+	assert.True(t, c.IsSensitiveHeader("authorization"))
+	assert.False(t, c.IsSensitiveHeader("X-Mine"))
+	c.SetSensitiveHeaders("x-mine", "X-Yours")
+	for _, name := range []string{"X-MINE", "x-yours", "Authorization", "x-api-key", "Cookie", "Proxy-Authorization"} {
+		assert.True(t, c.IsSensitiveHeader(name), name)
+	}
+	c.SetSensitiveHeaders()
+	assert.False(t, c.IsSensitiveHeader("X-Mine"))
+	assert.True(t, c.IsSensitiveHeader("Authorization"))
+}
+
+func TestP9_SetByCallerTellsTheCallersOwnFromDefaultsAndHandlers(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	c.SetHeader("Authorization", "default").SetHeader("X-Plain", "default")
+	var got []bool
+	c.SetInterceptorOrder(axle.FIFO)
+	ask := func(r *axle.Request) { got = append(got, r.SetByCaller("authorization"), r.SetByCaller("X-Plain")) }
+	useRequest(c, ask)
+	useRequest(c, func(r *axle.Request) { r.SetHeader("Authorization", "handler").SetHeader("X-Plain", "handler") })
+	useRequest(c, ask)
+	for _, x := range []struct {
+		own  bool
+		want []bool
+	}{{false, []bool{false, false, false, false}}, {true, []bool{true, true, false, false}}} {
+		got = nil
+		r := c.R(context.Background())
+		if x.own {
+			r.SetHeader("Authorization", "own").SetHeader("X-Plain", "own")
 		}
-		if resp.Request.Header.Get("X-Do") != "" {
-			return w.client.Do(resp.Request.Clone().SetURL(w.other).SetHeader("X-Done", "1"))
-		}
-		return resp.Request.Replay(func(r *axle.Request) { r.SetURL(w.other) })
-	}, nil)
-	own := func(r *axle.Request) { r.SetHeader("Authorization", "Bearer own") }
-	w.get(t, "/", own)
-	assert.Equal(t, []string{""}, values(w.elsewhere, "Authorization"), "an edit of a replay changed the URL")
-	w.get(t, "/", own, func(r *axle.Request) { r.SetHeader("X-Do", "1") })
-	assert.Equal(t, []string{""}, values(w.elsewhere, "Authorization"), "a handler sent it elsewhere by Do")
+		_, err := r.Get("/")
+		require.NoError(t, err)
+		assert.Equal(t, x.want, got)
+	}
 }
