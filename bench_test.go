@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/go-resty/resty/v2"
+	"github.com/stretchr/testify/assert"
 
 	"github.com/axlehttp/axle"
 )
@@ -141,4 +142,19 @@ func BenchmarkLoopback(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestCall_AllocatesNoMoreThanIsPinned is the guard of what docs/benchmarks.md says: times vary, allocations do not.
+func TestCall_AllocatesNoMoreThanIsPinned(t *testing.T) {
+	if testing.CoverMode() != "" {
+		t.Skip("coverage counters are part of the count")
+	}
+	c := benchClient(0)
+	ctx := t.Context()
+	got := testing.AllocsPerRun(200, func() {
+		if _, err := axle.Get[benchItem](ctx, c, "/items/7"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	assert.LessOrEqual(t, got, 44.0)
 }

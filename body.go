@@ -70,16 +70,22 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 		e.Request = r
 		return payload{}, e
 	case body.length < 0:
-		open := body.open
-		body.open = func(ctx context.Context) (io.ReadCloser, error) {
-			reader, err := open(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return &limited{what: "request", body: reader, left: limit, limit: limit}, nil
-		}
+		body = body.within(limit)
 	}
 	return r.meterUpload(body), nil
+}
+
+// within fails a body that goes on beyond the limit.
+func (b payload) within(limit int64) payload {
+	open := b.open
+	b.open = func(ctx context.Context) (io.ReadCloser, error) {
+		reader, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &limited{what: "request", body: reader, left: limit, limit: limit}, nil
+	}
+	return b
 }
 
 func (p *pass) encode(r *Request) (payload, *Error) {

@@ -37,6 +37,7 @@ type pass struct {
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	finished bool                     // no handler has panicked
+	values   [2]string                // of the headers that every request has
 }
 
 const (
@@ -72,9 +73,13 @@ func (c *Client) run(req *Request, bridge *http.Request, jar http.CookieJar) (*R
 	if req.nilContext {
 		return nil, badOption(req, "the context is nil", nil)
 	}
-	k := &call{client: c, settings: c.settings.Load(), bridge: bridge, jar: jar, crossed: bridge != nil && redirectedAcross(bridge)}
+	start := &struct {
+		call
+		pass
+	}{call: call{client: c, settings: c.settings.Load(), bridge: bridge, jar: jar, crossed: bridge != nil && redirectedAcross(bridge)}}
+	k, p := &start.call, &start.pass
+	p.call = k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
-	p := &pass{call: k}
 	defer p.end()
 	merged := p.begin(req)
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
@@ -386,8 +391,8 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := p.limitTime(req)
-	if err != nil {
+	limit := &f.limit
+	if err := p.limitTime(req, limit); err != nil {
 		return nil, err
 	}
 	f.Context = limit.ctx
@@ -427,7 +432,9 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	req.dropStrayHeaders(origin.Of(u))
+	if len(req.origins) > 0 {
+		req.dropStrayHeaders(origin.Of(u))
+	}
 	p.dropAcrossOrigins(req.Header)
 	delete(req.Header, "Proxy-Authorization") // the transport's business: it must not reach the origin
 	if err := checkHeaders(req.Header); err != nil {
@@ -437,25 +444,21 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	if f.payload, err = p.payload(req); err != nil {
 		return nil, nil, err
 	}
-	f.header = p.wireHeader(req, f.payload)
+	f.header = f.wireHeader(req)
 	p.setXSRF(f.header, u)
 	return f, u, nil
 }
 
-// wireHeader is the request's header with what every request has. In the bridge it is the caller's alone.
-func (p *pass) wireHeader(req *Request, body payload) http.Header {
-	if p.bridge != nil {
-		return req.Header.Clone()
-	}
-	header := make(http.Header, len(req.Header)+3)
+// wireHeader is the request's header as it is sent: a copy, since the jar adds to it. The Content-Type is the body's unless a header
+// sets it; in the bridge the header is the caller's alone.
+func (f *flight) wireHeader(req *Request) http.Header {
+	header := make(http.Header, len(req.Header)+1)
 	for name, list := range req.Header {
 		header[name] = slices.Clip(list)
 	}
-	values := [...]string{"application/json, text/plain, */*", userAgent, body.contentType}
-	for i, name := range [...]string{"Accept", "User-Agent", "Content-Type"} {
-		if _, own := header[name]; !own && values[i] != "" {
-			header[name] = values[i : i+1 : i+1]
-		}
+	if _, own := header["Content-Type"]; !own && f.payload.contentType != "" && f.pass.bridge == nil {
+		f.values[0] = f.payload.contentType
+		header["Content-Type"] = f.values[:]
 	}
 	return header
 }
@@ -491,21 +494,23 @@ type timeLimit struct {
 	cancel context.CancelCauseFunc
 }
 
-func (p *pass) limitTime(req *Request) (*timeLimit, *Error) {
+func (p *pass) limitTime(req *Request, limit *timeLimit) *Error {
 	ctx := req.Context()
 	if ctx.Err() != nil {
-		return nil, contextError(ctx, req)
+		return contextError(ctx, req)
 	}
 	after := p.settings.timeout
 	if req.own.timeout {
 		after = req.timeout
 	}
 	if after == 0 {
-		return &timeLimit{ctx: ctx}, nil
+		limit.ctx = ctx
+		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	clock := time.AfterFunc(after, func() { cancel(fmt.Errorf("%w: %v", errTimeout, after)) })
-	return &timeLimit{ctx: ctx, clock: clock, cancel: cancel}, nil
+	*limit = timeLimit{ctx: ctx, clock: clock, cancel: cancel}
+	return nil
 }
 
 // end stops the clock and frees the context.

@@ -235,7 +235,9 @@ func TestCall_HandlersGetTheCopyMergedWithTheDefaults(t *testing.T) {
 	useRequest(c, func(req *axle.Request) { seen = req })
 	resp, err := c.R(t.Context()).SetHeader("x-a", "own").SetQueryParam("a", "own").Get("/")
 	require.NoError(t, err)
-	assert.Equal(t, http.Header{"X-A": {"own"}, "X-B": {"default"}}, seen.Header)
+	assert.Equal(t, http.Header{
+		"X-A": {"own"}, "X-B": {"default"}, "Accept": {"application/json, text/plain, */*"}, "User-Agent": {"axle/1"},
+	}, seen.Header)
 	assert.Equal(t, url.Values{"a": {"own"}, "b": {"default"}}, seen.Query)
 	assert.Equal(t, http.MethodGet, seen.Method)
 	assert.Same(t, seen, resp.Request)

@@ -45,7 +45,7 @@ func TestCurl_InAHandlerHasTheDefaults(t *testing.T) {
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { line = resp.Request.Curl(); return resp, nil })
 	_, err := c.Get(t.Context(), "/a")
 	require.NoError(t, err)
-	assert.Equal(t, "curl http://axle.test/a -H 'X-Default: d'", line)
+	assert.Equal(t, "curl http://axle.test/a -H 'Accept: application/json, text/plain, */*' -H 'User-Agent: axle/1' -H 'X-Default: d'", line)
 }
 
 func TestErrorForm_JSONAndSlogAreRedactedAndHaveTheAttempt(t *testing.T) {

@@ -26,7 +26,8 @@ type configureEngine = func(*resty.Client)
 
 // engine is a resty client over one transport and jar. It is built once and then only used.
 type engine struct {
-	client func() *resty.Client
+	client     func() *resty.Client
+	configured bool // by SetEngine: there may be hooks and settings of resty's own
 }
 
 // SetEngine configures the resty client beneath: the escape hatch for what axle has no setting for. The function runs at once,
@@ -43,7 +44,7 @@ func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
 }
 
 func newEngine(transport http.RoundTripper, jar http.CookieJar, configure configureEngine) *engine {
-	return &engine{client: sync.OnceValue(func() *resty.Client {
+	return &engine{configured: configure != nil, client: sync.OnceValue(func() *resty.Client {
 		rc := resty.NewWithClient(&http.Client{Transport: transport, Jar: jar})
 		if configure != nil {
 			configure(rc)
@@ -74,6 +75,8 @@ type flight struct {
 	request *Request
 	header  http.Header
 	payload payload
+	limit   timeLimit
+	values  [1]string // of header
 }
 
 type flightKey struct{}
@@ -85,8 +88,20 @@ func (f *flight) Value(key any) any {
 	return f.Context.Value(key)
 }
 
-// send gives a dispatch to a fresh resty request and returns the answer to its last redirect, with the body unread.
+// send sends a dispatch in a fresh request and returns the answer to its last redirect, with the body unread. Where SetEngine has
+// not configured the engine, resty's own request would add nothing to net/http's but its cost.
 func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, error) {
+	if !e.configured {
+		raw, err := http.NewRequestWithContext(f, method, "", http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		raw.URL, raw.Host, raw.Header = u, u.Host, f.header
+		if err := f.attach(raw); err != nil {
+			return nil, err
+		}
+		return e.client().GetClient().Do(raw)
+	}
 	r := e.client().R().SetContext(f).SetDoNotParseResponse(true)
 	r.Header = f.header
 	answer, err := r.Execute(method, u.String())
@@ -131,7 +146,12 @@ func (f *flight) attach(raw *http.Request) error {
 // checkRedirect rules over each redirect before it is followed: its scheme, its number, its method (RFC 9110 §15.4), the
 // credentials that stay behind, and then what the engine's and the request's own checks say.
 func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
-	return func(next *http.Request, via []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) (err error) {
+		defer func() {
+			if err == http.ErrUseLastResponse && next.Body != nil { //nolint:errorlint // net/http compares so too, and then closes nothing
+				_ = next.Body.Close()
+			}
+		}()
 		f, ok := via[0].Context().Value(flightKey{}).(*flight)
 		if !ok {
 			return http.ErrUseLastResponse
@@ -166,16 +186,22 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 	}
 }
 
-// keepMethod undoes net/http's change of any method but POST to GET on a 301 or 302: RFC 9110 §15.4 has it for POST alone.
+// keepMethod undoes what net/http does beyond RFC 9110 §15.4 on a 301 or 302: it changes any method to GET, where POST alone is
+// meant, and takes the body of a request whose method stays, for that hop and all that follow.
 func keepMethod(next, last, first *http.Request, f *flight) error {
-	if next.Response == nil || next.Method == last.Method || last.Method == http.MethodPost {
+	if next.Response == nil {
 		return nil
 	}
-	if code := next.Response.StatusCode; code != http.StatusMovedPermanently && code != http.StatusFound {
+	switch next.Response.StatusCode {
+	case http.StatusSeeOther:
 		return nil
+	case http.StatusMovedPermanently, http.StatusFound:
+		if last.Method == http.MethodPost {
+			return nil
+		}
 	}
 	next.Method = last.Method
-	if f.payload.open == nil || first.GetBody == nil {
+	if f.payload.open == nil || last.GetBody == nil || next.GetBody != nil {
 		return nil
 	}
 	body, err := first.GetBody()
@@ -183,7 +209,7 @@ func keepMethod(next, last, first *http.Request, f *flight) error {
 		return err
 	}
 	next.Body, next.GetBody, next.ContentLength = body, first.GetBody, first.ContentLength
-	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location"} {
 		if list, ok := first.Header[name]; ok {
 			next.Header[name] = list
 		}

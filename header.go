@@ -89,6 +89,14 @@ func (s *settings) mergeHeaders(r *Request) {
 	for name, list := range forMethod {
 		defaults(name, list)
 	}
+	if p := r.pass; p.bridge == nil {
+		p.values = [...]string{"application/json, text/plain, */*", userAgent}
+		for i, name := range [...]string{"Accept", "User-Agent"} {
+			if _, set := r.Header[name]; !set {
+				r.Header[name] = p.values[i : i+1 : i+1]
+			}
+		}
+	}
 	for name, list := range caller {
 		r.Header[name] = slices.Clone(list)
 		if !s.isSensitive(name) {

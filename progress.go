@@ -70,13 +70,13 @@ func (r *Request) meterUpload(body payload) payload {
 	if r.onUpload == nil || body.open == nil {
 		return body
 	}
-	open := body.open
+	open, length, tell := body.open, body.length, r.onUpload
 	body.open = func(ctx context.Context) (io.ReadCloser, error) {
 		reader, err := open(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return meter(reader, body.length, r.onUpload), nil
+		return meter(reader, length, tell), nil
 	}
 	return body
 }

@@ -155,9 +155,12 @@ func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, a
 		*v = string(body)
 		return nil
 	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		media = strings.ToLower(strings.TrimSpace(contentType))
+	var err error
+	media := contentType
+	if media != "application/json" {
+		if media, _, err = mime.ParseMediaType(contentType); err != nil {
+			media = strings.ToLower(strings.TrimSpace(contentType))
+		}
 	}
 	switch {
 	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):

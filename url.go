@@ -103,7 +103,11 @@ func (s *settings) join(raw string) (*url.URL, error) {
 	raw, _, _ = strings.Cut(raw, "#")
 	path, query, _ := strings.Cut(raw, "?")
 	joined := *s.base
-	if path != "" {
+	switch {
+	case path == "":
+	case s.base.RawPath == "" && isPlainPath(path):
+		joined.Path = strings.TrimRight(s.base.Path, "/") + "/" + strings.TrimLeft(path, "/")
+	default:
 		base, _, _ := strings.Cut(s.baseURL, "#")
 		base, _, _ = strings.Cut(base, "?")
 		u, err := url.Parse(strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/"))

@@ -317,7 +317,7 @@ func TestAdvisory_NoFormOfURLTakesCredentialsToAnotherHost(t *testing.T) {
 		"HTTP:%s":                           refused,
 		"https:%s":                          refused,
 		"http:///%s":                        refused,
-		" http://%s":                        refused,
+		" http://%s":                        refused, //nolint:gocritic // the blank is the point
 		"\thttp://%s":                       refused,
 		"\n//%s":                            refused,
 		"ht\ntp://%s":                       refused,
