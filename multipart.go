@@ -132,6 +132,9 @@ func (m *Multipart) end() string {
 
 // rewind says whether all of it can be sent again.
 func (m *Multipart) rewind(ctx context.Context) error {
+	if m == nil {
+		return nil // refused when it is sent
+	}
 	for _, p := range m.parts {
 		if p.body != nil {
 			if err := p.body.rewind(ctx); err != nil {
