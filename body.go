@@ -100,6 +100,9 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 		if b == nil {
 			return payload{}, nil
 		}
+		if given, ok := p.source.Body.(*rewinder); ok && given != b {
+			given.sentWithin(b)
+		}
 		return payload{open: b.open, length: b.size, contentType: "application/octet-stream"}, nil
 	}
 	body, contentType, err := r.encode()

@@ -59,6 +59,9 @@ func (b bridge) CloseIdleConnections() {
 func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
+		if r.raw.Trailer == nil {
+			r.raw.Trailer = http.Header{} // net/http adds unannounced ones to the original, when the body has been read
+		}
 		*out = *r.raw
 	}
 	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header

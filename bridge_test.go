@@ -206,6 +206,13 @@ var bridgeScenarios = []bridgeScenario{
 		req.Trailer = http.Header{"X-Request-Sum": {"7"}}
 		bridgeDo(t, c, req, report)
 	}},
+	{"trailers that were not announced", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "body")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set(http.TrailerPrefix+"X-Late", "42")
+	}, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
+		bridgeDo(t, c, newRequest(t, "GET", url, nil), report)
+	}},
 	{"1xx", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>")
 		w.WriteHeader(http.StatusEarlyHints)
@@ -526,6 +533,76 @@ func TestBridge_AReplaySendsTheSameBodyAndReturnsAStream(t *testing.T) {
 			assert.Equal(t, "body", string(got))
 		})
 	}
+}
+
+func TestBridge_AReplayDoesNotWaitForABodyThatIsStillToCome(t *testing.T) {
+	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			again := make(chan struct{})
+			var n atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n.Add(1) == 1 {
+					w.Header().Set("Connection", "close")
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
+				close(again)
+				_, _ = io.Copy(w, r.Body)
+			}))
+			server.EnableHTTP2 = h2
+			server.StartTLS()
+			defer server.Close()
+			c := axle.New().SetTransport(server.Client().Transport)
+			useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+				_ = err.Response.Stream().Close() // HTTP/2's waits for the request to let go of its body
+				return err.Request.Replay()
+			})
+			body, writer := io.Pipe()
+			go func() {
+				<-again // only now does the user have something to say
+				_, _ = io.WriteString(writer, "all of it")
+				_ = writer.Close()
+			}()
+			resp, err := c.HTTPClient().Do(newRequest(t, "POST", server.URL, body))
+			require.NoError(t, err)
+			got, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, "all of it", string(got))
+		})
+	}
+}
+
+// sharedBody is a body whose GetBody rewinds and returns one reader, as Connect's does.
+type sharedBody struct{ *bytes.Reader }
+
+func (sharedBody) Close() error { return nil }
+
+func TestBridge_AnAttemptThatIsOverTakesNothingFromTheNext(t *testing.T) {
+	first := make(chan io.Reader, 1)
+	c := axle.New().SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		select {
+		case first <- r.Body: // it answers, and goes on reading
+			return reply(r, http.StatusServiceUnavailable, ""), nil
+		default:
+		}
+		n, err := io.CopyN(io.Discard, <-first, 4)
+		assert.Zero(t, n)
+		require.Error(t, err)
+		got, err := io.ReadAll(r.Body)
+		return reply(r, http.StatusOK, string(got)), err
+	}))
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return err.Request.Replay() })
+	body := sharedBody{bytes.NewReader([]byte("whole"))}
+	req := newRequest(t, "POST", "http://axle.test/", body)
+	req.ContentLength = 5
+	req.GetBody = func() (io.ReadCloser, error) { _, err := body.Seek(0, io.SeekStart); return body, err }
+	resp, err := c.RoundTripper().RoundTrip(req)
+	require.NoError(t, err)
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, "whole", string(got))
 }
 
 func TestOrigins_OnTheHopsOfARedirectTheFirstRequestsOriginDecides(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,9 +71,6 @@ func (r *Request) isInner() bool { return r.inherited && r.pass.at.Load() != ove
 
 // run makes the snapshot and goes through the chains.
 func (c *Client) run(req *Request, bridge *http.Request, jar http.CookieJar) (*Response, *Error) {
-	if req.nilContext {
-		return nil, badOption(req, "the context is nil", nil)
-	}
 	start := &struct {
 		call
 		pass
@@ -82,6 +80,9 @@ func (c *Client) run(req *Request, bridge *http.Request, jar http.CookieJar) (*R
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
 	merged := p.begin(req)
+	if req.nilContext {
+		return nil, badOption(req, "the context is nil", nil)
+	}
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
 	return p.run(merged, len(k.responses))
 }
@@ -436,7 +437,11 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		req.dropStrayHeaders(origin.Of(u))
 	}
 	p.dropAcrossOrigins(req.Header)
-	delete(req.Header, "Proxy-Authorization") // the transport's business: it must not reach the origin
+	for name := range req.Header {
+		if strings.EqualFold(name, "Proxy-Authorization") { // the transport's business: it must not reach the origin
+			delete(req.Header, name)
+		}
+	}
 	if err := checkHeaders(req.Header); err != nil {
 		return nil, nil, badOption(req, err.Error(), nil)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,8 +51,8 @@ func (o *origins) at(place string) http.Header {
 
 // via is a URL's path and query that leads to the last URL by way of the others.
 func via(last string, path string, hops ...string) string {
-	for i := len(hops) - 1; i >= 0; i-- {
-		last = hops[i] + "?to=" + url.QueryEscape(last)
+	for _, hop := range slices.Backward(hops) {
+		last = hop + "?to=" + url.QueryEscape(last)
 	}
 	return path + "?to=" + url.QueryEscape(last)
 }

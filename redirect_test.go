@@ -1,103 +1,376 @@
 package axle_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/go-resty/resty/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
 )
 
-// TestAdvisory_RedirectsRewriteMethodAndBodyAsRFC9110 is RFC 9110 §15.4: only POST becomes GET on a 301 and a 302, all but HEAD do on
-// a 303, and a 307 and a 308 change nothing.
-func TestAdvisory_RedirectsRewriteMethodAndBodyAsRFC9110(t *testing.T) {
-	for _, c := range []struct {
-		status       int
-		method, want string
-		body         string
+// hops is a server on which each number of a path is a redirect to what follows: /302/307/end. It records what arrives.
+type hops struct {
+	mu   sync.Mutex
+	came []string
+}
+
+func (h *hops) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	seen := r.Method + " " + string(body)
+	if err != nil {
+		seen += " " + err.Error()
+	}
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location"} {
+		if v := r.Header.Get(name); v != "" {
+			seen += " " + v
+		}
+	}
+	h.mu.Lock()
+	h.came = append(h.came, seen)
+	h.mu.Unlock()
+	first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if status, err := strconv.Atoi(first); err == nil {
+		w.Header().Set("Location", "/"+rest)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "moved")
+		return
+	}
+	_, _ = io.WriteString(w, "the end")
+}
+
+// taken are the requests that came since the last time.
+func (h *hops) taken() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	came := h.came
+	h.came = nil
+	return came
+}
+
+// Methods and bodies, as RFC 9110 §15.4 has it.
+
+func TestRedirect_MethodAndBodyAreRewrittenAsRFC9110Says(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	const kept, dropped = "body text/x", ""
+	for _, x := range []struct {
+		path, method string
+		want         []string // the method and the body on each hop after the first
 	}{
-		{301, "GET", "GET", ""}, {301, "HEAD", "HEAD", ""}, {301, "POST", "GET", ""}, {301, "PUT", "PUT", "body"}, {301, "DELETE", "DELETE", "body"},
-		{302, "GET", "GET", ""}, {302, "POST", "GET", ""}, {302, "PATCH", "PATCH", "body"}, {302, "PROPFIND", "PROPFIND", "body"},
-		{303, "GET", "GET", ""}, {303, "HEAD", "HEAD", ""}, {303, "POST", "GET", ""}, {303, "PUT", "GET", ""}, {303, "DELETE", "GET", ""},
-		{307, "GET", "GET", ""}, {307, "POST", "POST", "body"}, {307, "PUT", "PUT", "body"},
-		{308, "POST", "POST", "body"}, {308, "PATCH", "PATCH", "body"},
+		// 301 and 302 make a GET of a POST, and of nothing else.
+		{"/301/end", "POST", []string{"GET " + dropped}},
+		{"/302/end", "POST", []string{"GET " + dropped}},
+		{"/301/end", "PUT", []string{"PUT " + kept}},
+		{"/302/end", "PUT", []string{"PUT " + kept}},
+		{"/301/end", "PATCH", []string{"PATCH " + kept}},
+		{"/302/end", "DELETE", []string{"DELETE " + kept}},
+		{"/302/end", "PURGE", []string{"PURGE " + kept}},
+		{"/301/end", "GET", []string{"GET " + kept}},
+		{"/302/end", "GET", []string{"GET " + kept}},
+		// 303 makes a GET of everything.
+		{"/303/end", "POST", []string{"GET " + dropped}},
+		{"/303/end", "PUT", []string{"GET " + dropped}},
+		{"/303/end", "PATCH", []string{"GET " + dropped}},
+		{"/303/end", "DELETE", []string{"GET " + dropped}},
+		// 307 and 308 keep everything.
+		{"/307/end", "POST", []string{"POST " + kept}},
+		{"/308/end", "POST", []string{"POST " + kept}},
+		{"/307/end", "PUT", []string{"PUT " + kept}},
+		{"/308/end", "PATCH", []string{"PATCH " + kept}},
+		{"/307/end", "GET", []string{"GET " + kept}},
+		{"/308/end", "DELETE", []string{"DELETE " + kept}},
+		// What is gone stays gone, and what is there stays there.
+		{"/303/307/end", "PUT", []string{"GET " + dropped, "GET " + dropped}},
+		{"/301/308/end", "POST", []string{"GET " + dropped, "GET " + dropped}},
+		{"/302/302/end", "POST", []string{"GET " + dropped, "GET " + dropped}},
+		{"/307/302/end", "POST", []string{"POST " + kept, "GET " + dropped}},
+		{"/307/308/end", "POST", []string{"POST " + kept, "POST " + kept}},
+		{"/302/307/end", "PUT", []string{"PUT " + kept, "PUT " + kept}},
+		{"/301/302/308/301/end", "PATCH", []string{"PATCH " + kept, "PATCH " + kept, "PATCH " + kept, "PATCH " + kept}},
+		{"/302/303/307/end", "PUT", []string{"PUT " + kept, "GET " + dropped, "GET " + dropped}},
 	} {
-		t.Run(fmt.Sprintf("%d %s", c.status, c.method), func(t *testing.T) {
-			var method, body, contentType string
-			client := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/" {
-					http.Redirect(w, r, "/next", c.status)
-					return
-				}
-				raw, _ := io.ReadAll(r.Body)
-				method, body, contentType = r.Method, string(raw), r.Header.Get("Content-Type")
-			})
-			r := client.R(t.Context())
-			if c.method != "GET" && c.method != "HEAD" {
-				r.SetBody("body")
+		for kind, body := range map[string]any{"bytes": []byte("body"), "seeker": strings.NewReader("body"), "stream": opaque("body")} {
+			resp, err := c.R(t.Context()).SetBody(body).SetHeader("Content-Type", "text/x").Execute(x.method, x.path)
+			require.NoError(t, err, "%s %s", x.method, x.path)
+			assert.Equal(t, "the end", resp.String())
+			came := server.taken()
+			for i, seen := range came {
+				came[i] = strings.TrimRight(seen, " ")
 			}
-			_, err := r.Execute(c.method, "/")
-			require.NoError(t, err)
-			assert.Equal(t, c.want, method)
-			assert.Equal(t, c.body, body)
-			assert.Equal(t, c.body != "", contentType != "", "a Content-Type goes with a body: %q", contentType)
-		})
+			want := []string{x.method + " " + kept}
+			for _, seen := range x.want {
+				want = append(want, strings.TrimRight(seen, " "))
+			}
+			assert.Equal(t, want, came, "%s of %s, %s", x.method, kind, x.path)
+		}
 	}
 }
 
-func TestRedirect_ABodyThatCannotBeReadAgainIsRefused(t *testing.T) {
-	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		http.Redirect(w, r, "/next", http.StatusTemporaryRedirect)
-	})
-	_, err := c.Post(t.Context(), "/", io.MultiReader(strings.NewReader(strings.Repeat("x", axle.ReplayLimit+1))))
-	require.ErrorIs(t, err, axle.CodeBadOption)
-	require.ErrorIs(t, err, axle.ErrBodyConsumed)
+func TestRedirect_HEADStaysHEAD(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := new(hops)
+		c := newLoopback(t, server.ServeHTTP)
+		resp, err := c.Head(t.Context(), fmt.Sprintf("/%d/end", status))
+		require.NoError(t, err)
+		assert.Equal(t, 200, resp.StatusCode)
+		assert.Equal(t, []string{"HEAD ", "HEAD "}, server.taken(), "%d", status)
+	}
 }
 
-func TestRedirect_ToAnotherSchemeIsRefused(t *testing.T) {
-	for _, to := range []string{"ftp://x.test/", "file:///etc/passwd", "javascript:alert(1)"} {
-		c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", to)
-			w.WriteHeader(http.StatusFound)
+func TestRedirect_ABodyThatIsDroppedTakesItsHeadersWithIt(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	r := c.R(t.Context()).SetBody("body").SetHeader("Content-Type", "t/t").SetHeader("Content-Encoding", "e").
+		SetHeader("Content-Language", "l").SetHeader("Content-Location", "c")
+	for _, x := range []struct {
+		method, path string
+		want         string
+	}{
+		{"POST", "/303/end", "GET "},
+		{"POST", "/302/end", "GET "},
+		{"PUT", "/302/end", "PUT body t/t e l c"},
+		{"PUT", "/307/end", "PUT body t/t e l c"},
+	} {
+		_, err := r.Execute(x.method, x.path)
+		require.NoError(t, err)
+		assert.Equal(t, []string{x.method + " body t/t e l c", x.want}, server.taken())
+	}
+}
+
+// Bodies that are sent again.
+
+func TestRedirect_AStreamIsResentWholeAlsoIfItWasNotReadToItsEnd(t *testing.T) {
+	body, writer := io.Pipe()
+	var got string
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/end" {
+			all, _ := io.ReadAll(r.Body)
+			got = string(all)
+			return
+		}
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		_, _ = io.ReadFull(r.Body, make([]byte, 5)) // and it goes on, while the redirect is under way
+		http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
+		_ = control.Flush()
+		go func() {
+			_, _ = io.WriteString(writer, "second")
+			_ = writer.Close()
+		}()
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	go func() { _, _ = io.WriteString(writer, "first") }()
+	_, err := c.Post(t.Context(), "/", body)
+	require.NoError(t, err)
+	assert.Equal(t, "firstsecond", got)
+}
+
+func TestP14_AStreamBeyondTheReplayLimitIsNotResentButRefused(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	_, err := c.Post(t.Context(), "/307/end", opaque(strings.Repeat("x", axle.ReplayLimit+1)))
+	assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code)
+	require.ErrorIs(t, err, axle.ErrBodyConsumed)
+	assert.Len(t, server.taken(), 1, "it arrived once, and no half of it again")
+	_, err = c.Post(t.Context(), "/307/end", opaque(strings.Repeat("x", axle.ReplayLimit)))
+	require.NoError(t, err)
+	assert.Len(t, server.taken(), 2)
+	_, err = c.Post(t.Context(), "/303/end", opaque(strings.Repeat("x", axle.ReplayLimit+1)))
+	require.NoError(t, err, "where it need not be sent again, it is no matter")
+}
+
+// Limits and refusals.
+
+func TestRedirect_TenAreFollowedAndOneMoreIsTooMany(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	for n, code := range map[int]axle.Code{axle.MaxRedirects: "", axle.MaxRedirects + 1: axle.CodeTooManyRedirects, 2 * axle.MaxRedirects: axle.CodeTooManyRedirects} {
+		_, err := c.Get(t.Context(), strings.Repeat("/302", n)+"/end")
+		assert.Len(t, server.taken(), axle.MaxRedirects+1, "%d", n)
+		if code == "" {
+			require.NoError(t, err)
+			continue
+		}
+		e := asAxle(t, err)
+		assert.Equal(t, code, e.Code)
+		assert.Nil(t, e.Response)
+		assert.Equal(t, strings.Repeat("/302", n)+"/end", e.Request.URL)
+	}
+}
+
+func TestAdvisory_ARedirectToAnotherSchemeIsRefused(t *testing.T) {
+	for _, to := range []string{"ftp://x.test/", "file:///etc/passwd", "javascript:alert(1)", "data:text/plain,x", "unix:///run/docker.sock", "gopher://x.test"} {
+		var bodies watchedBodies
+		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			resp, err := bodies.answer(r)
+			resp.StatusCode, resp.Header = http.StatusFound, http.Header{"Location": {to}}
+			return resp, err
 		})
 		_, err := c.Get(t.Context(), "/")
-		require.ErrorIs(t, err, axle.CodeInvalidURL, to)
+		assert.Equal(t, axle.CodeInvalidURL, asAxle(t, err).Code, to)
+		assert.EqualValues(t, 1, network.sent.Load())
+		assert.Empty(t, bodies.open())
 	}
 }
 
-func TestRedirect_ACheckMayRefuseOne(t *testing.T) {
-	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/again", http.StatusFound) })
-	_, err := c.Get(t.Context(), "/", func(r *axle.Request) {
-		r.SetRedirectCheck(func(next *http.Request, via []*http.Request) error {
-			assert.Equal(t, "/again", next.URL.Path)
-			assert.Len(t, via, 1)
-			return errBoom
+func TestRedirect_OneThatLeadsNowhere(t *testing.T) {
+	for name, x := range map[string]struct {
+		location []string
+		refused  bool // it is an answer, which ValidateStatus refuses
+	}{
+		"no Location":             {nil, true},
+		"one that does not parse": {[]string{"http://x.test:port/"}, false},
+		"one with a line break":   {[]string{"/a\r\nb"}, false},
+	} {
+		var bodies watchedBodies
+		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			resp, err := bodies.answer(r)
+			if r.URL.Path == "/start" {
+				resp.StatusCode, resp.Header["Location"] = http.StatusFound, x.location
+			}
+			return resp, err
 		})
-	})
-	require.ErrorIs(t, err, errBoom)
+		_, err := c.Get(t.Context(), "/start")
+		e := asAxle(t, err)
+		if x.refused {
+			assert.Equal(t, axle.CodeBadResponse, e.Code, name)
+			assert.Equal(t, http.StatusFound, e.StatusCode(), name)
+			assert.Equal(t, "streamed", e.Response.String(), name)
+		} else {
+			assert.Zero(t, e.StatusCode(), name)
+		}
+		assert.EqualValues(t, 1, network.sent.Load(), name)
+		assert.Empty(t, bodies.open(), name)
+	}
 }
 
-func TestRedirect_RawTellsTheLastRequest(t *testing.T) {
+// The request's own check, and the engine's.
+
+func TestRedirect_TheChecksAreAskedOfEveryHopAfterCredentialsAreStripped(t *testing.T) {
+	other := newLoopback(t, func(http.ResponseWriter, *http.Request) {})
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		to := map[string]string{"/": "/second", "/second": other.BaseURL() + "/end"}[r.URL.Path]
+		http.Redirect(w, r, to, http.StatusFound)
+	})
+	var log []string
+	check := func(who string) func(next *http.Request, via []*http.Request) error {
+		return func(next *http.Request, via []*http.Request) error {
+			log = append(log, fmt.Sprintf("%s: %s after %d, %q", who, next.URL.Path, len(via), next.Header.Get("Authorization")))
+			next.Header.Set("X-Checked", who)
+			return nil
+		}
+	}
+	c.SetEngine(func(rc *resty.Client) { rc.SetRedirectPolicy(resty.RedirectPolicyFunc(check("engine"))) })
+	resp, err := c.R(t.Context()).SetRedirectCheck(check("request")).SetHeader("Authorization", "own").Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		`engine: /second after 1, "own"`, `request: /second after 1, "own"`, `engine: /end after 2, ""`, `request: /end after 2, ""`,
+	}, log)
+	assert.Equal(t, "request", resp.Raw().Request.Header.Get("X-Checked"))
+}
+
+func TestRedirect_ACheckThatFailsFailsTheCall(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	_, err := c.R(t.Context()).SetRedirectCheck(func(*http.Request, []*http.Request) error { return errBoom }).Get("/302/end")
+	require.ErrorIs(t, err, errBoom)
+	assert.Nil(t, asAxle(t, err).Response)
+	assert.Len(t, server.taken(), 1)
+
+	d := c.Clone().SetEngine(func(rc *resty.Client) { rc.SetRedirectPolicy(resty.NoRedirectPolicy()) })
+	_, err = d.Get(t.Context(), "/302/end")
+	require.Error(t, err)
+	assert.Len(t, server.taken(), 1)
+
+	resp, err := c.R(t.Context()).SetValidateStatus(nil).
+		SetRedirectCheck(func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }).Get("/302/end")
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusFound, resp.StatusCode)
+	assert.Equal(t, "moved", resp.String(), "the redirect is the answer")
+}
+
+func TestRedirect_ACheckDoesNotLiftTheLimitOrTheSchemes(t *testing.T) {
+	c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		resp := reply(r, http.StatusFound, "")
+		resp.Header.Set("Location", r.URL.Query().Get("to"))
+		return resp, nil
+	})
+	allow := func(*http.Request, []*http.Request) error { return nil }
+	c.SetEngine(func(rc *resty.Client) { rc.SetRedirectPolicy(resty.FlexibleRedirectPolicy(100)) })
+	_, err := c.R(t.Context()).SetRedirectCheck(allow).Get("/?to=%3Fto=%253F")
+	require.ErrorIs(t, err, axle.CodeBadResponse, "the last has no Location")
+	_, err = c.R(t.Context()).SetRedirectCheck(allow).Get("/?to=ftp://x.test")
+	require.ErrorIs(t, err, axle.CodeInvalidURL)
+	network.sent.Store(0)
+	network.answer = func(r *http.Request) (*http.Response, error) {
+		resp := reply(r, http.StatusFound, "")
+		resp.Header.Set("Location", "/again")
+		return resp, nil
+	}
+	_, err = c.R(t.Context()).SetRedirectCheck(allow).Get("/")
+	require.ErrorIs(t, err, axle.CodeTooManyRedirects)
+	assert.EqualValues(t, axle.MaxRedirects+1, network.sent.Load())
+}
+
+// What the call sees of it.
+
+func TestRedirect_TheChainsRunOnceAndSeeTheLastAnswer(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	var log callTrace
+	log.onRequest(c, "request")
+	log.onResponse(c, "response")
+	resp, err := c.Get(t.Context(), "/301/302/end")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"request", "response"}, log.taken())
+	assert.Equal(t, "/301/302/end", resp.Request.URL, "the caller's request")
+	assert.Equal(t, "/end", resp.Raw().Request.URL.Path, "the one that was answered")
+	assert.Len(t, server.taken(), 3)
+}
+
+func TestRedirect_CookiesThatItSetsAreSentOnTheNextHop(t *testing.T) {
+	var got string
 	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/" {
-			http.Redirect(w, r, "/next", http.StatusFound)
+			http.SetCookie(w, &http.Cookie{Name: "n", Value: "1"})
+			http.Redirect(w, r, "/end", http.StatusSeeOther)
+			return
 		}
+		got = r.Header.Get("Cookie")
 	})
-	resp, err := c.Get(t.Context(), "/")
+	_, err := c.Post(t.Context(), "/", "login")
 	require.NoError(t, err)
-	assert.Equal(t, "/next", resp.Raw().Request.URL.Path)
-	assert.Equal(t, "/", resp.Request.URL)
+	assert.Equal(t, "n=1", got)
 }
 
-func TestRedirect_A3xxWithoutALocationIsTheAnswer(t *testing.T) {
-	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) })
-	_, err := c.Get(t.Context(), "/")
-	require.ErrorIs(t, err, axle.CodeBadResponse)
-	assert.Equal(t, http.StatusNotModified, asAxle(t, err).StatusCode())
+func TestRedirect_TheTimeLimitIsOfTheWholeDispatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(400 * time.Millisecond):
+			case <-r.Context().Done():
+				return nil, context.Cause(r.Context())
+			}
+			resp := reply(r, http.StatusFound, "")
+			resp.Header.Set("Location", "/again")
+			return resp, nil
+		})
+		began := time.Now()
+		_, err := c.SetTimeout(time.Second).Get(context.Background(), "/")
+		require.ErrorIs(t, err, axle.CodeTimeout)
+		assert.NotErrorIs(t, err, axle.CodeTooManyRedirects)
+		assert.Equal(t, time.Second, time.Since(began))
+		assert.EqualValues(t, 3, network.sent.Load())
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -22,29 +23,46 @@ type rewinder struct {
 	given  any                           // the reader as the caller gave it
 	size   int64                         // in bytes; -1: unknown
 	again  func() (io.ReadCloser, error) // makes a fresh reader for each attempt, as http.Request.GetBody does; or:
-	source io.Reader                     // the one reader, under turn
+	source io.Reader                     // the one reader
 	seeker io.Seeker                     // source, where it can go back to start
 	start  int64
 	closer io.Closer // source, where the call has to close it
 
-	turn   chan struct{} // holds one token: who has it may read source and touch what follows
-	record []byte        // what source has yielded, for as long as that is all of it
-	lost   bool          // source has yielded more than record holds
-	end    bool          // source is exhausted
+	turn chan struct{} // holds one token: who has it may read a seeker, or a fresh reader
 
-	mu       sync.Mutex // never held while source is read
+	mu       sync.Mutex    // never held while anything is read
+	filling  chan struct{} // closed when the read of source that is under way has ended; nil: there is none
+	record   []byte        // what source has yielded, from the byte at base
+	base     int           // 0 until lost
+	lost     bool          // source has yielded more than is kept for replays
+	err      error         // what source has ended with
 	current  *attempt
-	owned    bool // a call will finish it
-	finished bool // that call is over
+	owned    bool      // a call will finish it
+	finished bool      // that call is over
+	within   *rewinder // the reader of a handler that is sent in its place, and may wrap it
+	waiting  bool      // it is finished, and within is still sent
 	released bool
+
+	inner *rewinder // the one that this is within
 }
 
 // attempt is one reading of a rewinder, from its start.
 type attempt struct {
 	*rewinder
-	at    int           // in record
-	fresh io.ReadCloser // this attempt's own reader, where the rewinder makes them
+	by     reading
+	at     int           // in what source yields
+	fresh  io.ReadCloser // this attempt's own reader, where the rewinder makes them
+	closed chan struct{} // ends a wait for source
+	close  sync.Once
 }
+
+// reading is who reads an attempt.
+type reading bool
+
+const (
+	byDispatch reading = false // a transport, which closes the attempt
+	byHandler  reading = true  // a handler, or its reader that wraps the body: nobody closes it
+)
 
 // ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once and cannot be read again.
 var ErrBodyConsumed = errors.New("the body has been consumed")
@@ -152,18 +170,20 @@ func bodyOf(body any) any {
 	return body
 }
 
-// rewind takes the reader away from whoever has it and goes back to its start, or says why it cannot. It waits, within ctx,
-// for a read that is under way.
+// rewind takes the reader away from whoever has it and goes back to its start, or says why it cannot. It waits, within ctx, for a
+// read of a seeker or a fresh reader that is under way; one of any other reader goes on, for whoever is next.
 func (b *rewinder) rewind(ctx context.Context) error {
-	select {
-	case b.turn <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if b.again != nil || b.seeker != nil {
+		select {
+		case b.turn <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		defer func() { <-b.turn }()
 	}
-	defer func() { <-b.turn }()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.current = nil
+	b.drop()
 	var err error
 	switch {
 	case b.again != nil:
@@ -171,7 +191,7 @@ func (b *rewinder) rewind(ctx context.Context) error {
 		_, err = b.seeker.Seek(b.start, io.SeekStart)
 	case b.lost:
 		err = fmt.Errorf("%w: it is a stream of more than %d bytes and cannot rewind", ErrBodyConsumed, ReplayLimit)
-	case b.released && b.closer != nil && !b.end:
+	case b.released && b.closer != nil && !errors.Is(b.err, io.EOF):
 		err = fmt.Errorf("%w: it was closed at the end of the call that it belonged to", ErrBodyConsumed)
 	}
 	if err != nil {
@@ -185,13 +205,21 @@ func (b *rewinder) open(ctx context.Context) (io.ReadCloser, error) {
 	if err := b.rewind(ctx); err != nil {
 		return nil, err
 	}
-	return b.begin()
+	return b.begin(byDispatch)
 }
 
-func (b *rewinder) begin() (*attempt, error) {
+// drop ends the attempt at hand, and closes what a handler left open. It is called under mu.
+func (b *rewinder) drop() {
+	if a := b.current; a != nil && a.by == byHandler && a.fresh != nil {
+		_ = a.fresh.Close()
+	}
+	b.current = nil
+}
+
+func (b *rewinder) begin(by reading) (*attempt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := &attempt{rewinder: b}
+	a := &attempt{rewinder: b, by: by, closed: make(chan struct{})}
 	if b.again != nil {
 		var err error
 		if a.fresh, err = b.again(); err != nil {
@@ -211,38 +239,94 @@ func (b *rewinder) isCurrent(a *attempt) bool {
 // Read reads one attempt's bytes.
 func (a *attempt) Read(p []byte) (int, error) {
 	b := a.rewinder
-	if a.fresh != nil {
-		return a.fresh.Read(p)
+	if a.fresh == nil && b.seeker == nil {
+		return a.readSource(p)
 	}
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	switch {
 	case !b.isCurrent(a):
-		return 0, errTaken
-	case b.seeker != nil:
-		return b.source.Read(p)
-	case a.at < len(b.record):
-		n := copy(p, b.record[a.at:])
-		a.at += n
-		return n, nil
-	case b.end:
-		return 0, io.EOF
+		return 0, errTaken // also of a fresh reader: some share a buffer with the one before
+	case a.fresh != nil:
+		return a.fresh.Read(p)
 	}
-	n, err := b.source.Read(p)
-	b.end = err == io.EOF
-	switch {
-	case b.lost:
-	case len(b.record)+n > ReplayLimit:
-		b.lost, b.record = true, nil
-	default:
-		b.record = append(b.record, p[:n]...)
-		a.at += n
+	return b.source.Read(p)
+}
+
+// readSource reads from the record, and waits for source where that ends. The wait ends when the attempt is closed: a transport that
+// gives up must not hang on a pipe that its user writes to later.
+func (a *attempt) readSource(p []byte) (int, error) {
+	b := a.rewinder
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return n, err
+	for {
+		b.mu.Lock()
+		if b.current != a {
+			b.mu.Unlock()
+			return 0, errTaken
+		}
+		if ready := b.record[a.at-b.base:]; len(ready) > 0 {
+			n := copy(p, ready)
+			a.at += n
+			b.mu.Unlock()
+			return n, nil
+		}
+		if err := b.err; err != nil {
+			b.mu.Unlock()
+			return 0, err
+		}
+		filling := b.filling
+		if filling == nil {
+			filling = make(chan struct{})
+			b.filling = filling
+			go b.fill(b.room(len(p)))
+		}
+		b.mu.Unlock()
+		select {
+		case <-filling:
+		case <-a.closed:
+			return 0, errTaken
+		}
+	}
+}
+
+// room makes room for what is read next, at the end of the record, which is thrown away once it is lost for replays and has been
+// read. It is called under mu.
+func (b *rewinder) room(most int) []byte {
+	if b.lost {
+		b.base += len(b.record)
+		b.record = b.record[:0]
+	}
+	most = min(most, maxFill, max(cap(b.record), minFill))
+	b.record = slices.Grow(b.record, most)
+	return b.record[len(b.record) : len(b.record)+most]
+}
+
+// minFill and maxFill bound how much is asked of source in one read, in bytes: little at first, for most bodies are small.
+const (
+	minFill = 4 << 10
+	maxFill = 32 << 10
+)
+
+// fill reads source, beside whoever waits for it.
+func (b *rewinder) fill(into []byte) {
+	n, err := 0, errors.New("axle: the body's reader did not return")
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.record = b.record[:len(b.record)+n]
+		b.err = err
+		b.lost = b.lost || len(b.record) > ReplayLimit
+		close(b.filling)
+		b.filling = nil
+	}()
+	n, err = b.source.Read(into)
 }
 
 // Close ends the attempt; it does not wait for a read that is under way. The source stays open until the call is over.
 func (a *attempt) Close() error {
+	a.close.Do(func() { close(a.closed) })
 	if a.fresh != nil {
 		return a.fresh.Close()
 	}
@@ -268,11 +352,49 @@ func (b *rewinder) adopt() bool {
 	return !was
 }
 
+// sentWithin notes that outer is sent in the place of b, and may read it until it is released.
+func (b *rewinder) sentWithin(outer *rewinder) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.within, outer.inner = outer, b
+}
+
+func (b *rewinder) isReleased() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.released
+}
+
 // finish says that the call is over. An attempt that a transport still sends goes on to its end.
 func (b *rewinder) finish() {
 	b.mu.Lock()
 	b.finished, b.owned = true, false
-	over := b.current == nil || b.current.fresh != nil
+	over := false
+	switch {
+	case b.within != nil && !b.within.isReleased() && (b.current == nil || b.current.by == byHandler):
+		b.waiting = true
+	case b.current == nil:
+		over = true
+	case b.current.by == byHandler:
+		b.drop()
+		over = true
+	default:
+		over = b.current.fresh != nil
+	}
+	b.mu.Unlock()
+	if over {
+		b.release()
+	}
+}
+
+// unwrapped says that what b was sent within has been released.
+func (b *rewinder) unwrapped() {
+	b.mu.Lock()
+	over := b.waiting
+	if over {
+		b.waiting = false
+		b.drop()
+	}
 	b.mu.Unlock()
 	if over {
 		b.release()
@@ -293,6 +415,9 @@ func (b *rewinder) release() {
 		_, _ = b.seeker.Seek(b.start, io.SeekStart)
 		<-b.turn
 	}
+	if b.inner != nil {
+		b.inner.unwrapped()
+	}
 }
 
 // Read lets a handler that wraps the body read it, in the place of dispatch.
@@ -302,7 +427,7 @@ func (b *rewinder) Read(p []byte) (int, error) {
 	b.mu.Unlock()
 	if a == nil {
 		var err error
-		if a, err = b.begin(); err != nil {
+		if a, err = b.begin(byHandler); err != nil {
 			return 0, err
 		}
 	}

@@ -1,0 +1,10 @@
+package sdks_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain fails the package when a test leaves a goroutine behind, an SDK's included.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
