@@ -27,7 +27,7 @@ import (
 
 // Proxy-Authorization never reaches the origin.
 
-func TestAdvisory_ProxyAuthorizationOfAnySourceAndSpellingNeverReachesTheOrigin(t *testing.T) {
+func TestAdvisory_ProxyAuthorizationNeverReachesTheOrigin(t *testing.T) {
 	names := []string{"Proxy-Authorization", "proxy-authorization", "PROXY-AUTHORIZATION"}
 	for _, name := range names {
 		for source, prepare := range map[string]func(c *axle.Client, h http.Header){
@@ -65,7 +65,7 @@ func TestAdvisory_ProxyAuthorizationOfAnySourceAndSpellingNeverReachesTheOrigin(
 // NO_PROXY: loopback is never proxied, in whatever spelling (CVE-2025-62718). net/http reads the environment once in a process,
 // so this runs in one of its own.
 
-func TestAdvisory_NoSpellingOfLoopbackIsProxied(t *testing.T) {
+func TestAdvisory_LoopbackIsNeverProxied(t *testing.T) {
 	const inChild = "AXLE_TEST_PROXY"
 	if os.Getenv(inChild) == "" {
 		self, err := os.Executable()
@@ -137,7 +137,7 @@ func TestAdvisory_NoSpellingOfLoopbackIsProxied(t *testing.T) {
 
 // Concurrent clients share no mutable map: the Go face of axios's prototype pollution. Run with -race.
 
-func TestAdvisory_ConcurrentClonesKeepTheirOwnSettings(t *testing.T) {
+func TestAdvisory_ConcurrentClonesShareNoMutableMap(t *testing.T) {
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, r.Header.Get("X-Tenant")+" "+r.Header.Get("Authorization")+" "+r.URL.RawQuery), nil
 	})

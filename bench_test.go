@@ -55,7 +55,7 @@ func benchClient(pairs int) *axle.Client {
 
 func BenchmarkCall(b *testing.B) {
 	ctx := context.Background()
-	for _, pairs := range []int{0, 1, 10, 100} {
+	for _, pairs := range []int{0, 1, 10, 100, 1000} {
 		c := benchClient(pairs)
 		b.Run(fmt.Sprintf("axle/pairs=%d", pairs), func(b *testing.B) {
 			b.ReportAllocs()

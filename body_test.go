@@ -408,6 +408,12 @@ func TestP10_TheRequestsReaderIsClosedWhenTheCallIsDoneOnEveryPath(t *testing.T)
 		"no answer": {unread, func(c *axle.Client, _ *axle.Request) {
 			c.SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) { return nil, r.Body.Close() }))
 		}, true},
+		"a read before an error": {echoCall, func(c *axle.Client, _ *axle.Request) {
+			c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+				_, _ = io.ReadFull(r.Body.(io.Reader), make([]byte, 2)) //nolint:forcetypeassert // it is one
+				return nil, errBoom
+			}, nil)
+		}, true},
 		"a read before": {echoCall, func(c *axle.Client, _ *axle.Request) {
 			useRequest(c, func(r *axle.Request) { _, _ = io.ReadFull(r.Body.(io.Reader), make([]byte, 2)) })
 		}, false},

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/axlehttp/axle/internal/origin"
 )
@@ -32,6 +34,12 @@ type bridge struct {
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	body := newBodyOf(orig)
+	if orig.URL == nil {
+		if orig.Body != nil {
+			_ = orig.Body.Close()
+		}
+		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
+	}
 	req := &Request{Method: orig.Method, URL: orig.URL.String(), Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true}
 	if body != nil {
 		req.Body = body
@@ -65,8 +73,13 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 		*out = *r.raw
 	}
 	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
-	if out.Body = r.Stream(); r.stream == nil {
+	if out.Body = r.Stream(); r.stream == nil && orig.Method != http.MethodHead && r.StatusCode != http.StatusNotModified {
 		out.ContentLength = int64(len(r.body))
+		length := strconv.Itoa(len(r.body))
+		if said := r.Header["Content-Length"]; said != nil && !slices.Equal(said, []string{length}) { // a handler has changed the body
+			out.Header = r.Header.Clone()
+			out.Header["Content-Length"] = []string{length}
+		}
 	}
 	return out
 }
@@ -74,7 +87,10 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 // transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
 func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 	out := p.bridge.WithContext(f.Context)
-	out.Method, out.URL, out.Header = f.request.method(), u, f.header
+	out.URL, out.Header = u, f.header
+	if method := f.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
+		out.Method = method
+	}
 	if u.Host != p.bridge.URL.Host {
 		out.Host = ""
 	}
@@ -105,10 +121,11 @@ func (p *pass) dropAcrossOrigins(header http.Header) {
 	if !p.crossed {
 		return
 	}
-	cookies, ok := header["Cookie"]
+	_, ok := header["Cookie"]
 	p.settings.stripSensitive(header)
-	if ok {
-		header["Cookie"] = cookies
+	if given := p.bridge.Header["Cookie"]; ok && given != nil {
+		header["Cookie"] = slices.Clone(given) // and not what a handler made of them
+		p.renewCookies(header)
 	}
 }
 

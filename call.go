@@ -189,7 +189,9 @@ func (p *pass) own(b *rewinder) *rewinder {
 func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 	for i := range p.requests {
 		l := &p.requests[i]
-		p.hold(req.answer)
+		if p.hand.Load() != req.answer {
+			p.hold(req.answer)
+		}
 		var value *Request
 		var failed error
 		switch {
@@ -199,6 +201,9 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 			value, failed = l.rejected(err.Request.Context(), err)
 		default:
 			continue
+		}
+		if failed == nil && value == req && err == nil && req.Header != nil && req.Query != nil {
+			continue // it was passed on
 		}
 		if failed = asError(failed); failed == nil && value != nil {
 			req, err = p.adopt(value, req), nil
@@ -226,7 +231,9 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 		if err != nil {
 			given = err.Response
 		}
-		p.hand.Store(given)
+		if p.hand.Load() != given {
+			p.hand.Store(given)
+		}
 		p.at.Store(int32(i) + 1)
 		var value *Response
 		var failed error
@@ -237,6 +244,9 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 			value, failed = l.rejected(err.Request.Context(), err)
 		default:
 			continue
+		}
+		if failed == nil && value == given && err == nil && p.isOwn(value) {
+			continue // it was passed on
 		}
 		resp, err = p.settle(value, asError(failed), l.name, resp, err)
 	}
@@ -270,6 +280,12 @@ func (p *pass) holdAt(at int32, outcome *Response) {
 	if p.at.Load() == at {
 		p.hand.Store(outcome)
 	}
+}
+
+// isOwn reports whether what is at hand is this response, whole, and needs no adoption.
+func (p *pass) isOwn(r *Response) bool {
+	return r != nil && p.hand.Load() == r && r.Request != nil && r.Request.pass == p && r.Request.place == 0 &&
+		r.Request.Header != nil && r.Request.Query != nil
 }
 
 // settle makes the next state of a response handler's result, and closes the answers that it took out of play.

@@ -105,6 +105,21 @@ func TestOrigins_SensitiveDefaultsGoToTheBaseURLsOriginAlone(t *testing.T) {
 	assert.Zero(t, count(o.at("home/none"), allSensitive), "without a base URL, nowhere")
 }
 
+func TestOrigins_AHandlerDoesNotSeeADefaultThatMayNotGoThere(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	c.SetHeader("Authorization", "default").SetHeader("X-Plain", "1")
+	var seen []http.Header
+	useRequest(c, func(r *axle.Request) { seen = append(seen, r.Header.Clone()) })
+	for _, url := range []string{"/", "http://other.test/", "https://axle.test/", "http://axle.test:8080/"} {
+		_, err := c.Get(t.Context(), url)
+		require.NoError(t, err)
+	}
+	for i, h := range seen {
+		assert.Equal(t, i == 0, h.Get("Authorization") != "", "%d", i)
+		assert.Equal(t, "1", h.Get("X-Plain"))
+	}
+}
+
 func TestOrigins_TheCallersOwnGoToTheCallersURL(t *testing.T) {
 	o := newOrigins(t, httptest.NewServer)
 	c := o.newClient(t).SetSensitiveHeaders("X-Mine").SetHeader("Authorization", "default")

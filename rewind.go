@@ -32,8 +32,7 @@ type rewinder struct {
 
 	mu       sync.Mutex    // never held while anything is read
 	filling  chan struct{} // closed when the read of source that is under way has ended; nil: there is none
-	record   []byte        // what source has yielded, from the byte at base
-	base     int           // 0 until lost
+	record   []byte        // what source has yielded, until it is lost and has been read
 	lost     bool          // source has yielded more than is kept for replays
 	err      error         // what source has ended with
 	current  *attempt
@@ -50,7 +49,7 @@ type rewinder struct {
 type attempt struct {
 	*rewinder
 	by     reading
-	at     int           // in what source yields
+	at     int           // in record
 	fresh  io.ReadCloser // this attempt's own reader, where the rewinder makes them
 	closed chan struct{} // ends a wait for source
 	close  sync.Once
@@ -266,8 +265,8 @@ func (a *attempt) readSource(p []byte) (int, error) {
 			b.mu.Unlock()
 			return 0, errTaken
 		}
-		if ready := b.record[a.at-b.base:]; len(ready) > 0 {
-			n := copy(p, ready)
+		if a.at < len(b.record) {
+			n := copy(p, b.record[a.at:])
 			a.at += n
 			b.mu.Unlock()
 			return n, nil
@@ -275,6 +274,11 @@ func (a *attempt) readSource(p []byte) (int, error) {
 		if err := b.err; err != nil {
 			b.mu.Unlock()
 			return 0, err
+		}
+		if b.lost { // there is no replay that could want what comes now
+			b.record = nil
+			b.mu.Unlock()
+			return b.source.Read(p)
 		}
 		filling := b.filling
 		if filling == nil {
@@ -291,13 +295,8 @@ func (a *attempt) readSource(p []byte) (int, error) {
 	}
 }
 
-// room makes room for what is read next, at the end of the record, which is thrown away once it is lost for replays and has been
-// read. It is called under mu.
+// room makes room for what is read next, at the end of the record. It is called under mu.
 func (b *rewinder) room(most int) []byte {
-	if b.lost {
-		b.base += len(b.record)
-		b.record = b.record[:0]
-	}
 	most = min(most, maxFill, max(cap(b.record), minFill))
 	b.record = slices.Grow(b.record, most)
 	return b.record[len(b.record) : len(b.record)+most]
@@ -332,7 +331,7 @@ func (a *attempt) Close() error {
 	}
 	b := a.rewinder
 	b.mu.Lock()
-	over := b.current == a && b.finished
+	over := b.current == a && (b.finished || b.lost) // what is lost nobody reads again: closing it ends a read that hangs
 	if b.current == a {
 		b.current = nil
 	}
@@ -405,6 +404,9 @@ func (b *rewinder) unwrapped() {
 func (b *rewinder) release() {
 	b.mu.Lock()
 	closer := b.closer
+	if b.released {
+		closer = nil // once is enough
+	}
 	b.released = true
 	b.mu.Unlock()
 	switch {
