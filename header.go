@@ -172,8 +172,10 @@ func checkHeaders(header http.Header) error {
 			return fmt.Errorf("the header name %q is not a token", name)
 		}
 		for _, v := range list {
-			if i := strings.IndexFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }); i >= 0 {
-				return fmt.Errorf("the value of header %s has a control character at byte %d", name, i)
+			for i := range len(v) {
+				if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+					return fmt.Errorf("the value of header %s has a control character at byte %d", name, i)
+				}
 			}
 		}
 	}
