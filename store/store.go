@@ -258,7 +258,8 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token) error
 var errNilContext = errors.New("store: the context is nil")
 
 // TokenSource returns the same session as x/oauth2 has it, for any other library: its Token is the store's, refreshed once for all
-// when it has expired. ctx bounds its waits. An ended session and one without a token are errors.
+// when it has expired. ctx bounds its waits. An ended session and one without a token are errors. Give it to an oauth2.Transport:
+// oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
 func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return tokenSource[U]{s, ctx}
 }
