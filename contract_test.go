@@ -1,0 +1,169 @@
+package axle_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
+)
+
+// The names and signatures that are promised. If this file compiles they are kept.
+
+type (
+	client   = *axle.Client
+	request  = *axle.Request
+	response = *axle.Response
+	edit     = func(*axle.Request)
+	tok      = *oauth2.Token
+	ctx      = context.Context
+)
+
+var (
+	_ func() client                                             = axle.New
+	_ func(client) client                                       = client.Clone
+	_ func(client, string) client                               = client.SetBaseURL
+	_ func(client) string                                       = client.BaseURL
+	_ func(client, time.Duration) client                        = client.SetTimeout
+	_ func(client, string, string) client                       = client.SetHeader
+	_ func(client, string, string) client                       = client.SetQueryParam
+	_ func(client, http.RoundTripper) client                    = client.SetTransport
+	_ func(client, http.CookieJar) client                       = client.SetCookieJar
+	_ func(client, func(int) bool) client                       = client.SetValidateStatus
+	_ func(client, ...string) client                            = client.SetSensitiveHeaders
+	_ func(client, int64) client                                = client.SetResponseLimit
+	_ func(client, axle.Order) client                           = client.SetInterceptorOrder
+	_ func(client, func(*resty.Client)) client                  = client.SetEngine
+	_ func(client, ...axle.Plugin) client                       = client.Use
+	_ func(client, ctx) request                                 = client.R
+	_ func(client, request) (response, error)                   = client.Do
+	_ func(client, ctx, string, ...edit) (response, error)      = client.Get
+	_ func(client, ctx, string, ...edit) (response, error)      = client.Head
+	_ func(client, ctx, string, ...edit) (response, error)      = client.Options
+	_ func(client, ctx, string, ...edit) (response, error)      = client.Delete
+	_ func(client, ctx, string, any, ...edit) (response, error) = client.Post
+	_ func(client, ctx, string, any, ...edit) (response, error) = client.Put
+	_ func(client, ctx, string, any, ...edit) (response, error) = client.Patch
+	_ func(client) http.RoundTripper                            = client.RoundTripper
+	_ func(client) *http.Client                                 = client.HTTPClient
+	_ axle.Interceptors                                         = axle.Interceptors{Request: new(axle.Chain[request]), Response: new(axle.Chain[response])}
+	_ map[axle.InterceptorID]bool                               // comparable
+	_ func(*axle.Chain[request], axle.InterceptorID) bool       = (*axle.Chain[request]).Eject
+	_ func(*axle.Chain[response])                               = (*axle.Chain[response]).Clear
+	_ func(*axle.Chain[response]) int                           = (*axle.Chain[response]).Len
+	_ func(*axle.Chain[response]) string                        = (*axle.Chain[response]).String
+	_ func(string) axle.UseOption                               = axle.Named
+	_ func(func(request) bool) axle.UseOption                   = axle.RunWhen
+	_ axle.Plugin                                               = axle.PluginFunc(nil)
+	_ [2]axle.Order                                             = [...]axle.Order{axle.LIFO, axle.FIFO}
+	_                                                           = axle.Request{Method: "", URL: "", Header: http.Header{}, Query: url.Values{}, Body: any(nil)}
+	_ func(request) ctx                                         = request.Context
+	_ func(request, ctx) request                                = request.SetContext
+	_ func(request, ...edit) request                            = request.With
+	_ func(request, string) request                             = request.SetMethod
+	_ func(request, string) request                             = request.SetURL
+	_ func(request, string, string) request                     = request.SetHeader
+	_ func(request, string, string) request                     = request.SetQueryParam
+	_ func(request, string, string) request                     = request.SetPathParam
+	_ func(request, any) request                                = request.SetBody
+	_ func(request, time.Duration) request                      = request.SetTimeout
+	_ func(request, func(int) bool) request                     = request.SetValidateStatus
+	_ func(request, any) request                                = request.SetResult
+	_ func(request, bool) request                               = request.SetStream
+	_ func(request) client                                      = request.Client
+	_ func(request) (*url.URL, error)                           = request.ResolveURL
+	_ func(request) ([]byte, string, error)                     = request.EncodedBody
+	_ func(request, response) request                           = request.Respond
+	_ func(request) request                                     = request.Clone
+	_ func(request, ...edit) (response, error)                  = request.Replay
+	_ func(request, string, string) (response, error)           = request.Execute
+	_ []func(request, string) (response, error)                 = []func(request, string) (response, error){request.Get, request.Head, request.Options, request.Delete, request.Post, request.Put, request.Patch}
+	_ func(string) *axle.Key[int]                               = axle.NewKey[int]
+	_ func(*axle.Key[int], request, int)                        = (*axle.Key[int]).Set
+	_ func(*axle.Key[int], request) (int, bool)                 = (*axle.Key[int]).Get
+	_                                                           = axle.Response{Request: request(nil), StatusCode: 0, Status: "", Header: http.Header{}}
+	_ func(request, int, http.Header, []byte) response          = axle.NewResponse
+	_ func(response) []byte                                     = response.Bytes
+	_ func(response) error                                      = response.Buffer
+	_ func(response) string                                     = response.String
+	_ func(response, []byte) response                           = response.SetBytes
+	_ func(response, any) error                                 = response.Decode
+	_ func(response) io.ReadCloser                              = response.Stream
+	_ func(response, io.ReadCloser) response                    = response.SetStream
+	_ func(response) time.Duration                              = response.Duration
+	_ func(response) *http.Response                             = response.Raw
+	_                                                           = axle.Error{Code: axle.Code(""), Message: "", Request: request(nil), Response: response(nil), Err: error(nil)}
+	_ interface {
+		error
+		Unwrap() error
+		StatusCode() int
+		Timeout() bool
+	} = (*axle.Error)(nil)
+	_ []error = []error{
+		axle.CodeBadRequest, axle.CodeBadResponse, axle.CodeNetwork, axle.CodeTimeout, axle.CodeCanceled, axle.CodeInvalidURL,
+		axle.CodeTooManyRedirects, axle.CodeTooLarge, axle.CodeBadOption, axle.CodeInterceptor, axle.ErrNoResult,
+	}
+	_ func(ctx, client, string, ...edit) (int, error)      = axle.Get[int]
+	_ func(ctx, client, string, ...edit) (int, error)      = axle.Delete[int]
+	_ func(ctx, client, string, any, ...edit) (int, error) = axle.Post[int]
+	_ func(ctx, client, string, any, ...edit) (int, error) = axle.Put[int]
+	_ func(ctx, client, string, any, ...edit) (int, error) = axle.Patch[int]
+	_ func(client, request) (int, error)                   = axle.Do[int]
+)
+
+type promise = *future.Future[int]
+
+var (
+	_ func(func() (int, error)) promise                                          = future.Go[int]
+	_ func(int) promise                                                          = future.Resolved[int]
+	_ func(error) promise                                                        = future.Rejected[int]
+	_ func() (promise, func(int), func(error))                                   = future.WithResolvers[int]
+	_ func(promise, ctx) (int, error)                                            = promise.Await
+	_ func(promise) <-chan struct{}                                              = promise.Done
+	_ func(promise, func(error) (int, error)) promise                            = promise.Catch
+	_ func(promise, func()) promise                                              = promise.Finally
+	_ func(promise, func(int) (string, error)) *future.Future[string]            = future.Then[int, string]
+	_ func(...promise) *future.Future[[]int]                                     = future.All[int]
+	_ func(...promise) promise                                                   = future.Any[int]
+	_ func(...promise) promise                                                   = future.Race[int]
+	_ func(...promise) *future.Future[[]future.Settled[int]]                     = future.AllSettled[int]
+	_ func(*future.Shared[int], func() (int, error)) (promise, bool)             = (*future.Shared[int]).Join
+	_ func(*future.Shared[int]) promise                                          = (*future.Shared[int]).InFlight
+	_ func(*future.Shared[int])                                                  = (*future.Shared[int]).Forget
+	_ error                                                                      = (*future.PanicError)(nil)
+	_                                                                            = store.State[int]{User: new(int), Token: tok(nil), CheckingAuth: false}
+	_ func(store.RefreshFunc, ...store.Option) *store.UserStore[int]             = store.New[int]
+	_ store.RefreshFunc                                                          = (func(ctx, tok) (tok, error))(nil)
+	_ func(func(error) bool) store.Option                                        = store.WithLogoutWhen
+	_ func(error) bool                                                           = store.RejectedOnly
+	_ func(func(ctx, tok) error) store.Option                                    = store.WithLogout
+	_ func(time.Duration) store.Option                                           = store.WithRefreshTimeout
+	_ func(client, string) store.RefreshFunc                                     = store.Endpoint
+	_ func(*oauth2.Config) store.RefreshFunc                                     = store.OAuth2
+	_ func(*store.UserStore[int]) store.State[int]                               = (*store.UserStore[int]).State
+	_ func(*store.UserStore[int], func(*store.State[int]))                       = (*store.UserStore[int]).SetState
+	_ func(*store.UserStore[int], func(state, previous store.State[int])) func() = (*store.UserStore[int]).Subscribe
+	_ func(*store.UserStore[int], int, tok)                                      = (*store.UserStore[int]).Login
+	_ func(*store.UserStore[int], ctx) oauth2.TokenSource                        = (*store.UserStore[int]).TokenSource
+	_ auth.StatefulSession                                                       = (*store.UserStore[int])(nil)
+	_ auth.Session                                                               = auth.StatefulSession(nil)
+	_ func(auth.Session, ...auth.Option) *auth.Interceptor                       = auth.New
+	_ axle.Plugin                                                                = (*auth.Interceptor)(nil)
+	_ edit                                                                       = auth.Skip
+	_ func(...int) auth.Option                                                   = auth.WithStatusCodes
+	_ func(func(response) bool) auth.Option                                      = auth.WithShouldRefresh
+	_ []func(time.Duration) auth.Option                                          = []func(time.Duration) auth.Option{auth.WithRefreshTimeout, auth.WithEarlyRefresh}
+	_ func(...string) auth.Option                                                = auth.WithAllowedOrigins
+	_                                                                            = auth.Snapshot{Token: tok(nil), Generation: auth.Generation{Login: uint64(0), Refresh: uint64(0)}, Active: false, Refreshing: false}
+	_ func(auth.StatefulSession) auth.Snapshot                                   = auth.StatefulSession.Snapshot
+	_ func(auth.StatefulSession, ctx, auth.Generation) (auth.Snapshot, error)    = auth.StatefulSession.RefreshSince
+	_ error                                                                      = auth.ErrSessionChanged
+)
