@@ -118,7 +118,11 @@ func (i *Interceptor) hold(ctx context.Context, now Snapshot) (Snapshot, error) 
 		return after, err
 	}
 	i.earlyFailure.Store(&earlyFailure{now.Generation, time.Now()})
-	return i.snapshot(ctx)
+	after, snapshotErr := i.snapshot(ctx)
+	if snapshotErr == nil && !after.Active { // somebody who waited too was not early: it has ended the session
+		return after, err
+	}
+	return after, snapshotErr
 }
 
 // earlyFailure is the last early refresh that failed.

@@ -633,6 +633,28 @@ func TestEarlyRefresh_AFailureKeepsAValidTokenUnlessTheServerRefused(t *testing.
 	}
 }
 
+func TestEarlyRefresh_OneThatSomebodyNeededEndsTheSessionForAllWithItsError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := newGate()
+		client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			held.pass()
+			return nil, errBoom
+		})
+		time.Sleep(55 * time.Minute)
+		generation := users.Snapshot().Generation
+		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
+		synctest.Wait()
+		needed := future.Go(func() (auth.Snapshot, error) { return users.RefreshSince(t.Context(), generation) }) // as for a 401
+		synctest.Wait()
+		held.open()
+		_, err := needed.Await(t.Context())
+		require.ErrorIs(t, err, errBoom)
+		_, err = result(call)
+		require.ErrorIs(t, err, errBoom)
+		assert.Nil(t, users.Token())
+	})
+}
+
 func TestEarlyRefresh_IsOneForAllWhoAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, held := 0, newGate()
