@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -298,7 +297,9 @@ func (a *attempt) readSource(p []byte) (int, error) {
 // room makes room for what is read next, at the end of the record. It is called under mu.
 func (b *rewinder) room(most int) []byte {
 	most = min(most, maxFill, max(cap(b.record), minFill))
-	b.record = slices.Grow(b.record, most)
+	if cap(b.record)-len(b.record) < most {
+		b.record = append(make([]byte, 0, min(4*cap(b.record)+most, ReplayLimit+maxFill)), b.record...)
+	}
 	return b.record[len(b.record) : len(b.record)+most]
 }
 

@@ -1,0 +1,21 @@
+module github.com/axlehttp/axle/bench
+
+go 1.26.0
+
+require (
+	github.com/axlehttp/axle v0.0.0
+	github.com/go-resty/resty/v2 v2.17.2 // a peer
+	github.com/hashicorp/go-retryablehttp v0.7.8 // a peer
+	github.com/stretchr/testify v1.12.1 // tests
+	golang.org/x/oauth2 v0.37.0 // the token type, and a peer
+	golang.org/x/sync v0.25.0 // singleflight, as a peer's users have it
+	resty.dev/v3 v3.0.0-rc.4 // a peer
+)
+
+require (
+	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/net v0.43.0 // indirect
+)
+
+replace github.com/axlehttp/axle => ..
