@@ -156,5 +156,5 @@ func TestCall_AllocatesNoMoreThanIsPinned(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	assert.LessOrEqual(t, got, 44.0)
+	assert.LessOrEqual(t, got, 42.0)
 }

@@ -40,11 +40,18 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
 	}
-	req := &Request{Method: orig.Method, URL: orig.URL.String(), Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true}
-	if body != nil {
-		req.Body = body
+	start := &struct {
+		call
+		pass
+		given Request
+	}{
+		call:  call{bridge: orig, jar: b.jar, crossed: redirectedAcross(orig)},
+		given: Request{Method: orig.Method, URL: orig.URL.String(), Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true},
 	}
-	resp, err := b.client.run(req, orig, b.jar)
+	if body != nil {
+		start.given.Body = body
+	}
+	resp, err := b.client.start(&start.call, &start.pass, &start.given)
 	if err != nil {
 		if !err.refused {
 			err.Response.close()
@@ -67,7 +74,7 @@ func (b bridge) CloseIdleConnections() {
 func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
-		if r.raw.Trailer == nil {
+		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
 			r.raw.Trailer = http.Header{} // net/http adds unannounced ones to the original, when the body has been read
 		}
 		*out = *r.raw

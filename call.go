@@ -30,9 +30,12 @@ type call struct {
 	attempts  atomic.Int32      // dispatches so far
 }
 
-// pass is one way through the chains: the call's first, or a replay's, which ends before the handler that asked for it.
+// pass is one way through the chains: the call's first, or a replay's, which ends before the handler that asked for it. What it needs
+// once stands in it.
 type pass struct {
 	*call
+	merged   Request                  // what the handlers get
+	flight   flight                   // its dispatch
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
@@ -54,7 +57,11 @@ func (c *Client) Do(req *Request) (*Response, error) {
 	if req == nil {
 		return nil, badOption(&Request{client: c}, "the request is nil", nil)
 	}
-	resp, err := c.run(req, nil, nil)
+	start := &struct {
+		call
+		pass
+	}{}
+	resp, err := c.start(&start.call, &start.pass, req)
 	if err != nil {
 		return nil, err
 	}
@@ -69,14 +76,9 @@ func (c *Client) Do(req *Request) (*Response, error) {
 // isInner reports whether r is sent from within its own call, whose end decodes into the result.
 func (r *Request) isInner() bool { return r.inherited && r.pass.at.Load() != over }
 
-// run makes the snapshot and goes through the chains.
-func (c *Client) run(req *Request, bridge *http.Request, jar http.CookieJar) (*Response, *Error) {
-	start := &struct {
-		call
-		pass
-	}{call: call{client: c, settings: c.settings.Load(), bridge: bridge, jar: jar, crossed: bridge != nil && redirectedAcross(bridge)}}
-	k, p := &start.call, &start.pass
-	p.call = k
+// start makes the snapshot and goes through the chains.
+func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
+	k.client, k.settings, p.call = c, c.settings.Load(), k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
 	merged := p.begin(req)
@@ -147,7 +149,8 @@ func (p *pass) begin(source *Request) *Request {
 		}
 		p.source = &held
 	}
-	r := *p.source
+	r := &p.merged
+	*r = *p.source
 	r.pass, r.place, r.client, r.inherited = p, 0, p.client, true
 	r.Method = source.method()
 	if r.ctx == nil {
@@ -156,9 +159,9 @@ func (p *pass) begin(source *Request) *Request {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		r.Body = cloneValues(form)
 	}
-	p.settings.mergeHeaders(&r)
-	p.settings.mergeQuery(&r)
-	return &r
+	p.settings.mergeHeaders(r)
+	p.settings.mergeQuery(r)
+	return r
 }
 
 // rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
@@ -461,7 +464,8 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	if err := checkHeaders(req.Header); err != nil {
 		return nil, nil, badOption(req, err.Error(), nil)
 	}
-	f := &flight{Context: req.Context(), pass: p, request: req}
+	f := &p.flight
+	f.Context, f.pass, f.request = req.Context(), p, req
 	if f.payload, err = p.payload(req); err != nil {
 		return nil, nil, err
 	}
