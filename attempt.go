@@ -14,6 +14,7 @@ type attempt struct {
 	fresh  io.ReadCloser // this attempt's own reader, where the rewinder makes them
 	closed chan struct{} // ends a wait for source
 	close  sync.Once
+	stop   func() bool // ends the watch over the dispatch's context; nil: there is none
 }
 
 // reading is who reads an attempt.
@@ -116,8 +117,23 @@ func (b *rewinder) fill(into []byte) {
 	n, err = b.source.Read(into)
 }
 
+// abort ends a read that hangs when the dispatch's time is up: a transport waits for it.
+func (a *attempt) abort() {
+	a.close.Do(func() { close(a.closed) })
+	b := a.rewinder
+	b.mu.Lock()
+	over := b.current == a && b.lost
+	b.mu.Unlock()
+	if over {
+		b.release()
+	}
+}
+
 // Close ends the attempt; it does not wait for a read that is under way. The source stays open until the call is over.
 func (a *attempt) Close() error {
+	if a.stop != nil {
+		a.stop()
+	}
 	a.close.Do(func() { close(a.closed) })
 	if a.fresh != nil {
 		return a.fresh.Close()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 )
 
@@ -27,10 +28,27 @@ func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	if e != nil {
 		return nil, "", e
 	}
-	if set := r.Header.Get("Content-Type"); set != "" {
+	if body == nil {
+		contentType = ""
+	}
+	if set := r.contentType(); set != "" {
 		contentType = set
 	}
 	return body, contentType, nil
+}
+
+// contentType is the one that a header sets: the request's, or before it is in a call a default of the client.
+func (r *Request) contentType() string {
+	const name = "Content-Type"
+	set := r.Header.Get(name)
+	if s := r.settings(); s != nil && r.pass == nil {
+		for _, header := range []http.Header{s.methodHeader[r.method()], s.header} {
+			if set == "" {
+				set = header.Get(name)
+			}
+		}
+	}
+	return set
 }
 
 // encode returns the bytes of a body that is no reader.

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/axlehttp/axle/internal/origin"
 )
 
 // This file is the way of a call, from top to bottom: snapshot, request chain, dispatch, response chain, decode.
@@ -27,6 +25,7 @@ type call struct {
 	bridge    *http.Request     // what the bridge was given; nil outside it
 	jar       http.CookieJar    // of the http.Client above the bridge; nil: unknown
 	crossed   bool              // bridge follows a redirect that left its origin
+	nested    bool              // a handler sends it from its own call's request
 	attempts  atomic.Int32      // dispatches so far
 }
 
@@ -42,6 +41,7 @@ type pass struct {
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	finished bool                     // no handler has panicked
 	values   [2]string                // of the headers that every request has
+	bound    [1]headerOrigin          // room for one header that a handler binds
 }
 
 const (
@@ -81,6 +81,7 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	k.client, k.settings, p.call = c, c.settings.Load(), k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
+	k.nested = req.pass != nil && req.pass.at.Load() != over
 	merged := p.begin(req)
 	if req.nilContext {
 		return nil, badOption(req, "the context is nil", nil)
@@ -149,9 +150,15 @@ func (p *pass) begin(source *Request) *Request {
 		}
 		p.source = &held
 	}
+	if p.bridge == nil && !isCanonical(source.Header) {
+		held := *p.source
+		held.Header = canonical(source.Header)
+		p.source = &held
+	}
 	r := &p.merged
 	*r = *p.source
 	r.pass, r.place, r.client, r.inherited = p, 0, p.client, true
+	r.attempt = int(p.attempts.Load())
 	r.Method = source.method()
 	if r.ctx == nil {
 		r.ctx = context.Background()
@@ -370,6 +377,9 @@ func (p *pass) adopt(r, hand *Request) *Request {
 		return r
 	}
 	c := r.Clone()
+	if r.client != nil && r.client != p.client && r.base == nil {
+		c.base = r.settings()
+	}
 	if r.pass == nil || r.pass.call != p.call {
 		if c.inherited || c.ctx == nil { // another call's context says nothing here
 			c.ctx = hand.ctx
@@ -453,7 +463,7 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		return nil, nil, err
 	}
 	if len(req.origins) > 0 {
-		req.dropStrayHeaders(origin.Of(u))
+		req.dropStrayHeaders(p.settings.originOf(u))
 	}
 	p.dropAcrossOrigins(req.Header)
 	for name := range req.Header {

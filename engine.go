@@ -97,6 +97,9 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 			return nil, err
 		}
 		raw.URL, raw.Host, raw.Header = u, u.Host, f.header
+		if host := f.header.Get("Host"); host != "" {
+			raw.Host = host
+		}
 		if err := f.attach(raw); err != nil {
 			return nil, err
 		}

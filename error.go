@@ -166,6 +166,9 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 		return contextError(ctx, req)
 	}
 	err = withoutURL(err)
+	if shown := redact.Text(err.Error()); shown != err.Error() {
+		err = &masked{err, shown}
+	}
 	e := &Error{Code: CodeNetwork, Request: req, Err: err}
 	var timeout interface{ Timeout() bool }
 	switch {
@@ -176,6 +179,15 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 	}
 	return e
 }
+
+// masked is an error whose text has secrets, as that of a Location header that does not parse.
+type masked struct {
+	error
+	shown string
+}
+
+func (m *masked) Error() string { return m.shown }
+func (m *masked) Unwrap() error { return m.error }
 
 // withoutURL takes off net/http's wrapping, which would print the URL with its secrets.
 func withoutURL(err error) error {

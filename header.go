@@ -3,6 +3,7 @@ package axle
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -48,6 +49,20 @@ func (r *Request) SetByCaller(name string) bool {
 		}
 	}
 	return slices.Equal(r.pass.source.Header[name], list)
+}
+
+// BindHeader lets a header that a handler has set go to this origin alone, see [Request.Origin], whatever later handlers make of the
+// URL. Outside a call it does nothing.
+func (r *Request) BindHeader(name, origin string) {
+	if r.pass == nil {
+		return
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	if r.origins == nil {
+		r.origins = r.pass.bound[:0:1]
+	}
+	r.origins = slices.DeleteFunc(r.origins, func(o headerOrigin) bool { return o.name == name })
+	r.origins = append(r.origins, headerOrigin{name: name, values: r.Header[name], origin: origin})
 }
 
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
@@ -109,6 +124,25 @@ func (s *settings) mergeHeaders(r *Request) {
 			r.origins = append(r.origins, headerOrigin{name: name, values: slices.Clone(list), origin: targetOrigin(), own: true})
 		}
 	}
+}
+
+// isCanonical and canonical see to it that a name is one name, in whichever case a header literal has it.
+func isCanonical(header http.Header) bool {
+	for name := range header {
+		if textproto.CanonicalMIMEHeaderKey(name) != name {
+			return false
+		}
+	}
+	return true
+}
+
+func canonical(header http.Header) http.Header {
+	c := make(http.Header, len(header))
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		key := textproto.CanonicalMIMEHeaderKey(name)
+		c[key] = append(c[key], header[name]...)
+	}
+	return c
 }
 
 // noteOrigins fixes where the caller's sensitive headers may go before an edit can change the URL under them.

@@ -12,7 +12,8 @@ import (
 // Request is one call's configuration (axios's config). Start one with [Client.R], or write one and give it to [Client.Do].
 //
 // Sending never modifies it: handlers work on a copy. So one Request can be sent again and by many goroutines at a time,
-// except for its [Request.SetResult] target and an io.Reader body, which serve one call at a time. Its setters are not safe for
+// except for its [Request.SetResult] target and an io.Reader body, which serve one call at a time (one that is to be sent again by a
+// later call must be given to [Request.SetBody], which remembers where it began). Its setters are not safe for
 // concurrent use.
 type Request struct {
 	Method string      // empty means GET; sent in upper case
@@ -35,8 +36,9 @@ type Request struct {
 	redirect   func(req *http.Request, via []*http.Request) error
 	onUpload   func(Progress)
 	onDownload func(Progress)
-	bad        error // what a setter was given that cannot be sent
-	attempt    int   // the number of its dispatch in the call
+	base       *settings // of another client, to whose base URL the URL is joined; nil: the call's own
+	bad        error     // what a setter was given that cannot be sent
+	attempt    int       // the number of its dispatch in the call
 	values     values
 	reader     *rewinder // the state of an io.Reader body that SetBody was given
 	origins    []headerOrigin
@@ -155,6 +157,10 @@ func (r *Request) SetStream(stream bool) *Request {
 // Attempt returns the number of the dispatch, within its call, that this copy of the request went through last: 1 for the first,
 // more for replays, and 0 before. A Do in a handler is a call of its own.
 func (r *Request) Attempt() int { return r.attempt }
+
+// Nested reports whether a handler sends this call from the request of its own, which is under way: axios(error.config). What a
+// caller sends again later is a call like any other.
+func (r *Request) Nested() bool { return r.pass != nil && r.pass.nested }
 
 // setBad notes bad input, to be refused when the request is sent.
 func (r *Request) setBad(err error) *Request {

@@ -98,6 +98,11 @@ func (r *Response) Buffer() error {
 
 func (r *Response) buffer(ctx context.Context) *Error {
 	stream := r.stream
+	if r.Request != nil {
+		if s := r.Request.settings(); s != nil && s.responseLimit > 0 { // a handler may have put another stream here
+			stream = &limited{what: "response", body: stream, left: s.responseLimit, limit: s.responseLimit}
+		}
+	}
 	body, err := readAll(stream, r.contentLength())
 	r.body, r.stream = body, nil
 	_ = stream.Close()

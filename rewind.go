@@ -183,7 +183,14 @@ func (b *rewinder) open(ctx context.Context) (io.ReadCloser, error) {
 	if err := b.rewind(ctx); err != nil {
 		return nil, err
 	}
-	return b.begin(byDispatch)
+	a, err := b.begin(byDispatch)
+	if err != nil {
+		return nil, err
+	}
+	if b.again == nil && b.seeker == nil && ctx.Done() != nil {
+		a.stop = context.AfterFunc(ctx, a.abort)
+	}
+	return a, nil
 }
 
 // drop ends the attempt at hand, and closes what a handler left open. It is called under mu.

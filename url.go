@@ -13,6 +13,11 @@ import (
 // ResolveURL returns the URL as it would be sent: base, path and query parameters (axios's getUri). Its errors are
 // [*Error]s with CodeInvalidURL or CodeBadOption.
 func (r *Request) ResolveURL() (*url.URL, error) {
+	if s := r.settings(); s != nil && r.pass == nil {
+		merged := *r
+		s.mergeQuery(&merged)
+		r = &merged
+	}
 	u, err := r.resolve()
 	if err != nil {
 		return nil, err
@@ -23,7 +28,7 @@ func (r *Request) ResolveURL() (*url.URL, error) {
 // Origin returns the origin (scheme, host and port) that the request would be sent to, as "https://api.example.com" or
 // "http://localhost:8080": in lower case and without a default port.
 func (r *Request) Origin() (string, error) {
-	if s := r.settings(); s != nil && s.baseErr == nil && s.base != nil && len(r.pathParams) == 0 && isPlainPath(r.URL) {
+	if s := r.urlSettings(); s != nil && s.baseErr == nil && s.base != nil && len(r.pathParams) == 0 && isPlainPath(r.URL) {
 		return s.origin, nil
 	}
 	u, err := r.resolve()
@@ -31,6 +36,14 @@ func (r *Request) Origin() (string, error) {
 		return "", err
 	}
 	return origin.Of(u), nil
+}
+
+// originOf is origin.Of, without making a new string of the base URL's.
+func (s *settings) originOf(u *url.URL) string {
+	if s.base != nil && u.Scheme == s.base.Scheme && u.Host == s.base.Host {
+		return s.origin
+	}
+	return origin.Of(u)
 }
 
 // isPlainPath reports whether url needs no second look to be joined to the base URL.
@@ -43,8 +56,16 @@ func isPlainPath(url string) bool {
 	return !strings.HasPrefix(url, "//")
 }
 
+// urlSettings are those that the URL is resolved by.
+func (r *Request) urlSettings() *settings {
+	if r.base != nil {
+		return r.base
+	}
+	return r.settings()
+}
+
 func (r *Request) resolve() (*url.URL, *Error) {
-	s := r.settings()
+	s := r.urlSettings()
 	if s == nil {
 		s = &noSettings
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -72,8 +73,12 @@ func (s *seconds) UnmarshalJSON(raw []byte) error {
 }
 
 func decodeToken(resp *axle.Response) (*oauth2.Token, error) {
-	if resp.StatusCode == http.StatusNoContent || len(resp.Bytes()) == 0 {
+	body := bytes.TrimSpace(resp.Bytes())
+	if resp.StatusCode == http.StatusNoContent || len(body) == 0 {
 		return nil, nil
+	}
+	if body[0] != '{' && json.Valid(body) {
+		return nil, nil // "ok", true, []: JSON without tokens
 	}
 	var answer tokenAnswer
 	if err := json.Unmarshal(resp.Bytes(), &answer); err != nil {

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -157,10 +158,10 @@ func (s *UserStore[U]) replace(before State[U], version uint64, next State[U]) b
 		return false
 	}
 	next.User, next.Token, next.CheckingAuth = copyOf(next.User), copyOf(next.Token), before.CheckingAuth
-	if same(before.Token, next.Token) {
+	if reflect.DeepEqual(before.Token, next.Token) {
 		next.Token = before.Token
 	}
-	switch setsToken := next.Token != nil && next.Token != before.Token; {
+	switch setsToken := next.Token != nil && !same(before.Token, next.Token); {
 	case setsToken || before.User == nil && next.User != nil:
 		s.begin(next)
 	case before.User != nil && next.User == nil:

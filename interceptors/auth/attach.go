@@ -31,6 +31,10 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	if !allowed || i.isCallersOwn(r, before) {
 		return i.leaveAlone(r), nil
 	}
+	if before != nil && r.Attempt() == 0 && !r.Nested() { // of a call that is over, whose request is sent again
+		before.detach(r)
+		before = nil
+	}
 	now, err := i.snapshot(ctx)
 	if err != nil {
 		return nil, i.unsent(ctx, r, err)
@@ -61,6 +65,7 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	switch {
 	case next.bearer[0] != "":
 		r.Header["Authorization"] = next.bearer[:1:1]
+		r.BindHeader("Authorization", target) // a handler after this one may send it elsewhere
 	case before != nil:
 		before.detach(r)
 	}

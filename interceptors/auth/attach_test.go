@@ -763,3 +763,36 @@ func TestAttach_CostsAtMostOneAllocation(t *testing.T) {
 		assert.LessOrEqual(t, measure(auth.New(session))-without, 1.0, name)
 	}
 }
+
+func TestOrigins_AHandlerThatSendsACallElsewhereDoesNotTakeTheTokenAlong(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		var elsewhere []string
+		w.client.SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host != "api.test" {
+				elsewhere = append(elsewhere, r.Header.Get("Authorization")+r.Header.Get("Cookie"))
+			}
+			return emptyAnswer(r)
+		}))
+		w.client.Interceptors.Request.Clear()
+		w.client.Interceptors.Response.Clear()
+		w.client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			return r.SetURL("http://evil.test/"), nil
+		}, nil)
+		w.client.Use(w.auth) // its request handler runs first
+		_, err := w.client.Get(t.Context(), "/data")
+		require.NoError(t, err)
+		assert.Equal(t, []string{""}, elsewhere)
+	})
+}
+
+func TestAttach_ARequestThatIsSentAgainLaterIsANewCall(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		w.api.expire()
+		resp, err := w.client.Get(t.Context(), "/data") // 401, refresh, replay
+		requireOK(t, resp, err)
+		w.api.expire()
+		resp, err = w.client.Do(resp.Request) // by its caller, as a poll would
+		requireOK(t, resp, err)
+		assert.Equal(t, 2, w.api.refreshed())
+	})
+}
