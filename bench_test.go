@@ -146,9 +146,6 @@ func BenchmarkLoopback(b *testing.B) {
 
 // TestCall_AllocatesNoMoreThanIsPinned is the guard of what docs/benchmarks.md says: times vary, allocations do not.
 func TestCall_AllocatesNoMoreThanIsPinned(t *testing.T) {
-	if testing.CoverMode() != "" {
-		t.Skip("coverage counters are part of the count")
-	}
 	c := benchClient(0)
 	ctx := t.Context()
 	got := testing.AllocsPerRun(200, func() {

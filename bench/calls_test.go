@@ -191,7 +191,6 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // The counts that do not vary from run to run are held by tests; docs/benchmarks.md has the rest.
 
 func TestMemory_AllocatesNoMoreThanRestyV2(t *testing.T) {
-	skipWhereCountsAreOthers(t)
 	ours := axlePeer("axle", newAxle(memoryURL, memory{}, 0))
 	theirs := restyV2Peer("resty v2", newRestyV2(memoryURL, memory{}, 0))
 	assert.LessOrEqual(t, allocations(t, ours.get), allocations(t, theirs.get), "GET")
@@ -202,14 +201,12 @@ func TestMemory_AllocatesNoMoreThanRestyV2(t *testing.T) {
 }
 
 func TestMemory_AnInterceptorPairAllocatesNothing(t *testing.T) {
-	skipWhereCountsAreOthers(t)
 	none := axlePeer("axle", newAxle(memoryURL, memory{}, 0))
 	many := axlePeer("axle", newAxle(memoryURL, memory{}, 1000))
 	assert.InDelta(t, allocations(t, none.get), allocations(t, many.get), 0)
 }
 
 func TestAttach_AllocatesOnceAtMost(t *testing.T) {
-	skipWhereCountsAreOthers(t)
 	peers := attachPeers()
 	assert.LessOrEqual(t, allocations(t, peers[1].get)-allocations(t, peers[0].get), 1.0)
 }
@@ -222,11 +219,4 @@ func allocations(t *testing.T, call func(context.Context) (item, error)) float64
 			t.Fatal(err)
 		}
 	})
-}
-
-func skipWhereCountsAreOthers(t *testing.T) {
-	t.Helper()
-	if raceEnabled || testing.CoverMode() != "" {
-		t.Skip("the race detector and coverage counters are part of the count")
-	}
 }

@@ -1,0 +1,430 @@
+package axle_test
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle"
+)
+
+func TestBridge_ARequestThatCannotBeSentIsAnErrorAndItsBodyIsClosed(t *testing.T) {
+	for name, spoil := range map[string]func(r *http.Request){
+		"no URL":        func(r *http.Request) { r.URL = nil },
+		"an empty URL":  func(r *http.Request) { r.URL = new(url.URL) },
+		"no host":       func(r *http.Request) { r.URL = &url.URL{Scheme: "http"} },
+		"a bad method":  func(r *http.Request) { r.Method = "a b" },
+		"a bad scheme":  func(r *http.Request) { r.URL.Scheme = "ftp" },
+		"a bad header":  func(r *http.Request) { r.Header["a b"] = []string{"x"} },
+		"a bad trailer": func(r *http.Request) { r.Trailer = http.Header{"a b": {"x"}} },
+	} {
+		c := newLoopback(t, reflectRequest)
+		body := newWatchedBody("body")
+		req := newRequest(t, "POST", c.BaseURL(), body)
+		req.ContentLength = -1
+		spoil(req)
+		resp, err := c.RoundTripper().RoundTrip(req)
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		require.Error(t, err, name)
+		assert.Nil(t, resp, name)
+		assert.True(t, body.isClosed(), name)
+	}
+}
+
+func TestBridge_ARequestWithoutAHeaderIsSent(t *testing.T) {
+	c := newLoopback(t, reflectRequest)
+	req := newRequest(t, "GET", c.BaseURL(), nil)
+	req.Header = nil
+	resp, err := c.RoundTripper().RoundTrip(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Nil(t, req.Header, "and not modified")
+}
+
+func TestBridge_RedirectsAreNotFollowedBeneathTheHTTPClient(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	resp, err := c.RoundTripper().RoundTrip(newRequest(t, "GET", c.BaseURL()+"/302/end", nil))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusFound, resp.StatusCode)
+	assert.Equal(t, "/end", resp.Header.Get("Location"))
+	assert.Len(t, server.taken(), 1)
+}
+
+func TestBridge_AHandlersErrorIsFoundThroughTheURLError(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) { return nil, errBoom }, nil, axle.Named("culprit"))
+	resp, err := c.HTTPClient().Do(newRequest(t, "GET", "http://axle.test/?api_key=s3cret", nil))
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	require.ErrorIs(t, err, errBoom)
+	require.ErrorIs(t, err, axle.CodeInterceptor)
+	var outer *url.Error
+	require.ErrorAs(t, err, &outer)
+	e := asAxle(t, outer.Err)
+	assert.ErrorContains(t, e, "culprit")
+	assert.NotContains(t, e.Error(), "s3cret")
+	assert.Zero(t, network.sent.Load())
+}
+
+func TestBridge_ATimeLimitOfTheClientIsATimeout(t *testing.T) {
+	c, _ := newFakeClient(hang)
+	resp, err := c.SetTimeout(time.Millisecond).HTTPClient().Do(newRequest(t, "GET", "http://axle.test/", nil))
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	var timeout net.Error
+	require.ErrorAs(t, err, &timeout)
+	assert.True(t, timeout.Timeout())
+	require.ErrorIs(t, err, axle.CodeTimeout)
+}
+
+func TestBridge_ATimeLimitOfTheClientEndsWithTheHeaders(t *testing.T) {
+	release := make(chan struct{})
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		<-release
+		_, _ = io.WriteString(w, ", whole")
+	})
+	const limit = 300 * time.Millisecond
+	resp, err := c.SetTimeout(limit).HTTPClient().Do(newRequest(t, "GET", c.BaseURL(), nil))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	time.AfterFunc(2*limit, func() { close(release) }) // the limit is over by then
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, "half, whole", string(got))
+}
+
+// Cookies are the http.Client's jar's business alone.
+
+func TestBridge_TheRoundTripperNeitherSendsNorKeepsCookies(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "set", Value: "1"})
+		_, _ = io.WriteString(w, r.Header.Get("Cookie"))
+	})
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	home, err := url.Parse(c.BaseURL())
+	require.NoError(t, err)
+	jar.SetCookies(home, []*http.Cookie{{Name: "own", Value: "1"}})
+	c.SetCookieJar(jar)
+	send := func(hc *http.Client) string {
+		t.Helper()
+		resp, err := hc.Do(newRequest(t, "GET", c.BaseURL(), nil))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(got)
+	}
+	bare := &http.Client{Transport: c.RoundTripper()}
+	assert.Empty(t, send(bare))
+	assert.Empty(t, send(bare))
+	assert.Len(t, jar.Cookies(home), 1)
+	assert.Equal(t, "own=1", send(c.HTTPClient()))
+	assert.Equal(t, "own=1; set=1", send(c.HTTPClient()), "each once, not by both")
+}
+
+// Credentials: the http.Client copies them to a redirect on the same host; axle's origins are stricter.
+
+func TestP9_TheBridgeTakesNoCredentialsAcrossOrigins(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	for source, prepare := range map[string]func(c *axle.Client, r *http.Request){
+		"the request's": func(_ *axle.Client, r *http.Request) {
+			for _, name := range allSensitive {
+				r.Header.Set(name, "own")
+			}
+		},
+		"the client's": func(c *axle.Client, _ *http.Request) {
+			for _, name := range allSensitive {
+				c.SetHeader(name, "default")
+			}
+		},
+		"a handler's": func(c *axle.Client, _ *http.Request) {
+			useRequest(c, func(r *axle.Request) {
+				for _, name := range allSensitive {
+					r.SetHeader(name, "handler")
+				}
+			})
+		},
+	} {
+		c := o.newClient(t).SetSensitiveHeaders("X-Mine").SetHeader("X-Plain", "1")
+		req := newRequest(t, "GET", o.home.URL+via(o.home.URL+"/back", "/start", o.home.URL+"/second", o.other.URL+"/away", o.other.URL+"/further"), nil)
+		prepare(c, req)
+		resp, err := c.HTTPClient().Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		for place, want := range map[string]int{"home/start": len(allSensitive), "home/second": len(allSensitive), "other/away": 0, "other/further": 0, "home/back": 0} {
+			h := o.at(place)
+			require.NotNil(t, h, place)
+			got := count(h, allSensitive)
+			if source == "the request's" && want == 0 && h.Get("Cookie") != "" {
+				got-- // the cookies are the http.Client's business: it has the port for no border
+			}
+			assert.Equal(t, want, got, "%s at %s: %v", source, place, h)
+			assert.Equal(t, "1", h.Get("X-Plain"))
+		}
+	}
+}
+
+func TestP9_TheBridgeTakesTheJarsCookiesAndNoHandlersAcrossOrigins(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	home, err := url.Parse(o.home.URL)
+	require.NoError(t, err)
+	jar.SetCookies(home, []*http.Cookie{{Name: "n", Value: "1"}})
+	c := o.newClient(t).SetCookieJar(jar)
+	useRequest(c, func(r *axle.Request) {
+		r.Header.Set("Cookie", strings.TrimPrefix(r.Header.Get("Cookie")+"; handler=1", "; "))
+	})
+	otherName := strings.Replace(o.other.URL, "127.0.0.1", "localhost", 1)
+	for name, hc := range map[string]*http.Client{"HTTPClient": c.HTTPClient(), "a jar that axle does not know": {Transport: c.RoundTripper(), Jar: jar}} {
+		resp, err := hc.Do(newRequest(t, "GET", o.home.URL+via(o.home.URL+"/back", "/start", otherName+"/away"), nil))
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, "n=1; handler=1", o.at("home/start").Get("Cookie"), name)
+		assert.Empty(t, o.at("other/away").Get("Cookie"), name)
+		assert.Equal(t, "n=1", o.at("home/back").Get("Cookie"), "%s: the jar knows where they belong, a handler need not", name)
+	}
+}
+
+func TestBridge_TheHostFollowsAHandlersURL(t *testing.T) {
+	var hosts []string
+	record := func(_ http.ResponseWriter, r *http.Request) { hosts = append(hosts, r.Host) }
+	other := newLoopback(t, record)
+	c := newLoopback(t, record)
+	for _, change := range []func(r *axle.Request){
+		func(*axle.Request) {},
+		func(r *axle.Request) { r.SetURL(other.BaseURL() + "/") },
+		func(r *axle.Request) { r.SetURL(other.BaseURL()+"/").SetHeader("Host", "set.test") },
+	} {
+		c.Interceptors.Request.Clear()
+		useRequest(c, change)
+		req := newRequest(t, "GET", c.BaseURL(), nil)
+		req.Host = "given.test"
+		resp, err := c.RoundTripper().RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	assert.Equal(t, []string{"given.test", strings.TrimPrefix(other.BaseURL(), "http://"), "set.test"}, hosts)
+}
+
+// What a handler makes of an answer.
+
+func TestBridge_AHandlersBytesHaveTheirLengthInEveryPlace(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "short") })
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		return resp.SetBytes([]byte("something longer")), nil
+	})
+	target, err := url.Parse(c.BaseURL())
+	require.NoError(t, err)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: c.RoundTripper(),
+		ErrorLog:  log.New(io.Discard, "", 0),
+	})
+	defer proxy.Close()
+	for name, base := range map[string]string{"direct": c.BaseURL(), "behind a reverse proxy": proxy.URL} {
+		hc := c.HTTPClient()
+		if name != "direct" {
+			hc = proxy.Client()
+		}
+		resp, err := hc.Do(newRequest(t, "GET", base, nil))
+		require.NoError(t, err, name)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err, name)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, "something longer", string(got), name)
+		assert.EqualValues(t, 16, resp.ContentLength, name)
+		assert.Equal(t, "16", resp.Header.Get("Content-Length"), name)
+	}
+}
+
+func TestBridge_AnUpgradePassesThroughAReverseProxy(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_ = buf.Flush()
+		line, _ := buf.ReadString('\n')
+		_, _ = buf.WriteString("echo " + line)
+		_ = buf.Flush()
+	})
+	c.SetTimeout(time.Minute).SetResponseLimit(1) // neither is about another protocol
+	target, err := url.Parse(c.BaseURL())
+	require.NoError(t, err)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: c.RoundTripper()})
+	defer proxy.Close()
+	req := newRequest(t, "GET", proxy.URL, nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := proxy.Client().Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	duplex, ok := resp.Body.(io.ReadWriteCloser)
+	require.True(t, ok)
+	_, err = io.WriteString(duplex, "hello\n")
+	require.NoError(t, err)
+	line, err := bufio.NewReader(duplex).ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "echo hello\n", line)
+}
+
+// Bodies stream, both ways: neither is read before it is asked for.
+
+func TestP14_TheBridgePullsBothBodiesLazily(t *testing.T) {
+	const size, chunk = 64 << 20, 256 << 10
+	up, down := &countingReader{Reader: &endless{left: size}}, &countingReader{Reader: &endless{left: size}}
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		assert.Zero(t, up.n.Load(), "nothing is read before the transport asks")
+		buf := make([]byte, chunk)
+		for taken := int64(0); ; {
+			n, err := io.ReadFull(r.Body, buf)
+			taken += int64(n)
+			if up.n.Load() > taken {
+				assert.LessOrEqual(t, up.n.Load(), taken, "read ahead")
+				break
+			}
+			if err != nil {
+				assert.EqualValues(t, size, taken)
+				break
+			}
+		}
+		return replyWith(r, 200, io.NopCloser(down)), nil
+	})
+	passThroughPair(c)
+	resp, err := c.HTTPClient().Do(newRequest(t, "POST", "http://axle.test/", up))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Zero(t, down.n.Load(), "nothing is read before the caller asks")
+	got, err := io.CopyN(io.Discard, resp.Body, chunk)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, down.n.Load(), got+64<<10, "no more than the copy's own buffer")
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	assert.EqualValues(t, size, down.n.Load())
+}
+
+// Replay.
+
+func TestBridge_AReplayAfterARefreshSendsTheBodyAgainAndOneAnswerIsLeftOpen(t *testing.T) {
+	var bodies watchedBodies
+	bodies.status = func(n int) int { return []int{401, 200}[n-1] }
+	var sent []string
+	c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		sent = append(sent, string(body)+" "+r.Header.Get("Authorization"))
+		return bodies.answer(r)
+	})
+	token := "old"
+	useRequest(c, func(r *axle.Request) { r.SetHeader("Authorization", token) })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		if err.StatusCode() != http.StatusUnauthorized {
+			return nil, err
+		}
+		token = "new"
+		return err.Request.Replay()
+	})
+	resp, err := c.HTTPClient().Do(newRequest(t, "POST", "http://axle.test/", opaque("body")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"body old", "body new"}, sent)
+	assert.Equal(t, []int{2}, bodies.open(), "the refused one is closed, the other is the caller's")
+	require.NoError(t, resp.Body.Close())
+	assert.Empty(t, bodies.open())
+	assert.EqualValues(t, 2, network.sent.Load())
+}
+
+func TestBridge_ABodyThatCannotBeSentAgainLeavesTheRefusedAnswer(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, "who are you")
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		_, again := err.Request.Replay()
+		assert.ErrorIs(t, again, axle.ErrBodyConsumed)
+		return nil, err
+	})
+	resp, err := c.HTTPClient().Do(newRequest(t, "POST", c.BaseURL(), opaque(strings.Repeat("x", axle.ReplayLimit+1))))
+	require.NoError(t, err)
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+	assert.Equal(t, "who are you", string(got))
+}
+
+func TestBridge_ManyAtATimeWithDistinctBodiesNeverMix(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Again") == "" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.Copy(w, r.Body)
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return err.Request.Replay(func(r *axle.Request) { r.SetHeader("X-Again", "1") })
+	})
+	hc := c.HTTPClient()
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			text := strings.Repeat(strconv.Itoa(i)+",", 100)
+			body := opaque(text)
+			if i%2 == 0 {
+				body = strings.NewReader(text)
+			}
+			resp, err := hc.Do(newRequest(t, "POST", c.BaseURL(), body))
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer resp.Body.Close()
+			got, err := io.ReadAll(resp.Body)
+			assert.NoError(t, err)
+			assert.Equal(t, text, string(got))
+		})
+	}
+	wg.Wait()
+}
+
+func TestBridge_APanicOfAHandlerClosesBothBodies(t *testing.T) {
+	var bodies watchedBodies
+	c, _ := newFakeClient(bodies.answer)
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { panic("boom") })
+	body := newWatchedBody("body")
+	assert.PanicsWithValue(t, "boom", func() {
+		resp, err := c.RoundTripper().RoundTrip(newRequest(t, "POST", "http://axle.test/", body))
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+	})
+	assert.True(t, body.isClosed())
+	assert.Empty(t, bodies.open())
+}
