@@ -309,8 +309,6 @@ func TestCall_ANilContextFailsTheCall(t *testing.T) {
 	assert.Zero(t, network.sent.Load())
 }
 
-// What a handler returns.
-
 func TestCall_ACachedResponseMayAnswerManyCalls(t *testing.T) {
 	for _, way := range []string{"Respond", "return"} {
 		t.Run(way, func(t *testing.T) {
@@ -543,8 +541,6 @@ func TestCall_APanicLeavesTheClientUsable(t *testing.T) {
 	_, err := c.Get(t.Context(), "/")
 	assert.NoError(t, err)
 }
-
-// Respond.
 
 // Calling the client from handlers.
 

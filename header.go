@@ -58,11 +58,17 @@ func (r *Request) BindHeader(name, origin string) {
 		return
 	}
 	name = textproto.CanonicalMIMEHeaderKey(name)
-	if r.origins == nil {
-		r.origins = r.pass.bound[:0:1]
+	var bound []headerOrigin // a slice of its own: clones share the one that is there
+	if len(r.origins) == 0 && r == &r.pass.merged {
+		bound = r.pass.bound[:0:1]
 	}
-	r.origins = slices.DeleteFunc(r.origins, func(o headerOrigin) bool { return o.name == name })
-	r.origins = append(r.origins, headerOrigin{name: name, values: r.Header[name], origin: origin})
+	for _, o := range r.origins {
+		if o.name != name {
+			bound = append(bound, o)
+		}
+	}
+	bound = append(bound, headerOrigin{name: name, values: r.Header[name], origin: origin})
+	r.origins = bound
 }
 
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
@@ -114,13 +120,11 @@ func (s *settings) mergeHeaders(r *Request) {
 	}
 	for name, list := range caller {
 		r.Header[name] = slices.Clone(list)
-		if !s.isSensitive(name) {
-			continue
-		}
 		i := slices.IndexFunc(known, func(o headerOrigin) bool { return o.name == name && slices.Equal(o.values, list) })
-		if i >= 0 {
+		switch {
+		case i >= 0:
 			r.origins = append(r.origins, known[i])
-		} else {
+		case s.isSensitive(name):
 			r.origins = append(r.origins, headerOrigin{name: name, values: slices.Clone(list), origin: targetOrigin(), own: true})
 		}
 	}
@@ -173,7 +177,7 @@ func (s *settings) isSensitive(name string) bool {
 // setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).
 func (p *pass) setXSRF(header http.Header, u *url.URL) {
 	s := p.settings
-	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || origin.Of(u) != s.origin || header.Get(s.xsrfHeader) != "" {
+	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || s.originOf(u) != s.origin || header.Get(s.xsrfHeader) != "" {
 		return
 	}
 	for _, c := range s.jar.Cookies(u) {

@@ -155,6 +155,29 @@ func TestBindHeader_GoesToItsOriginAlone(t *testing.T) {
 	c.R(t.Context()).BindHeader("X-A", "http://axle.test") // outside a call it does nothing
 }
 
+func TestBindHeader_OfACloneLeavesTheOriginalsAlone(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	sent := map[string]string{}
+	c.SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		sent[r.URL.Host] = r.Header.Get("X-Key")
+		return reply(r, 200, ""), nil
+	}))
+	useRequest(c, func(r *axle.Request) {
+		if r.Nested() {
+			return
+		}
+		clone := r.Clone().SetURL("http://other.test/").SetHeader("X-Key", "clones")
+		clone.BindHeader("X-Key", "http://other.test")
+		r.SetHeader("X-Key", "originals")
+		r.BindHeader("X-Key", "http://axle.test")
+		_, err := c.Do(clone.SetURL("http://third.test/"))
+		assert.NoError(t, err)
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"axle.test": "originals", "third.test": ""}, sent)
+}
+
 func TestNested_IsACallThatAHandlerSendsFromItsOwnRequest(t *testing.T) {
 	c, _ := newFakeClient(inTurn(500, 200, 200))
 	var nested []bool
