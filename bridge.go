@@ -31,6 +31,15 @@ type bridge struct {
 	jar    http.CookieJar // of the http.Client above, if it is known
 }
 
+// hop is one round trip that the http.Client above asks for.
+type hop struct {
+	*http.Request
+	url     string         // the request's, as text
+	jar     http.CookieJar // of the http.Client above; nil: unknown
+	crossed bool           // it follows a redirect that left its origin
+	given   Request        // the request as axle has it
+}
+
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	body := newBodyOf(orig)
@@ -43,10 +52,11 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	start := &struct {
 		call
 		pass
-		given Request
-	}{
-		call:  call{bridge: orig, jar: b.jar, crossed: redirectedAcross(orig)},
-		given: Request{Method: orig.Method, URL: orig.URL.String(), Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true},
+		hop
+	}{hop: hop{Request: orig, url: orig.URL.String(), jar: b.jar, crossed: redirectedAcross(orig)}}
+	start.bridge = &start.hop
+	start.given = Request{
+		Method: orig.Method, URL: start.url, Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true,
 	}
 	if body != nil {
 		start.given.Body = body
@@ -113,7 +123,7 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 
 // resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
 func (p *pass) resolve(req *Request) (*url.URL, *Error) {
-	if b := p.bridge; b != nil && req.URL == p.source.URL && len(req.Query) == 0 && len(req.pathParams) == 0 {
+	if b := p.bridge; b != nil && req.URL == b.url && len(req.Query) == 0 && len(req.pathParams) == 0 {
 		if b.URL.Scheme != "http" && b.URL.Scheme != "https" {
 			return nil, invalidURL(req, "only http and https are sent")
 		}
@@ -125,7 +135,7 @@ func (p *pass) resolve(req *Request) (*url.URL, *Error) {
 // dropAcrossOrigins removes the credentials of a request that follows a redirect to another origin. Its cookies are from the
 // jar above, which knows where they belong.
 func (p *pass) dropAcrossOrigins(header http.Header) {
-	if !p.crossed {
+	if p.bridge == nil || !p.bridge.crossed {
 		return
 	}
 	_, ok := header["Cookie"]
@@ -138,10 +148,10 @@ func (p *pass) dropAcrossOrigins(header http.Header) {
 
 // renewCookies puts the jar's cookies in the place of those that it gave the request at first.
 func (p *pass) renewCookies(header http.Header) {
-	if p.jar == nil {
+	if p.bridge == nil || p.bridge.jar == nil {
 		return
 	}
-	now := p.jar.Cookies(p.bridge.URL)
+	now := p.bridge.jar.Cookies(p.bridge.URL)
 	fromJar := func(c *http.Cookie) bool {
 		return slices.ContainsFunc(now, func(n *http.Cookie) bool { return n.Name == c.Name })
 	}

@@ -428,3 +428,20 @@ func TestBridge_APanicOfAHandlerClosesBothBodies(t *testing.T) {
 	assert.True(t, body.isClosed())
 	assert.Empty(t, bodies.open())
 }
+
+func TestBridge_AReplaysEditsOfTheURLAreSent(t *testing.T) {
+	c := newLoopback(t, reflectRequest)
+	c.SetValidateStatus(func(int) bool { return false })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		if err.Request.Attempt() > 1 {
+			return nil, err
+		}
+		return err.Request.Replay(func(r *axle.Request) { r.SetURL(c.BaseURL() + "/elsewhere?a=b") })
+	})
+	resp, err := c.HTTPClient().Get(c.BaseURL() + "/here")
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Contains(t, string(body), "GET /elsewhere?a=b")
+}

@@ -22,9 +22,7 @@ type call struct {
 	settings  *settings
 	requests  []link[*Request]  // those that take part, in running order
 	responses []link[*Response] // likewise
-	bridge    *http.Request     // what the bridge was given; nil outside it
-	jar       http.CookieJar    // of the http.Client above the bridge; nil: unknown
-	crossed   bool              // bridge follows a redirect that left its origin
+	bridge    *hop              // what the bridge was given; nil outside it
 	nested    bool              // a handler sends it from its own call's request
 	attempts  atomic.Int32      // dispatches so far
 }

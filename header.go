@@ -73,7 +73,9 @@ func (r *Request) BindHeader(name, origin string) {
 
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
 // [Client.RoundTripper] may. What a handler sets in a sensitive header of such a request is not sent.
-func (r *Request) CrossedOrigin() bool { return r.pass != nil && r.pass.crossed }
+func (r *Request) CrossedOrigin() bool {
+	return r.pass != nil && r.pass.bridge != nil && r.pass.bridge.crossed
+}
 
 // mergeHeaders gives r, a copy of the caller's request, headers of its own: the defaults that may go to the origin of its
 // URL, then what the caller set. It notes where the sensitive ones may go.
