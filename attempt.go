@@ -12,7 +12,7 @@ type attempt struct {
 	by     reading
 	at     int           // in record
 	fresh  io.ReadCloser // this attempt's own reader, where the rewinder makes them
-	closed chan struct{} // ends a wait for source
+	closed chan struct{} // ends a wait for source; nil: nothing waits
 	close  sync.Once
 	stop   func() bool // ends the watch over the dispatch's context; nil: there is none
 }
@@ -117,9 +117,16 @@ func (b *rewinder) fill(into []byte) {
 	n, err = b.source.Read(into)
 }
 
+// end ends a wait for source.
+func (a *attempt) end() {
+	if a.closed != nil {
+		a.close.Do(func() { close(a.closed) })
+	}
+}
+
 // abort ends a read that hangs when the dispatch's time is up: a transport waits for it.
 func (a *attempt) abort() {
-	a.close.Do(func() { close(a.closed) })
+	a.end()
 	b := a.rewinder
 	b.mu.Lock()
 	over := b.current == a && b.lost
@@ -134,7 +141,7 @@ func (a *attempt) Close() error {
 	if a.stop != nil {
 		a.stop()
 	}
-	a.close.Do(func() { close(a.closed) })
+	a.end()
 	if a.fresh != nil {
 		return a.fresh.Close()
 	}

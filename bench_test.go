@@ -153,5 +153,5 @@ func TestCall_AllocatesNoMoreThanIsPinned(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	assert.LessOrEqual(t, got, 42.0)
+	assert.LessOrEqual(t, got, 37.0)
 }

@@ -38,6 +38,21 @@ type hop struct {
 	jar     http.CookieJar // of the http.Client above; nil: unknown
 	crossed bool           // it follows a redirect that left its origin
 	given   Request        // the request as axle has it
+	sent    http.Request   // what the transport gets at the first attempt
+	answer  http.Response  // what the http.Client gets back
+}
+
+// isSentAsGiven reports whether the settings leave the request's header and query as they are.
+func (h *hop) isSentAsGiven(s *settings) bool {
+	if h == nil || h.crossed || len(s.header)+len(s.methodHeader)+len(s.query) > 0 {
+		return false
+	}
+	for name, list := range h.Header {
+		if isProxyCredential(name, list) {
+			return false
+		}
+	}
+	return true
 }
 
 // RoundTrip runs both chains for one request.
@@ -69,7 +84,8 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		resp = err.Response
 	}
-	return resp.netHTTP(orig), nil
+	resp.netHTTP(&start.answer, orig)
+	return &start.answer, nil
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.
@@ -80,9 +96,9 @@ func (b bridge) CloseIdleConnections() {
 	}
 }
 
-// netHTTP is the response as net/http has it: the raw one, with what the handlers made of it.
-func (r *Response) netHTTP(orig *http.Request) *http.Response {
-	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
+// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of it.
+func (r *Response) netHTTP(out *http.Response, orig *http.Request) {
+	*out = http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
 		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
 			r.raw.Trailer = http.Header{} // net/http adds unannounced ones to the original, when the body has been read
@@ -98,12 +114,15 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 			out.Header["Content-Length"] = []string{length}
 		}
 	}
-	return out
 }
 
 // transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
 func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
-	out := p.bridge.WithContext(f.Context)
+	out := &p.bridge.sent
+	if f.request.attempt > 1 { // a transport may still be at the one before
+		out = new(http.Request)
+	}
+	*out = *p.bridge.WithContext(f.Context)
 	out.URL, out.Header = u, f.header
 	if method := f.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
 		out.Method = method

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -23,6 +23,7 @@ type call struct {
 	requests  []link[*Request]  // those that take part, in running order
 	responses []link[*Response] // likewise
 	bridge    *hop              // what the bridge was given; nil outside it
+	unseen    bool              // no handler takes part, so that what was given is sent and not a copy
 	nested    bool              // a handler sends it from its own call's request
 	attempts  atomic.Int32      // dispatches so far
 }
@@ -33,13 +34,15 @@ type pass struct {
 	*call
 	merged   Request                  // what the handlers get
 	flight   flight                   // its dispatch
+	response Response                 // what that brought
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
+	body     [1]*rewinder             // room for the first
 	finished bool                     // no handler has panicked
 	values   [2]string                // of the headers that every request has
-	bound    [1]headerOrigin          // room for one header that a handler binds
+	bound    [1]headerOrigin          // room for the first header that is bound to an origin
 }
 
 const (
@@ -79,12 +82,17 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	k.client, k.settings, p.call = c, c.settings.Load(), k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
+	k.unseen = k.bridge.isSentAsGiven(k.settings)
 	k.nested = req.pass != nil && req.pass.at.Load() != over
 	merged := p.begin(req)
 	if req.nilContext {
 		return nil, badOption(req, "the context is nil", nil)
 	}
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
+	if k.unseen && len(k.requests)+len(k.responses) > 0 {
+		k.unseen = false
+		p.merge(merged)
+	}
 	return p.run(merged, len(k.responses))
 }
 
@@ -141,12 +149,15 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 func (p *pass) begin(source *Request) *Request {
 	p.source = source
 	if _, ok := source.Body.(io.Reader); ok && !isNilPointer(source.Body) {
-		held := *source
-		held.Body = nil
-		if b := p.own(source.rewinder()); b != nil {
-			held.Body = b
+		b := p.own(source.rewinder())
+		if source.Body != any(b) {
+			held := *source
+			held.Body = nil
+			if b != nil {
+				held.Body = b
+			}
+			p.source = &held
 		}
-		p.source = &held
 	}
 	if p.bridge == nil && !isCanonical(source.Header) {
 		held := *p.source
@@ -164,9 +175,16 @@ func (p *pass) begin(source *Request) *Request {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		r.Body = cloneValues(form)
 	}
+	if !p.unseen {
+		p.merge(r)
+	}
+	return r
+}
+
+// merge gives r a header and a query of its own, with the client's defaults.
+func (p *pass) merge(r *Request) {
 	p.settings.mergeHeaders(r)
 	p.settings.mergeQuery(r)
-	return r
 }
 
 // rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
@@ -188,6 +206,9 @@ func isSame(a, b any) bool {
 // own makes the pass let b go at its end, unless an outer one does.
 func (p *pass) own(b *rewinder) *rewinder {
 	if b != nil && !slices.Contains(p.bodies, b) && b.adopt() {
+		if p.bodies == nil {
+			p.bodies = p.body[:0]
+		}
 		p.bodies = append(p.bodies, b)
 	}
 	return b
@@ -464,11 +485,7 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		req.dropStrayHeaders(p.settings.originOf(u))
 	}
 	p.dropAcrossOrigins(req.Header)
-	for name := range req.Header {
-		if strings.EqualFold(name, "Proxy-Authorization") { // the transport's business: it must not reach the origin
-			delete(req.Header, name)
-		}
-	}
+	maps.DeleteFunc(req.Header, isProxyCredential)
 	if err := checkHeaders(req.Header); err != nil {
 		return nil, nil, badOption(req, err.Error(), nil)
 	}
@@ -482,9 +499,13 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	return f, u, nil
 }
 
-// wireHeader is the request's header as it is sent: a copy, since the jar adds to it. The Content-Type is the body's unless a header
-// sets it; in the bridge the header is the caller's alone.
+// wireHeader is the request's header as it is sent: a copy, since the jar adds to it, and a transport may read it for longer than the
+// handlers wait. The Content-Type is the body's unless a header sets it; in the bridge the header is the caller's alone, and is sent
+// itself if nobody changed it.
 func (f *flight) wireHeader(req *Request) http.Header {
+	if b := f.pass.bridge; b != nil && b.Header != nil && maps.EqualFunc(req.Header, b.Header, slices.Equal) {
+		return b.Header
+	}
 	header := make(http.Header, len(req.Header)+1)
 	for name, list := range req.Header {
 		header[name] = slices.Clip(list)

@@ -328,7 +328,11 @@ func (c *Client) send(ctx context.Context, method, url string, body any, edits [
 }
 
 func (c *Client) newRequest(ctx context.Context, method, url string, body any, edits []func(*Request)) *Request {
-	r := c.R(ctx).SetMethod(method).SetURL(url)
+	r := &Request{client: c}
+	if len(edits) > 0 { // they may write to its maps; nobody else sees it
+		r = c.R(ctx)
+	}
+	r.SetContext(ctx).SetMethod(method).SetURL(url)
 	if body != nil {
 		r.SetBody(body)
 	}

@@ -52,6 +52,7 @@ func newEngine(transport http.RoundTripper, jar http.CookieJar, configure config
 		rc.SetRetryCount(0)
 		rc.SetPreRequestHook(func(_ *resty.Client, raw *http.Request) error {
 			if f, ok := raw.Context().Value(flightKey{}).(*flight); ok {
+				f.keepHeader(raw.Header)
 				return f.attach(raw)
 			}
 			return nil
@@ -92,11 +93,8 @@ func (f *flight) Value(key any) any {
 // not configured the engine, resty's own request would add nothing to net/http's but its cost.
 func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, error) {
 	if !e.configured {
-		raw, err := http.NewRequestWithContext(f, method, "", http.NoBody)
-		if err != nil {
-			return nil, err
-		}
-		raw.URL, raw.Host, raw.Header = u, u.Host, f.header
+		fresh := http.Request{Method: method, URL: u, Host: u.Host, Header: f.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+		raw := fresh.WithContext(f)
 		if host := f.header.Get("Host"); host != "" {
 			raw.Host = host
 		}
@@ -120,16 +118,20 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 	return answer.RawResponse, nil
 }
 
+// keepHeader undoes what resty made of the header.
+func (f *flight) keepHeader(header http.Header) {
+	if agent, own := f.request.Header["User-Agent"]; own {
+		header["User-Agent"] = agent // an empty one sends none
+	}
+	if _, own := f.request.Header["Content-Type"]; !own && f.payload.open == nil {
+		delete(header, "Content-Type")
+	}
+}
+
 // attach puts the body on the net/http request, past the engine, which would copy it into memory.
 func (f *flight) attach(raw *http.Request) error {
-	if agent, own := f.request.Header["User-Agent"]; own {
-		raw.Header["User-Agent"] = agent // an empty one sends none
-	}
 	if f.payload.open == nil {
 		raw.Body, raw.GetBody, raw.ContentLength = nil, nil, 0
-		if _, own := f.request.Header["Content-Type"]; !own {
-			raw.Header.Del("Content-Type")
-		}
 		return nil
 	}
 	body, err := f.payload.open(f.Context)

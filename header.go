@@ -81,9 +81,9 @@ func (r *Request) CrossedOrigin() bool {
 // URL, then what the caller set. It notes where the sensitive ones may go.
 func (s *settings) mergeHeaders(r *Request) {
 	caller := r.Header
-	r.Header = make(http.Header, len(s.header)+len(caller)+2)
+	r.Header = cloneHeader(caller)
 	known := r.origins // of a request that has been through a call
-	r.origins = nil
+	r.origins = r.pass.bound[:0:1]
 	target := "?" // where the caller's URL leads; asked only if a header depends on it
 	targetOrigin := func() string {
 		if target == "?" {
@@ -121,7 +121,6 @@ func (s *settings) mergeHeaders(r *Request) {
 		}
 	}
 	for name, list := range caller {
-		r.Header[name] = slices.Clone(list)
 		i := slices.IndexFunc(known, func(o headerOrigin) bool { return o.name == name && slices.Equal(o.values, list) })
 		switch {
 		case i >= 0:
@@ -203,6 +202,11 @@ func (s *settings) stripSensitive(header http.Header) {
 func crossedOrigin(via []*http.Request, u *url.URL) bool {
 	first := origin.Of(via[0].URL)
 	return origin.Of(u) != first || slices.ContainsFunc(via, func(r *http.Request) bool { return origin.Of(r.URL) != first })
+}
+
+// isProxyCredential tells the header that is the transport's business, and must not reach the origin.
+func isProxyCredential(name string, _ []string) bool {
+	return strings.EqualFold(name, "Proxy-Authorization")
 }
 
 // checkHeaders refuses names and values that could end a line or a header early (CVE-2026-40175).

@@ -211,11 +211,7 @@ func (r *Request) settings() *settings {
 // its place in the call, so that [Request.Replay] works on it until the handler returns.
 func (r *Request) Clone() *Request {
 	c := *r
-	c.Header = r.Header.Clone()
-	if c.Header == nil {
-		c.Header = http.Header{}
-	}
-	c.Query = cloneValues(r.Query)
+	c.Header, c.Query = cloneHeader(r.Header), cloneValues(r.Query)
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		c.Body = cloneValues(form)
 	}
@@ -225,12 +221,20 @@ func (r *Request) Clone() *Request {
 	return &c
 }
 
-func cloneValues(v url.Values) url.Values {
-	c := make(url.Values, len(v))
-	for name, list := range v {
-		c[name] = append([]string(nil), list...)
+// cloneHeader returns a copy, which is never nil.
+func cloneHeader(h http.Header) http.Header {
+	if h == nil {
+		return http.Header{}
 	}
-	return c
+	return h.Clone()
+}
+
+// cloneValues returns a copy, which is never nil.
+func cloneValues(v url.Values) url.Values {
+	if v == nil {
+		return url.Values{}
+	}
+	return url.Values(http.Header(v).Clone())
 }
 
 // Execute sends the request with this method and URL. The request itself keeps its own.

@@ -106,6 +106,9 @@ func (r *Response) buffer(ctx context.Context) *Error {
 	body, err := readAll(stream, r.contentLength())
 	r.body, r.stream = body, nil
 	_ = stream.Close()
+	if r.raw != nil {
+		r.raw.Body = http.NoBody // what it read from need not be kept
+	}
 	if err == nil {
 		return nil
 	}
@@ -271,7 +274,8 @@ func (r *Response) contentLength() int64 {
 // receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit; a body that arrived
 // gzipped, because the request asked for that itself, is decompressed except in the bridge.
 func (p *pass) receive(req *Request, raw *http.Response) *Response {
-	resp := &Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
+	resp := &p.response
+	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
 	if raw.StatusCode == http.StatusSwitchingProtocols {
 		return resp
 	}

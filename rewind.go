@@ -21,7 +21,8 @@ const ReplayLimit = 1 << 20
 type rewinder struct {
 	given  any                           // the reader as the caller gave it
 	size   int64                         // in bytes; -1: unknown
-	again  func() (io.ReadCloser, error) // makes a fresh reader for each attempt, as http.Request.GetBody does; or:
+	again  func() (io.ReadCloser, error) // makes a fresh reader for each attempt, as http.Request.GetBody does
+	first  io.ReadCloser                 // the one before those; nil: there is none, or it is in use. Or:
 	source io.Reader                     // the one reader
 	seeker io.Seeker                     // source, where it can go back to start
 	start  int64
@@ -112,14 +113,7 @@ func newBodyOf(r *http.Request) *rewinder {
 	}
 	b.source, b.closer = r.Body, r.Body
 	if r.GetBody != nil {
-		first := r.Body
-		b.again = func() (io.ReadCloser, error) {
-			if body := first; body != nil {
-				first, b.closer = nil, nil
-				return body, nil
-			}
-			return r.GetBody()
-		}
+		b.first, b.again = r.Body, r.GetBody
 	}
 	return b
 }
@@ -204,12 +198,17 @@ func (b *rewinder) drop() {
 func (b *rewinder) begin(by reading) (*attempt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := &attempt{rewinder: b, by: by, closed: make(chan struct{})}
-	if b.again != nil {
+	a := &attempt{rewinder: b, by: by}
+	switch {
+	case b.first != nil:
+		a.fresh, b.first, b.closer = b.first, nil, nil
+	case b.again != nil:
 		var err error
 		if a.fresh, err = b.again(); err != nil {
 			return nil, badOption(nil, fmt.Sprintf("the body (%T) cannot be sent again", b.given), err)
 		}
+	case b.seeker == nil:
+		a.closed = make(chan struct{})
 	}
 	b.current, b.finished = a, false
 	return a, nil

@@ -31,6 +31,9 @@ func (r *Request) Origin() (string, error) {
 	if s := r.urlSettings(); s != nil && s.baseErr == nil && s.base != nil && len(r.pathParams) == 0 && isPlainPath(r.URL) {
 		return s.origin, nil
 	}
+	if r.pass != nil && r.pass.bridge != nil && r.URL == r.pass.bridge.url && len(r.pathParams) == 0 {
+		return r.pass.settings.originOf(r.pass.bridge.URL), nil
+	}
 	u, err := r.resolve()
 	if err != nil {
 		return "", err

@@ -15,12 +15,11 @@ import (
 
 // flight is one refresh. It belongs to the generation that it started in.
 type flight struct {
-	from     auth.Generation
-	early    bool // all who wait for it are early; under the store's lock
-	outcome  *future.Future[auth.Snapshot]
-	resolve  func(auth.Snapshot)
-	reject   func(error)
-	detached chan struct{} // closed when its login ends from outside
+	from    auth.Generation
+	early   bool                          // all who wait for it are early; under the store's lock
+	outcome *future.Future[auth.Snapshot] // ErrSessionChanged when its login ends from outside
+	resolve func(auth.Snapshot)
+	reject  func(error)
 }
 
 // Snapshot implements auth.StatefulSession.
@@ -80,22 +79,7 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 	}
 	f.early = f.early && early
 	s.mu.Unlock()
-	return f.wait(ctx)
-}
-
-func (f *flight) wait(ctx context.Context) (auth.Snapshot, error) {
-	select {
-	case <-f.detached:
-	case <-f.outcome.Done():
-	case <-ctx.Done():
-		return auth.Snapshot{}, waitError(ctx)
-	}
-	select {
-	case <-f.detached:
-		return auth.Snapshot{}, auth.ErrSessionChanged
-	default:
-		return f.outcome.Await(context.Background())
-	}
+	return f.outcome.Await(ctx)
 }
 
 // waitError is the context's error with its cause.
@@ -109,7 +93,7 @@ func waitError(ctx context.Context) error {
 
 // start puts a refresh in flight. The lock is held; ctx lends its values.
 func (s *UserStore[U]) start(ctx context.Context) *flight {
-	f := &flight{from: s.generation, early: true, detached: make(chan struct{})}
+	f := &flight{from: s.generation, early: true}
 	f.outcome, f.resolve, f.reject = future.WithResolvers[auth.Snapshot]()
 	s.flight = f
 	state := s.state

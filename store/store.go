@@ -214,7 +214,7 @@ func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
 // detach leaves the refresh in flight to itself. The lock is held.
 func (s *UserStore[U]) detach() {
 	if s.flight != nil {
-		close(s.flight.detached)
+		s.flight.reject(auth.ErrSessionChanged)
 		s.flight = nil
 	}
 }
