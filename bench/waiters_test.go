@@ -34,7 +34,7 @@ type waiter struct {
 }
 
 var waiters = []waiter{
-	{name: "axle, calls with their 401s", most: 3500},
+	{name: "axle, calls with their 401s", most: 3200},
 	{name: "axle, calls held before they are sent", most: 2048, held: true},
 	{name: "net/http, calls with their 401s, on a channel", most: 1500, plain: true},
 }
