@@ -12,7 +12,7 @@ type attempt struct {
 	by     reading
 	at     int           // in record
 	fresh  io.ReadCloser // this attempt's own reader, where the rewinder makes them
-	closed chan struct{} // ends a wait for source; nil: nothing waits
+	closed chan struct{} // ends a wait for source; nil where this attempt does not read from there
 	close  sync.Once
 	stop   func() bool // ends the watch over the dispatch's context; nil: there is none
 }

@@ -34,15 +34,16 @@ type bridge struct {
 // hop is one round trip that the http.Client above asks for.
 type hop struct {
 	*http.Request
-	url     string         // the request's, as text
+	url     string         // the request's, as text; empty where nobody sees it
 	jar     http.CookieJar // of the http.Client above; nil: unknown
 	crossed bool           // it follows a redirect that left its origin
 	given   Request        // the request as axle has it
 	sent    http.Request   // what the transport gets at the first attempt
-	answer  http.Response  // what the http.Client gets back
+	answer  http.Response  // what the http.Client gets back of that
 }
 
-// isSentAsGiven reports whether the settings leave the request's header and query as they are.
+// isSentAsGiven reports whether axle itself changes nothing of the request's header and query: it adds no default, and removes no
+// credential. Outside the bridge it is false.
 func (h *hop) isSentAsGiven(s *settings) bool {
 	if h == nil || h.crossed || len(s.header)+len(s.methodHeader)+len(s.query) > 0 {
 		return false
@@ -54,6 +55,15 @@ func (h *hop) isSentAsGiven(s *settings) bool {
 	}
 	return true
 }
+
+// spell writes the URL out for who may see it.
+func (h *hop) spell(r *Request) {
+	h.url = h.URL.String()
+	r.URL = h.url
+}
+
+// isAt reports whether a request goes to the URL that was given. Outside the bridge it does not.
+func (h *hop) isAt(r *Request) bool { return h != nil && r.URL == h.url && len(r.pathParams) == 0 }
 
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
@@ -68,11 +78,9 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		call
 		pass
 		hop
-	}{hop: hop{Request: orig, url: orig.URL.String(), jar: b.jar, crossed: redirectedAcross(orig)}}
+	}{hop: hop{Request: orig, jar: b.jar, crossed: redirectedAcross(orig)}}
 	start.bridge = &start.hop
-	start.given = Request{
-		Method: orig.Method, URL: start.url, Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true,
-	}
+	start.given = Request{Method: orig.Method, Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true}
 	if body != nil {
 		start.given.Body = body
 	}
@@ -84,8 +92,12 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		resp = err.Response
 	}
-	resp.netHTTP(&start.answer, orig)
-	return &start.answer, nil
+	out := &start.answer
+	if start.attempts.Load() > 1 { // it would keep the attempts before for as long as its body is read
+		out = new(http.Response)
+	}
+	resp.netHTTP(out, orig)
+	return out, nil
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.
@@ -122,7 +134,7 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 	if f.request.attempt > 1 { // a transport may still be at the one before
 		out = new(http.Request)
 	}
-	*out = *p.bridge.WithContext(f.Context)
+	*out = *p.bridge.WithContext(f.Context) // inlined, so that this is the only copy
 	out.URL, out.Header = u, f.header
 	if method := f.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
 		out.Method = method
@@ -142,7 +154,7 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 
 // resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
 func (p *pass) resolve(req *Request) (*url.URL, *Error) {
-	if b := p.bridge; b != nil && req.URL == b.url && len(req.Query) == 0 && len(req.pathParams) == 0 {
+	if b := p.bridge; b.isAt(req) && len(req.Query) == 0 {
 		if b.URL.Scheme != "http" && b.URL.Scheme != "https" {
 			return nil, invalidURL(req, "only http and https are sent")
 		}
@@ -187,9 +199,9 @@ func (p *pass) renewCookies(header http.Header) {
 // redirectedAcross reports whether an http.Client made r of a redirect that left the first request's origin, on whichever hop.
 func redirectedAcross(r *http.Request) bool {
 	var via []*http.Request
-	for hop := r; hop.Response != nil && hop.Response.Request != nil; {
-		hop = hop.Response.Request
-		via = append(via, hop)
+	for last := r; last.Response != nil && last.Response.Request != nil; {
+		last = last.Response.Request
+		via = append(via, last)
 	}
 	if len(via) == 0 {
 		return false

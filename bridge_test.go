@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -348,66 +347,4 @@ func TestBridge_HandlersSeeRealRequestsAndResponses(t *testing.T) {
 	assert.EqualValues(t, 4, resp.ContentLength)
 	assert.Equal(t, []string{"POST /a 1", "200 true"}, log)
 	assert.Equal(t, []string{"X-A"}, slices.Sorted(maps.Keys(req.Header)))
-}
-
-// What is given is only read, by however many at a time, and all the same the defaults are added where there are some.
-func TestBridge_ARequestThatManySendAtATimeIsOnlyRead(t *testing.T) {
-	passOn := func(_ context.Context, r *axle.Request) (*axle.Request, error) { return r, nil }
-	never := axle.RunWhen(func(r *axle.Request) bool { return r.Header.Get("X-Own") == "" })
-	for name, tc := range map[string]struct {
-		set      func(*axle.Client)
-		expected string // of X-Default, at the server
-	}{
-		"no handler":                 {set: func(*axle.Client) {}},
-		"no handler takes part":      {set: func(c *axle.Client) { c.Interceptors.Request.Use(passOn, nil, never) }},
-		"a handler that passes on":   {set: func(c *axle.Client) { c.Interceptors.Request.Use(passOn, nil) }},
-		"a default header":           {set: func(c *axle.Client) { c.SetHeader("X-Default", "1") }, expected: "1"},
-		"a default of the method":    {set: func(c *axle.Client) { c.SetMethodHeader("POST", "X-Default", "1") }, expected: "1"},
-		"a handler that adds to it":  {set: func(c *axle.Client) { useRequest(c, func(r *axle.Request) { r.SetHeader("X-Default", "1") }) }, expected: "1"},
-		"one that changes it itself": {set: func(c *axle.Client) { useRequest(c, func(r *axle.Request) { r.Header["X-Own"][0] = "1" }) }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("X-Default", r.Header.Get("X-Default"))
-				w.Header().Set("X-Proxy", r.Header.Get("Proxy-Authorization"))
-			})
-			tc.set(c)
-			req := newRequest(t, "POST", c.BaseURL(), nil)
-			req.Header = http.Header{"X-Own": {"own"}, "Authorization": {"Bearer token"}, "Proxy-Authorization": {"Basic secret"}}
-			before := req.Header.Clone()
-			var wg sync.WaitGroup
-			for range 16 {
-				wg.Go(func() {
-					resp, err := c.RoundTripper().RoundTrip(req)
-					if assert.NoError(t, err) {
-						assert.Equal(t, tc.expected, resp.Header.Get("X-Default"))
-						assert.Empty(t, resp.Header.Get("X-Proxy"), "it is the transport's business")
-						assert.NoError(t, resp.Body.Close())
-					}
-				})
-			}
-			wg.Wait()
-			assert.Equal(t, before, req.Header)
-		})
-	}
-}
-
-// A transport may hold a request for longer than its RoundTrip lasts.
-func TestBridge_EachAttemptIsARequestOfItsOwn(t *testing.T) {
-	var sent []*http.Request
-	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-		if sent = append(sent, r); len(sent) == 1 {
-			return reply(r, http.StatusUnauthorized, ""), nil
-		}
-		return reply(r, http.StatusOK, ""), nil
-	})
-	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
-		return err.Request.Replay(func(r *axle.Request) { r.SetMethod("PUT").SetHeader("X-Again", "1").SetURL("http://axle.test/again") })
-	})
-	resp, err := c.HTTPClient().Do(newRequest(t, "POST", "http://axle.test/first", nil))
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Len(t, sent, 2)
-	assert.Equal(t, []string{"POST", "http://axle.test/first", ""}, []string{sent[0].Method, sent[0].URL.String(), sent[0].Header.Get("X-Again")})
-	assert.Equal(t, []string{"PUT", "http://axle.test/again", "1"}, []string{sent[1].Method, sent[1].URL.String(), sent[1].Header.Get("X-Again")})
 }

@@ -23,7 +23,7 @@ type call struct {
 	requests  []link[*Request]  // those that take part, in running order
 	responses []link[*Response] // likewise
 	bridge    *hop              // what the bridge was given; nil outside it
-	unseen    bool              // no handler takes part, so that what was given is sent and not a copy
+	unseen    bool              // no handler and no default: what was given need not be copied for anybody
 	nested    bool              // a handler sends it from its own call's request
 	attempts  atomic.Int32      // dispatches so far
 }
@@ -82,18 +82,22 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	k.client, k.settings, p.call = c, c.settings.Load(), k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
-	k.unseen = k.bridge.isSentAsGiven(k.settings)
+	k.unseen = len(requests.list)+len(responses.list) == 0 && k.bridge.isSentAsGiven(k.settings)
+	if k.bridge != nil && !k.unseen {
+		k.bridge.spell(req)
+	}
 	k.nested = req.pass != nil && req.pass.at.Load() != over
 	merged := p.begin(req)
 	if req.nilContext {
-		return nil, badOption(req, "the context is nil", nil)
+		return nil, badOption(merged, "the context is nil", nil)
 	}
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
-	if k.unseen && len(k.requests)+len(k.responses) > 0 {
-		k.unseen = false
+	resp, err := p.run(merged, len(k.responses))
+	if err != nil && !err.refused && k.unseen { // now somebody sees it
+		k.bridge.spell(merged)
 		p.merge(merged)
 	}
-	return p.run(merged, len(k.responses))
+	return resp, err
 }
 
 // Replay sends the same call again, from the request as the caller built it, with r's [Key] values and the edits: through the
@@ -499,13 +503,10 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	return f, u, nil
 }
 
-// wireHeader is the request's header as it is sent: a copy, since the jar adds to it, and a transport may read it for longer than the
-// handlers wait. The Content-Type is the body's unless a header sets it; in the bridge the header is the caller's alone, and is sent
-// itself if nobody changed it.
+// wireHeader is the request's header as it is sent: a map of its own, since the jar adds to it, and since a transport may read it after
+// RoundTrip has returned, as HTTP/2 does when a context ends. The Content-Type is the body's unless a header sets it; in the bridge the
+// header is the caller's alone.
 func (f *flight) wireHeader(req *Request) http.Header {
-	if b := f.pass.bridge; b != nil && b.Header != nil && maps.EqualFunc(req.Header, b.Header, slices.Equal) {
-		return b.Header
-	}
 	header := make(http.Header, len(req.Header)+1)
 	for name, list := range req.Header {
 		header[name] = slices.Clip(list)

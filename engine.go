@@ -118,7 +118,7 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 	return answer.RawResponse, nil
 }
 
-// keepHeader undoes what resty made of the header.
+// keepHeader undoes what resty makes of the User-Agent and the Content-Type.
 func (f *flight) keepHeader(header http.Header) {
 	if agent, own := f.request.Header["User-Agent"]; own {
 		header["User-Agent"] = agent // an empty one sends none

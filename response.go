@@ -106,9 +106,6 @@ func (r *Response) buffer(ctx context.Context) *Error {
 	body, err := readAll(stream, r.contentLength())
 	r.body, r.stream = body, nil
 	_ = stream.Close()
-	if r.raw != nil {
-		r.raw.Body = http.NoBody // what it read from need not be kept
-	}
 	if err == nil {
 		return nil
 	}

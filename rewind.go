@@ -22,7 +22,7 @@ type rewinder struct {
 	given  any                           // the reader as the caller gave it
 	size   int64                         // in bytes; -1: unknown
 	again  func() (io.ReadCloser, error) // makes a fresh reader for each attempt, as http.Request.GetBody does
-	first  io.ReadCloser                 // the one before those; nil: there is none, or it is in use. Or:
+	first  io.ReadCloser                 // what the first attempt reads before again is asked; nil once it is taken. Or:
 	source io.Reader                     // the one reader
 	seeker io.Seeker                     // source, where it can go back to start
 	start  int64

@@ -31,7 +31,7 @@ func (r *Request) Origin() (string, error) {
 	if s := r.urlSettings(); s != nil && s.baseErr == nil && s.base != nil && len(r.pathParams) == 0 && isPlainPath(r.URL) {
 		return s.origin, nil
 	}
-	if r.pass != nil && r.pass.bridge != nil && r.URL == r.pass.bridge.url && len(r.pathParams) == 0 {
+	if r.pass != nil && r.pass.bridge.isAt(r) {
 		return r.pass.settings.originOf(r.pass.bridge.URL), nil
 	}
 	u, err := r.resolve()
@@ -43,7 +43,7 @@ func (r *Request) Origin() (string, error) {
 
 // originOf is origin.Of, without making a new string of the base URL's.
 func (s *settings) originOf(u *url.URL) string {
-	if s.base != nil && u.Scheme == s.base.Scheme && u.Host == s.base.Host {
+	if s.base != nil && u.Scheme == s.base.Scheme && u.Host == s.base.Host && u.Opaque == "" {
 		return s.origin
 	}
 	return origin.Of(u)

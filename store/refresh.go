@@ -17,7 +17,7 @@ import (
 type flight struct {
 	from    auth.Generation
 	early   bool                          // all who wait for it are early; under the store's lock
-	outcome *future.Future[auth.Snapshot] // ErrSessionChanged when its login ends from outside
+	outcome *future.Future[auth.Snapshot] // settled by who empties the slot; ErrSessionChanged when its login ends from outside
 	resolve func(auth.Snapshot)
 	reject  func(error)
 }
@@ -133,7 +133,6 @@ func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 	s.mu.Lock()
 	if s.flight != f && s.generation != f.from {
 		s.mu.Unlock()
-		f.reject(auth.ErrSessionChanged)
 		return
 	}
 	s.generation.Refresh++
@@ -161,7 +160,6 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 	s.mu.Lock()
 	if s.flight != f { // a login or a logout has detached it
 		s.mu.Unlock()
-		f.reject(err)
 		return
 	}
 	s.flight = nil

@@ -805,3 +805,21 @@ func TestStore_NoUserCodeRunsUnderItsLock(t *testing.T) {
 	assert.Positive(t, asked)
 	requireStillIn(t, s, "new")
 }
+
+func TestStore_ALateSuccessDuringTheLogoutOfItsTimeoutLeavesTheFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New[string](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			time.Sleep(35 * time.Second)
+			return &oauth2.Token{AccessToken: "late"}, nil
+		}, store.WithRefreshTimeout(30*time.Second), store.WithLogout(func(context.Context, *oauth2.Token) error {
+			time.Sleep(10 * time.Second)
+			return nil
+		}))
+		s.Login("user", &oauth2.Token{AccessToken: "old"})
+		began := time.Now()
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, auth.ErrSessionChanged)
+		assert.Equal(t, 40*time.Second, time.Since(began), "who waits is woken when the logout is done")
+	})
+}

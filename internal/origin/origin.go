@@ -7,10 +7,16 @@ import (
 )
 
 // Of returns u's origin as "scheme://host" or "scheme://host:port": in lower case, without a default port, and with
-// the dot that may end a host name removed. It is empty for a URL without a scheme or a host.
+// the dot that may end a host name removed. It is empty for a URL without a scheme or a host, and for one whose opaque part names
+// another host, to which a proxy would send it.
 func Of(u *url.URL) string {
 	if u == nil || u.Scheme == "" || u.Host == "" {
 		return ""
+	}
+	if opaque, found := strings.CutPrefix(u.Opaque, "//"); found {
+		if named, _, _ := strings.Cut(opaque, "/"); !strings.EqualFold(named, u.Host) {
+			return ""
+		}
 	}
 	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
 	host = strings.TrimSuffix(host, ".")
