@@ -37,10 +37,10 @@ type pass struct {
 	response Response                 // what that brought
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
+	finished bool                     // no handler has panicked
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	body     [1]*rewinder             // room for the first
-	finished bool                     // no handler has panicked
 	values   [2]string                // of the headers that every request has
 	bound    [1]headerOrigin          // room for the first header that is bound to an origin
 }
@@ -437,21 +437,20 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	if answer := req.answer; answer != nil {
 		req.answer = nil
 		resp := p.adoptResponse(answer, req)
-		return p.receiveBody(req, resp, &timeLimit{ctx: req.Context()})
+		return p.receiveBody(req, resp, &timeLimit{Context: req.Context()})
 	}
 	start := time.Now()
 	f, u, err := p.prepare(req)
 	if err != nil {
 		return nil, err
 	}
-	limit := &f.limit
+	limit := &f.timeLimit
 	if err := p.limitTime(req, limit); err != nil {
 		return nil, err
 	}
-	f.Context = limit.ctx
 	raw, failed := p.transmit(f, u)
 	if failed != nil {
-		err = failure(limit.ctx, req, failed)
+		err = failure(limit.Context, req, failed)
 		limit.end()
 		return nil, err
 	}
@@ -494,7 +493,7 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		return nil, nil, badOption(req, err.Error(), nil)
 	}
 	f := &p.flight
-	f.Context, f.pass, f.request = req.Context(), p, req
+	f.request = req
 	if f.payload, err = p.payload(req); err != nil {
 		return nil, nil, err
 	}
@@ -511,7 +510,7 @@ func (f *flight) wireHeader(req *Request) http.Header {
 	for name, list := range req.Header {
 		header[name] = slices.Clip(list)
 	}
-	if _, own := header["Content-Type"]; !own && f.payload.contentType != "" && f.pass.bridge == nil {
+	if _, own := header["Content-Type"]; !own && f.payload.contentType != "" && f.request.pass.bridge == nil {
 		f.values[0] = f.payload.contentType
 		header["Content-Type"] = f.values[:]
 	}
@@ -560,7 +559,7 @@ func (p *pass) receiveBody(req *Request, resp *Response, limit *timeLimit) (*Res
 		resp.SetBytes(nil)
 		limit.end()
 	default:
-		err := resp.buffer(limit.ctx)
+		err := resp.buffer(limit.Context)
 		limit.end()
 		if err != nil && !accepted {
 			err.Err = errors.Join(err.Err, statusError(resp).Code)

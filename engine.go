@@ -1,7 +1,6 @@
 package axle
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,12 +70,10 @@ func (e *engine) transport() http.RoundTripper { return e.client().GetClient().T
 
 // flight is one dispatch on its way through the engine. It is the context of its request, so that the engine's hooks find it.
 type flight struct {
-	context.Context
-	pass    *pass
+	timeLimit
 	request *Request
 	header  http.Header
 	payload payload
-	limit   timeLimit
 	values  [1]string // of header
 }
 
@@ -165,7 +162,7 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 		if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
 			return invalidURL(f.request, fmt.Sprintf("a redirect to the scheme %q", next.URL.Scheme))
 		}
-		switch most := f.pass.settings.maxRedirects; {
+		switch most := f.request.pass.settings.maxRedirects; {
 		case most == 0:
 			return http.ErrUseLastResponse
 		case len(via) > most:
@@ -175,7 +172,7 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 			return err
 		}
 		if crossedOrigin(via, next.URL) {
-			f.pass.settings.stripSensitive(next.Header)
+			f.request.pass.settings.stripSensitive(next.Header)
 			if origin.Of(last.URL) != origin.Of(next.URL) {
 				next.Header.Del("Referer")
 			}

@@ -9,9 +9,9 @@ import (
 
 // timeLimit is the clock of one dispatch.
 type timeLimit struct {
-	ctx    context.Context // ends with the request's, or when the time is up
-	clock  *time.Timer     // nil: no limit
-	cancel context.CancelCauseFunc
+	context.Context             // ends with the request's, or when the time is up
+	clock           *time.Timer // nil: no limit
+	cancel          context.CancelCauseFunc
 }
 
 func (p *pass) limitTime(req *Request, limit *timeLimit) *Error {
@@ -24,12 +24,12 @@ func (p *pass) limitTime(req *Request, limit *timeLimit) *Error {
 		after = req.timeout
 	}
 	if after == 0 {
-		limit.ctx = ctx
+		limit.Context = ctx
 		return nil
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	clock := time.AfterFunc(after, func() { cancel(fmt.Errorf("%w: %v", errTimeout, after)) })
-	*limit = timeLimit{ctx: ctx, clock: clock, cancel: cancel}
+	*limit = timeLimit{Context: ctx, clock: clock, cancel: cancel}
 	return nil
 }
 
