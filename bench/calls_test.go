@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -149,7 +150,10 @@ func TestPeers_SendTheSameJSON(t *testing.T) {
 			if got, err = io.ReadAll(r.Body); err != nil {
 				return nil, err
 			}
-			kind = r.Header.Get("Content-Type")
+			kind, _, err = mime.ParseMediaType(r.Header.Get("Content-Type"))
+			if err != nil {
+				return nil, err
+			}
 			return memory{}.RoundTrip(r)
 		})
 	}

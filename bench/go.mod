@@ -6,6 +6,7 @@ require (
 	github.com/axlehttp/axle v0.0.0
 	github.com/go-resty/resty/v2 v2.17.2 // a peer
 	github.com/hashicorp/go-retryablehttp v0.7.8 // a peer
+	github.com/imroc/req/v3 v3.57.0 // a peer
 	github.com/stretchr/testify v1.12.1 // tests
 	golang.org/x/oauth2 v0.37.0 // the token type, and a peer
 	golang.org/x/sync v0.25.0 // singleflight, as a peer's users have it
@@ -13,9 +14,19 @@ require (
 )
 
 require (
+	github.com/andybalholm/brotli v1.2.0 // indirect
+	github.com/google/go-querystring v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	github.com/icholy/digest v1.1.0 // indirect
+	github.com/klauspost/compress v1.18.2 // indirect
+	github.com/quic-go/qpack v0.6.0 // indirect
+	github.com/quic-go/quic-go v0.57.1 // indirect
+	github.com/refraction-networking/utls v1.8.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/net v0.43.0 // indirect
+	golang.org/x/crypto v0.46.0 // indirect
+	golang.org/x/net v0.48.0 // indirect
+	golang.org/x/sys v0.39.0 // indirect
+	golang.org/x/text v0.32.0 // indirect
 )
 
 replace github.com/axlehttp/axle => ..

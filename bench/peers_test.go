@@ -14,6 +14,7 @@ import (
 
 	restyv2 "github.com/go-resty/resty/v2"
 	"github.com/hashicorp/go-retryablehttp"
+	reqv3 "github.com/imroc/req/v3"
 	restyv3 "resty.dev/v3"
 
 	"github.com/axlehttp/axle"
@@ -82,16 +83,19 @@ func newPeers(base string, transport func() http.RoundTripper) []peer {
 		axlePeer("axle", newAxle(base, transport(), 0)),
 		restyV2Peer("resty v2", newRestyV2(base, transport(), 0)),
 		restyV3Peer("resty v3", newRestyV3(base, transport(), 0)),
+		reqV3Peer("req v3", newReqV3(base, transport(), 0)),
 		retryablePeer("go-retryablehttp", transport(), base),
 	}
 }
 
-// leanPeers are those of newPeers that have a cookie jar by default, without it. net/http and go-retryablehttp have none.
+// leanPeers are those of newPeers that have a cookie jar by default, without it. net/http and go-retryablehttp have none; req v3 has a
+// time limit by default as well.
 func leanPeers(base string, transport func() http.RoundTripper) []peer {
 	return []peer{
 		axlePeer("axle, no cookie jar", newAxle(base, transport(), 0).SetCookieJar(nil)),
 		restyV2Peer("resty v2, no cookie jar", newRestyV2(base, transport(), 0).SetCookieJar(nil)),
 		restyV3Peer("resty v3, no cookie jar", newRestyV3(base, transport(), 0).SetCookieJar(nil)),
+		reqV3Peer("req v3, no cookie jar", newReqV3(base, transport(), 0).SetCookieJar(nil).SetTimeout(0)),
 	}
 }
 
@@ -103,6 +107,7 @@ func pairPeers(base string, transport func() http.RoundTripper) []peer {
 		axlePeer("axle, 1000 pairs", newAxle(base, transport(), 1000)),
 		restyV2Peer("resty v2, 1000 pairs", newRestyV2(base, transport(), 1000)),
 		restyV3Peer("resty v3, 1000 pairs", newRestyV3(base, transport(), 1000)),
+		reqV3Peer("req v3, 1000 pairs", newReqV3(base, transport(), 1000)),
 	}
 }
 
@@ -169,6 +174,32 @@ func restyV3Peer(name string, c *restyv3.Client) peer {
 			return out, err
 		},
 		close: func() { _ = c.Close(); c.Client().CloseIdleConnections() },
+	}
+}
+
+// newReqV3 has the same transport as its peers, in the place of req's own.
+func newReqV3(base string, transport http.RoundTripper, pairs int) *reqv3.Client {
+	c := reqv3.C().SetBaseURL(base)
+	c.GetClient().Transport = transport
+	for range pairs {
+		c.OnBeforeRequest(func(*reqv3.Client, *reqv3.Request) error { return nil })
+		c.OnAfterResponse(func(*reqv3.Client, *reqv3.Response) error { return nil })
+	}
+	return c
+}
+
+func reqV3Peer(name string, c *reqv3.Client) peer {
+	return peer{
+		name: name,
+		get: func(ctx context.Context) (out item, err error) {
+			_, err = c.R().SetContext(ctx).SetSuccessResult(&out).Get(path)
+			return out, err
+		},
+		post: func(ctx context.Context, in *item) (out item, err error) {
+			_, err = c.R().SetContext(ctx).SetBody(in).SetSuccessResult(&out).Post(path)
+			return out, err
+		},
+		close: func() { c.GetClient().CloseIdleConnections() },
 	}
 }
 

@@ -2,9 +2,10 @@
 // Each row is printed as a line of `go test -bench`. One run is one round: `node bench.mjs` after `npm ci`.
 import http from 'node:http'
 
-let axios
+let axios, createAuthRefresh
 try {
   axios = (await import('axios')).default
+  createAuthRefresh = (await import('axios-auth-refresh')).createAuthRefresh
 } catch {
   console.log('SKIP axios is not installed: npm ci')
   process.exit(0)
@@ -134,8 +135,23 @@ const newServer = (life, late) => {
   return { api, server }
 }
 
-// newClient is the reference code. Its tokens are bearers here, where the reference has cookies: Node has no jar.
-const newClient = (baseURL, httpAgent) => {
+// withLibrary is axios-auth-refresh as its README has it, with its defaults.
+const withLibrary = (baseURL, httpAgent) => {
+  const api = axios.create({ baseURL, httpAgent, adapter: 'http', proxy: false })
+  let tokens = { access_token: 'dead', refresh_token: 'refresh-0' }
+  api.interceptors.request.use((config) => {
+    config.headers.set('Authorization', `Bearer ${tokens.access_token}`)
+    return config
+  })
+  createAuthRefresh(api, async (failed) => {
+    tokens = (await api.post('/auth/refresh-token', { refresh_token: tokens.refresh_token })).data
+    failed.response.config.headers.Authorization = `Bearer ${tokens.access_token}`
+  })
+  return api
+}
+
+// withReference is the reference code. Its tokens are bearers here, where the reference has cookies: Node has no jar.
+const withReference = (baseURL, httpAgent) => {
   const api = axios.create({ baseURL, httpAgent, adapter: 'http', proxy: false })
   const store = {
     tokens: { access_token: 'dead', refresh_token: 'refresh-0' },
@@ -183,14 +199,16 @@ const newClient = (baseURL, httpAgent) => {
   return api
 }
 
-const stampede = async (life, late, report = row) => {
+const clients = { 'axios, the reference code': withReference, 'axios-auth-refresh': withLibrary }
+
+const stampede = async (name, life, late, report = row) => {
   const { api, server } = newServer(life, late)
   await new Promise((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 2 * calls }, resolve))
   const agent = new http.Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: 2 * calls })
   const base = `http://127.0.0.1:${server.address().port}`
   const all = (fn) => Promise.all(Array.from({ length: calls }, fn))
   await all(() => axios.get(`${base}/warm`, { httpAgent: agent, proxy: false }))
-  const client = newClient(base, agent)
+  const client = clients[name](base, agent)
   let failures = 0
   const began = process.hrtime.bigint()
   await all(async () => {
@@ -207,12 +225,14 @@ const stampede = async (life, late, report = row) => {
   server.closeAllConnections()
   await new Promise((resolve) => server.close(resolve))
   const when = late ? 'some 401s late' : 'all 401s at once'
-  report(`Stampede/${life}/${when}/axios, the reference code`, 1, ns, {
+  report(`Stampede/${life}/${when}/${name}`, 1, ns, {
     'wall-ns': ns, refreshes: api.refreshes, failures, revoked: api.revoked ? 1 : 0,
   })
 }
 
-await stampede('stay valid', false, () => {}) // the compiler's warm-up
-for (const late of [false, true]) {
-  for (const life of ['stay valid', 'rotate', 'watched for re-use']) await stampede(life, late)
+for (const name in clients) {
+  await stampede(name, 'stay valid', false, () => {}) // the compiler's warm-up
+  for (const late of [false, true]) {
+    for (const life of ['stay valid', 'rotate', 'watched for re-use']) await stampede(name, life, late)
+  }
 }

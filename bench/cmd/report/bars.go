@@ -169,7 +169,7 @@ func charts(r *results) map[string]string {
 		return out
 	}
 	const memory = "Memory/GET/"
-	clients := []string{"net/http", "go-retryablehttp", "axle", "resty v2", "resty v3"}
+	clients := []string{"net/http", "go-retryablehttp", "axle", "resty v2", "resty v3", "req v3"}
 	drawn["memory-time.svg"] = chart("GET in memory: time over net/http", 1, times,
 		rows(memory, clients, "ns/op", func(v values) values { return v.over(r.of(memory+"net/http", "ns/op")) }))
 	drawn["memory-allocs.svg"] = chart("GET in memory: allocations", 0, number, rows(memory, clients, "allocs/op", nil))

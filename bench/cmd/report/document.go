@@ -142,8 +142,8 @@ what a client costs by itself.
 		}
 		p.calls(r, prefix, names)
 	}
-	p.say(`The cookie jar is a default of axle, resty v2 and resty v3; net/http and go-retryablehttp have none by
-default. req v3 is missing: the module proxy of the machine that the project is built on does not serve it.
+	p.say(`The cookie jar is a default of axle, resty v2, resty v3 and req v3; net/http and go-retryablehttp have none by
+default. req v3 has a time limit of two minutes by default too, which the row without a jar is without.
 `)
 }
 
@@ -172,8 +172,8 @@ func perPair(r *results, prefix, client, unit string) values {
 func pairs(p *page, r *results, folder string) {
 	p.say("## Interceptor pairs")
 	p.say(`
-The same calls with pairs of interceptors that pass on what comes: a request handler and a response handler each, of axle, resty
-(a request and a response middleware) and axios. "A pair" is the difference between a thousand and none, divided by a thousand.
+The same calls with pairs of interceptors that pass on what comes: a request handler and a response handler each, of axle, resty and
+req (a request and a response middleware) and axios. "A pair" is the difference between a thousand and none, divided by a thousand.
 `)
 	p.say("![What an interceptor pair adds to a GET](%s/pairs.svg)", folder)
 	var rows [][]string
@@ -204,7 +204,7 @@ The same calls with pairs of interceptors that pass on what comes: a request han
 }
 
 var pairClients = []struct{ name, prefix string }{
-	{"axle", "Memory/"}, {"resty v2", "Memory/"}, {"resty v3", "Memory/"}, {"axios", "Axios/"},
+	{"axle", "Memory/"}, {"resty v2", "Memory/"}, {"resty v3", "Memory/"}, {"req v3", "Memory/"}, {"axios", "Axios/"},
 }
 
 var attachers = []struct{ without, with string }{
