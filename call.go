@@ -143,9 +143,17 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 		p.holdAt(at, err.Response)
 		return nil, err
 	}
-	resp = p.adoptResponse(resp, r)
+	resp = p.takeOver(resp)
 	p.holdAt(at, resp)
 	return resp, nil
+}
+
+// takeOver makes the outcome of a replay this pass's. Its maps go from handler to handler, as in any chain.
+func (p *pass) takeOver(outcome *Response) *Response {
+	request, response := *outcome.Request, *outcome
+	request.pass = p
+	response.Request, response.of = &request, outcome
+	return &response
 }
 
 // begin sets what the pass starts from, and returns the merged copy of that for the handlers. A reader body is wrapped so that

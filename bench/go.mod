@@ -9,11 +9,13 @@ require (
 	github.com/imroc/req/v3 v3.57.0 // a peer
 	github.com/stretchr/testify v1.12.1 // tests
 	golang.org/x/oauth2 v0.37.0 // the token type, and a peer
+	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // benchstat's statistics
 	golang.org/x/sync v0.25.0 // singleflight, as a peer's users have it
 	resty.dev/v3 v3.0.0-rc.4 // a peer
 )
 
 require (
+	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
 	github.com/andybalholm/brotli v1.2.0 // indirect
 	github.com/google/go-querystring v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
@@ -23,10 +25,10 @@ require (
 	github.com/quic-go/quic-go v0.57.1 // indirect
 	github.com/refraction-networking/utls v1.8.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/crypto v0.46.0 // indirect
-	golang.org/x/net v0.48.0 // indirect
-	golang.org/x/sys v0.39.0 // indirect
-	golang.org/x/text v0.32.0 // indirect
+	golang.org/x/crypto v0.57.0 // indirect
+	golang.org/x/net v0.59.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
 )
 
 replace github.com/axlehttp/axle => ..

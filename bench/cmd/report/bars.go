@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
-	"strings"
+	"slices"
+
+	"golang.org/x/perf/benchmath"
 )
 
 // goal is something that the project wants of axle: a value that is no higher than its limit.
@@ -16,29 +18,33 @@ type goal struct {
 	appended string // to what was measured
 }
 
-func (g goal) met() bool {
-	return g.reaches(g.got.median())
-}
-
 func (g goal) reaches(x float64) bool { return x < g.most || x == g.most && !g.below }
 
-// certain reports whether every round says the same.
-func (g goal) certain() bool {
-	return g.reaches(g.got.low()) == g.reaches(g.got.high())
-}
+const (
+	met     = "met"
+	missed  = "**missed**"
+	level   = "level, within the noise"
+	unknown = "not measured"
+	surely  = 0.95 // the confidence of the interval that a verdict is by
+)
 
+// verdict is by the interval in which the median lies, as benchstat has it.
 func (g goal) verdict() string {
-	switch {
-	case len(g.got) == 0:
-		return "not measured"
-	case g.met() && g.certain():
-		return "met"
-	case g.met():
-		return "met by the median"
-	case g.certain():
-		return "**missed**"
+	if len(g.got) == 0 {
+		return unknown
 	}
-	return "**missed** by the median"
+	low, high := g.got.low(), g.got.high()
+	if low != high {
+		median := benchmath.AssumeNothing.Summary(benchmath.NewSample(slices.Clone(g.got), &benchmath.DefaultThresholds), surely)
+		low, high = median.Lo, median.Hi
+	}
+	switch {
+	case g.reaches(high):
+		return met
+	case !g.reaches(low):
+		return missed
+	}
+	return level
 }
 
 func goals(r *results) []goal {
@@ -92,8 +98,8 @@ func goals(r *results) []goal {
 		refreshes = append(refreshes, r.of(stampedeRow(scenario, "axle"), "refreshes")...)
 		failures = append(failures, r.of(stampedeRow(scenario, "axle"), "failures")...)
 	})
-	add(goal{what: "all six stampedes, every round, refreshes", want: "exactly 1", got: refreshes, most: 1, format: number})
-	add(goal{what: "all six stampedes, every round, failed calls", want: "0", got: failures, most: 0, format: number})
+	add(goal{what: "all six stampedes, every round, refreshes", want: "exactly 1", got: values{refreshes.high()}, most: 1, format: number})
+	add(goal{what: "all six stampedes, every round, failed calls", want: "0", got: values{failures.high()}, most: 0, format: number})
 	scenarios(func(scenario, life, arrival string) {
 		ours, theirs := stampedeRow(scenario, "axle"), stampedeRow(scenario, "resty v2 + singleflight")
 		add(goal{
@@ -107,7 +113,7 @@ func goals(r *results) []goal {
 		if floor := r.of("Waiters/net/http, "+name+", on a channel", "heap-B"); len(floor) > 0 {
 			heap, of = heap.minus(floor), " beyond net/http's own"
 		}
-		add(goal{what: "10,000 " + name + ", refreshes", want: "exactly 1", got: r.of(row, "refreshes"), most: 1, format: number})
+		add(goal{what: "10,000 " + name + ", refreshes", want: "exactly 1", got: values{r.of(row, "refreshes").high()}, most: 1, format: number})
 		add(goal{
 			what: "10,000 " + name + ", heap each" + of, want: "under 2 KB", got: values{heap.median()}, most: 2048, below: true,
 			format: number, appended: " bytes",
@@ -131,25 +137,30 @@ func goals(r *results) []goal {
 
 func bars(p *page, r *results) {
 	all := goals(r)
-	missed := 0
+	verdicts := map[string]int{}
 	var rows [][]string
 	for _, g := range all {
 		verdict := g.verdict()
-		if strings.Contains(verdict, "missed") {
-			missed++
-		}
+		verdicts[verdict]++
 		rows = append(rows, []string{g.what, g.want, spread(g.got, g.format) + g.appended, verdict})
 	}
 	p.say("## The bars")
-	p.say("\nWhat the project asks of axle, and what this run measured: %s. \"By the median\" means that some round says otherwise.", summary(len(all), missed))
+	p.say(`
+What the project asks of axle, and what this run measured: %s. A verdict on a time is by the interval in
+which its median lies with a confidence of 95 %%, as in benchstat; "level" means that the bar itself lies in there.`, summary(len(all), verdicts))
 	p.columns(" --- |", []string{"", "bar", "measured", ""}, rows)
 }
 
-func summary(all, missed int) string {
-	if missed == 0 {
-		return fmt.Sprintf("all %d are met", all)
+func summary(all int, verdicts map[string]int) string {
+	text := fmt.Sprintf("%d of %d bars are met", verdicts[met], all)
+	for _, other := range []struct{ verdict, words string }{
+		{level, "%d level within the noise"}, {missed, "%d missed"}, {unknown, "%d not measured"},
+	} {
+		if n := verdicts[other.verdict]; n > 0 {
+			text += fmt.Sprintf(", "+other.words, n)
+		}
 	}
-	return fmt.Sprintf("%d of %d are met, %d missed", all-missed, all, missed)
+	return text
 }
 
 // charts are the pictures of the document, by file.

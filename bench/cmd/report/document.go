@@ -76,7 +76,7 @@ func document(r *results, hand, folder string) string {
 	p.say(`# Benchmarks
 
 axle beside its peers: the same work, in the same run, on the same machine. This page is written by one command, which anyone can
-run in some six minutes:
+run in some ten minutes:
 
 ` + "```sh\ncd bench && go run ./cmd/report\n```" + `
 

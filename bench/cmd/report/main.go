@@ -88,8 +88,8 @@ var groups = []struct {
 	{bench: "^BenchmarkAttach$"},
 	{bench: "^BenchmarkBridge$"},
 	{bench: "^BenchmarkLoopback$", twice: true}, // the server shares the cores,
-	{bench: "^BenchmarkStream$", time: "8x"},
-	{bench: "^BenchmarkStampede$", time: "1x"},
+	{bench: "^BenchmarkStream$", time: "16x"},
+	{bench: "^BenchmarkStampede$", time: "3x"},
 	{bench: "^BenchmarkWaiters$", time: "1x"},
 }
 

@@ -82,14 +82,17 @@ func TestText_IsReadable(t *testing.T) {
 
 func TestGoals_SayPlainlyWhatIsMissed(t *testing.T) {
 	limit := func(v ...float64) goal { return goal{got: v, most: 1} }
-	assert.Equal(t, "met", limit(0.5, 1).verdict())
-	assert.Equal(t, "met by the median", limit(0.5, 0.9, 1.1).verdict())
-	assert.Equal(t, "**missed** by the median", limit(0.9, 1.1, 1.2).verdict())
-	assert.Equal(t, "**missed**", limit(1.1, 1.2).verdict())
-	assert.Equal(t, "not measured", limit().verdict())
+	assert.Equal(t, met, limit(1).verdict())
+	assert.Equal(t, missed, limit(1.1).verdict())
+	assert.Equal(t, met, limit(0.5, 0.5, 0.6, 0.6, 0.7, 0.8, 0.9, 0.9, 1.1).verdict())
+	assert.Equal(t, missed, limit(0.9, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, 1.4, 1.5).verdict())
+	assert.Equal(t, level, limit(0.8, 0.8, 0.9, 0.9, 0.9, 1.1, 1.2, 1.2, 1.3).verdict())
+	assert.Equal(t, level, limit(0.8, 0.9).verdict(), "two rounds say nothing")
+	assert.Equal(t, unknown, limit().verdict())
 	strict := limit(1)
 	strict.below = true
-	assert.Equal(t, "**missed**", strict.verdict())
+	assert.Equal(t, missed, strict.verdict())
+	assert.Equal(t, "3 of 4 bars are met, 1 missed", summary(4, map[string]int{met: 3, missed: 1}))
 }
 
 func TestChart_IsWellFormed(t *testing.T) {
