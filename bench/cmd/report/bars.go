@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/perf/benchmath"
 )
@@ -152,15 +153,15 @@ which its median lies with a confidence of 95 %%, as in benchstat; "level" means
 }
 
 func summary(all int, verdicts map[string]int) string {
-	text := fmt.Sprintf("%d of %d bars are met", verdicts[met], all)
+	parts := []string{fmt.Sprintf("%d of %d bars are met", verdicts[met], all)}
 	for _, other := range []struct{ verdict, words string }{
-		{level, "%d level within the noise"}, {missed, "%d missed"}, {unknown, "%d not measured"},
+		{level, "level within the noise"}, {missed, "missed"}, {unknown, "not measured"},
 	} {
 		if n := verdicts[other.verdict]; n > 0 {
-			text += fmt.Sprintf(", "+other.words, n)
+			parts = append(parts, fmt.Sprint(n, " ", other.words))
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }
 
 // charts are the pictures of the document, by file.
