@@ -22,7 +22,7 @@ import (
 )
 
 // Advisories of axios, its transports and resty, beside those that stand with their topic: base URL escapes in url_test.go,
-// response limits in response_test.go, request limits in settings_test.go, control characters in badinput_test.go and
+// response limits in stream_test.go, request limits in settings_test.go, control characters in badinput_test.go and
 // multipart_test.go, redirects in redirect_test.go and origins_test.go.
 
 // Proxy-Authorization never reaches the origin.

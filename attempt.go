@@ -30,7 +30,7 @@ var errTaken = errors.New("axle: a later attempt has taken over the request's bo
 // Read reads one attempt's bytes.
 func (a *attempt) Read(p []byte) (int, error) {
 	b := a.rewinder
-	if a.fresh == nil && b.seeker == nil {
+	if a.closed != nil {
 		return a.readSource(p)
 	}
 	b.turn <- struct{}{}

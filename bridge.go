@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/axlehttp/axle/internal/origin"
 )
 
 // RoundTripper returns the client's two chains as a net/http transport: it runs them once for each request that it is given,
@@ -142,9 +140,6 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 	if u.Host != p.bridge.URL.Host {
 		out.Host = ""
 	}
-	if host := f.header.Get("Host"); host != "" {
-		out.Host = host
-	}
 	out.Body, out.GetBody = nil, nil
 	if err := f.attach(out); err != nil {
 		return nil, err
@@ -207,6 +202,5 @@ func redirectedAcross(r *http.Request) bool {
 		return false
 	}
 	slices.Reverse(via)
-	first := origin.Of(via[0].URL)
-	return crossedOrigin(via, r.URL) || first == ""
+	return crossedOrigin(via, r.URL)
 }

@@ -37,7 +37,7 @@ type pass struct {
 	response Response                 // what that brought
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
-	finished bool                     // no handler has panicked
+	finished bool                     // run came to its end; else a handler has panicked, or nothing was run
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	body     [1]*rewinder             // room for the first
@@ -75,7 +75,10 @@ func (c *Client) Do(req *Request) (*Response, error) {
 }
 
 // isInner reports whether r is sent from within its own call, whose end decodes into the result.
-func (r *Request) isInner() bool { return r.inherited && r.pass.at.Load() != over }
+func (r *Request) isInner() bool { return r.inherited && r.isUnderWay() }
+
+// isUnderWay reports whether r is of a call that is not over.
+func (r *Request) isUnderWay() bool { return r.pass != nil && r.pass.at.Load() != over }
 
 // start makes the snapshot and goes through the chains.
 func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
@@ -86,7 +89,7 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	if k.bridge != nil && !k.unseen {
 		k.bridge.spell(req)
 	}
-	k.nested = req.pass != nil && req.pass.at.Load() != over
+	k.nested = req.isUnderWay()
 	merged := p.begin(req)
 	if req.nilContext {
 		return nil, badOption(merged, "the context is nil", nil)

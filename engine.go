@@ -92,9 +92,6 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 	if !e.configured {
 		fresh := http.Request{Method: method, URL: u, Host: u.Host, Header: f.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 		raw := fresh.WithContext(f)
-		if host := f.header.Get("Host"); host != "" {
-			raw.Host = host
-		}
 		if err := f.attach(raw); err != nil {
 			return nil, err
 		}
@@ -125,8 +122,11 @@ func (f *flight) keepHeader(header http.Header) {
 	}
 }
 
-// attach puts the body on the net/http request, past the engine, which would copy it into memory.
+// attach puts the Host and the body on the net/http request: the body past the engine, which would copy it into memory.
 func (f *flight) attach(raw *http.Request) error {
+	if host := f.header.Get("Host"); host != "" {
+		raw.Host = host
+	}
 	if f.payload.open == nil {
 		raw.Body, raw.GetBody, raw.ContentLength = nil, nil, 0
 		return nil

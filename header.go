@@ -201,7 +201,7 @@ func (s *settings) stripSensitive(header http.Header) {
 // crossedOrigin reports whether a chain of redirects that ends at u has left the origin that it started from.
 func crossedOrigin(via []*http.Request, u *url.URL) bool {
 	first := origin.Of(via[0].URL)
-	return origin.Of(u) != first || slices.ContainsFunc(via, func(r *http.Request) bool { return origin.Of(r.URL) != first })
+	return first == "" || origin.Of(u) != first || slices.ContainsFunc(via, func(r *http.Request) bool { return origin.Of(r.URL) != first })
 }
 
 // isProxyCredential tells the header that is the transport's business, and must not reach the origin.

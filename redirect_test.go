@@ -60,7 +60,7 @@ func (h *hops) taken() []string {
 
 // Methods and bodies, as RFC 9110 §15.4 has it.
 
-func TestRedirect_MethodAndBodyAreRewrittenAsRFC9110Says(t *testing.T) {
+func TestAdvisory_RedirectsRewriteMethodAndBodyAsRFC9110Says(t *testing.T) {
 	server := new(hops)
 	c := newLoopback(t, server.ServeHTTP)
 	const kept, dropped = "body text/x", ""

@@ -181,7 +181,7 @@ func (b *rewinder) open(ctx context.Context) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.again == nil && b.seeker == nil && ctx.Done() != nil {
+	if a.closed != nil && ctx.Done() != nil {
 		a.stop = context.AfterFunc(ctx, a.abort)
 	}
 	return a, nil

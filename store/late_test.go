@@ -259,3 +259,22 @@ func TestStore_ALateSuccessDuringTheLogoutOfItsTimeoutLeavesTheFailure(t *testin
 		assert.Equal(t, 40*time.Second, time.Since(began), "who waits is woken when the logout is done")
 	})
 }
+
+func TestStore_ALateSuccessWhileWithLogoutWhenIsAskedStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store.New[string](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			time.Sleep(35 * time.Second)
+			return &oauth2.Token{AccessToken: "late"}, nil
+		}, store.WithRefreshTimeout(30*time.Second), store.WithLogoutWhen(func(error) bool {
+			time.Sleep(10 * time.Second)
+			return true
+		}))
+		s.Login("user", &oauth2.Token{AccessToken: "old"})
+		token, err := s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "late", token.AccessToken)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		assert.Equal(t, "late", s.Token().AccessToken, "nobody is logged out")
+	})
+}

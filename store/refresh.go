@@ -57,7 +57,8 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 		return auth.Snapshot{}, errNilContext
 	}
 	if ctx.Err() != nil {
-		return auth.Snapshot{}, waitError(ctx)
+		never, _, _ := future.WithResolvers[auth.Snapshot]()
+		return never.Await(ctx)
 	}
 	nested, early := auth.Bypassed(ctx, s), auth.IsEarly(ctx) // not under the lock: ctx may be the user's code
 	s.mu.Lock()
@@ -80,15 +81,6 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 	f.early = f.early && early
 	s.mu.Unlock()
 	return f.outcome.Await(ctx)
-}
-
-// waitError is the context's error with its cause.
-func waitError(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, ctx.Err()) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
 // start puts a refresh in flight. The lock is held; ctx lends its values.
@@ -154,11 +146,12 @@ func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 	s.deliver()
 }
 
-// fail empties the slot and, if this failure ends the session, logs out, before it wakes those who wait.
+// fail empties the slot and, if this failure ends the session, logs out, before it wakes those who wait. A late success that came
+// first stands.
 func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 	ends := s.ends(err)
 	s.mu.Lock()
-	if s.flight != f { // a login or a logout has detached it
+	if s.flight != f { // a login or a logout has detached it, or its own late success came while ends was asking
 		s.mu.Unlock()
 		return
 	}

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/internal/detached"
 )
@@ -235,14 +236,8 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	if s.onLogout == nil {
 		return nil
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.tellLogout(ctx, last) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return waitError(ctx)
-	}
+	_, err := future.Go(func() (struct{}, error) { return struct{}{}, s.tellLogout(ctx, last) }).Await(ctx)
+	return err
 }
 
 // tellLogout runs WithLogout's function.
