@@ -31,7 +31,8 @@ func (s *UserStore[U]) Snapshot() auth.Snapshot {
 
 func (s *UserStore[U]) snapshot() auth.Snapshot {
 	return auth.Snapshot{
-		Token: s.state.Token, Generation: s.generation, Active: !s.ended, Refreshing: s.flight != nil, Obtained: s.obtained,
+		Token: s.state.Token, Generation: s.generation, Active: !s.ended, Obtained: s.obtained,
+		Refreshing: s.flight != nil, Early: s.flight != nil && s.flight.early,
 	}
 }
 

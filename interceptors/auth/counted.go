@@ -122,9 +122,10 @@ func (c *counted) note(token *oauth2.Token) {
 }
 
 func (c *counted) snapshot() Snapshot {
+	refreshing := c.slot.InFlight() != nil
 	return Snapshot{
 		Token: c.token, Generation: c.generation, Active: !c.ended && c.leaving != c.generation.Login,
-		Refreshing: c.slot.InFlight() != nil, Obtained: c.obtained,
+		Refreshing: refreshing, Early: refreshing && c.early, Obtained: c.obtained,
 	}
 }
 

@@ -148,3 +148,31 @@ func TestEarlyRefresh_IsOneForAllWhoAsk(t *testing.T) {
 		assert.Equal(t, 1, n)
 	})
 }
+
+func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := newGate()
+		client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			held.pass()
+			return &oauth2.Token{AccessToken: "t1"}, nil
+		})
+		time.Sleep(55 * time.Minute)
+		assert.False(t, users.Snapshot().Early)
+		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
+		synctest.Wait()
+		now := users.Snapshot()
+		assert.True(t, now.Refreshing && now.Early)
+
+		needed := future.Go(func() (auth.Snapshot, error) { return users.RefreshSince(t.Context(), now.Generation) })
+		synctest.Wait()
+		now = users.Snapshot()
+		assert.True(t, now.Refreshing && !now.Early)
+
+		held.open()
+		_, err := needed.Await(t.Context())
+		require.NoError(t, err)
+		resp, err := result(call)
+		requireOK(t, resp, err)
+		assert.False(t, users.Snapshot().Early)
+	})
+}

@@ -35,6 +35,7 @@ type Snapshot struct {
 	Generation Generation
 	Active     bool      // false: ended; nothing is attached, and a 401 passes through unrefreshed
 	Refreshing bool      // a refresh is in flight
+	Early      bool      // the refresh in flight is early, see [IsEarly]: calls go out with Token until it has expired
 	Obtained   time.Time // when Token was obtained; zero: unknown
 }
 
