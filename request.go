@@ -196,6 +196,15 @@ func (r *Request) BaseURL() string {
 	return ""
 }
 
+// BaseOrigin returns the origin of [Request.BaseURL], as [Request.Origin] writes one. It is empty without a base URL, and where that
+// is malformed. It allocates nothing.
+func (r *Request) BaseOrigin() string {
+	if s := r.settings(); s != nil {
+		return s.origin
+	}
+	return ""
+}
+
 // settings are the call's in a call, else the client's as they stand; nil without a client.
 func (r *Request) settings() *settings {
 	switch {

@@ -377,3 +377,22 @@ func TestAdvisory_NoFormOfURLTakesCredentialsToAnotherHost(t *testing.T) {
 
 // targetKey carries a URL to a handler.
 var targetKey = axle.NewKey[string]("url")
+
+func TestURL_BaseOriginIsTheOriginOfTheBaseURLAndAllocatesNothing(t *testing.T) {
+	for base, want := range map[string]string{
+		"": "", "HTTP://A.Test:80/v1?q=1": "http://a.test", "https://a.test:8443": "https://a.test:8443", "a.test": "",
+	} {
+		r := axle.New().SetBaseURL(base).R(t.Context()).SetURL("http://elsewhere.test/")
+		assert.Equal(t, want, r.BaseOrigin(), base)
+		assert.Zero(t, testing.AllocsPerRun(10, func() { _ = r.BaseOrigin() }))
+	}
+	assert.Empty(t, new(axle.Request).BaseOrigin(), "without a client")
+
+	c, _ := newFakeClient(always(200, ""))
+	useRequest(c, func(r *axle.Request) {
+		c.SetBaseURL("http://later.test")
+		assert.Equal(t, "http://axle.test", r.BaseOrigin(), "in a call it is that which the call started with")
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+}

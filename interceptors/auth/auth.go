@@ -46,7 +46,6 @@ type Interceptor struct {
 	early         time.Duration
 	origins       []string
 	attempts      *axle.Key[*attempt]
-	base          atomic.Pointer[baseOrigin]
 	bearer        atomic.Pointer[bearer]
 	firstSeen     atomic.Pointer[sighting]
 	earlyFailure  atomic.Pointer[earlyFailure]
@@ -164,28 +163,15 @@ type attempt struct {
 	refreshed  bool       // the call has had its refresh
 }
 
-// baseOrigin is the origin of the base URL that was seen last.
-type baseOrigin struct{ url, origin string }
-
 // allows reports whether the session's tokens may go to the origin o in this call.
 func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
 	if i.origins != nil {
 		return slices.Contains(i.origins, o), nil
 	}
-	raw := r.BaseURL()
-	if raw == "" {
+	if r.BaseURL() == "" {
 		return false, errors.New("auth: the client has no base URL, and no allowed origins are set: the token would go anywhere or nowhere")
 	}
-	b := i.base.Load()
-	if b == nil || b.url != raw {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return false, nil // dispatch refuses it
-		}
-		b = &baseOrigin{raw, origin.Of(u)}
-		i.base.Store(b)
-	}
-	return b.origin == o && o != "", nil
+	return o != "" && o == r.BaseOrigin(), nil
 }
 
 // bearer is the Authorization of the token that was seen last.
