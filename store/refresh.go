@@ -31,8 +31,15 @@ func (s *UserStore[U]) Snapshot() auth.Snapshot {
 
 func (s *UserStore[U]) snapshot() auth.Snapshot {
 	return auth.Snapshot{
-		Token: s.state.Token, Generation: s.generation, Active: !s.ended, Obtained: s.obtained,
-		Refreshing: s.flight != nil, Early: s.flight != nil && s.flight.early,
+		Token:      s.state.Token,
+		Generation: s.generation,
+		Active:     !s.ended,
+		Refreshing: s.flight != nil,
+		Obtained:   s.obtained,
+		Early:      s.flight != nil && s.flight.early,
+		Refreshed:  s.refreshed,
+		Failures:   s.failures,
+		Failure:    s.failure,
 	}
 }
 
@@ -129,7 +136,7 @@ func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 		return
 	}
 	s.generation.Refresh++
-	s.obtained = time.Now()
+	s.obtained, s.refreshed, s.failure = time.Now(), true, nil
 	if s.flight == f {
 		s.flight = nil
 	}
@@ -157,6 +164,10 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 		return
 	}
 	s.flight = nil
+	if !f.early {
+		s.failures++
+		s.failure = err
+	}
 	overtaken := s.generation != f.from // by the late success of the one before: what failed was with its old token
 	if overtaken || !ends || f.early && auth.KeepSession(s.state.Token, err) {
 		state := s.state

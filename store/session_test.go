@@ -38,7 +38,7 @@ func TestStore_RefreshSinceJoinsStartsOrReturnsTheCurrentState(t *testing.T) {
 		ask.succeed(tokenNamed("new"))
 
 		want := auth.Snapshot{
-			Token: tokenNamed("new"), Generation: auth.Generation{Login: seen.Login, Refresh: seen.Refresh + 1}, Active: true, Obtained: time.Now(),
+			Token: tokenNamed("new"), Generation: auth.Generation{Login: seen.Login, Refresh: seen.Refresh + 1}, Active: true, Obtained: time.Now(), Refreshed: true,
 		}
 		for _, call := range []*future.Future[auth.Snapshot]{starts, joins, since(seen)} {
 			after, err := outcome(t, call)

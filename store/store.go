@@ -54,6 +54,9 @@ type UserStore[U any] struct {
 	generation  auth.Generation
 	ended       bool
 	obtained    time.Time // when the token was
+	refreshed   bool      // the token was obtained by a refresh, not by a login
+	failures    uint64    // how many refreshes have failed, early ones apart; never goes down
+	failure     error     // the last of them, of this login
 	flight      *flight   // nil: no refresh
 	subscribers []*subscriber[U]
 	queue       []transition[U]
@@ -194,7 +197,7 @@ func copyOf[T any](p *T) *T {
 func (s *UserStore[U]) begin(state State[U]) {
 	s.detach()
 	s.generation.Login++
-	s.ended, s.obtained = false, time.Now()
+	s.ended, s.obtained, s.refreshed, s.failure = false, time.Now(), false, nil
 	state.CheckingAuth = false
 	s.publish(state)
 }
@@ -207,7 +210,7 @@ func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
 	last = s.state.Token
 	s.detach()
 	s.generation.Login++
-	s.ended = true
+	s.ended, s.refreshed, s.failure = true, false, nil
 	s.publish(State[U]{})
 	return last, true
 }

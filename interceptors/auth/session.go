@@ -37,6 +37,17 @@ type Snapshot struct {
 	Refreshing bool      // a refresh is in flight
 	Early      bool      // the refresh in flight is early, see [IsEarly]: calls go out with Token until it has expired
 	Obtained   time.Time // when Token was obtained; zero: unknown
+
+	// Refreshed is true if Token was obtained by a refresh, and false if it is a login's. A token that had expired already when
+	// a refresh obtained it is sent all the same: the clock is ahead, and another refresh would bring the like.
+	Refreshed bool
+
+	// Failures is how many refreshes of this login have failed so far, without those that were asked for early alone. It never
+	// goes down. A 401 whose request was sent at fewer Failures shares the last of them, and is not refreshed again.
+	Failures uint64
+
+	// Failure is the error of the last of these; nil after a refresh that succeeded and in a new login.
+	Failure error
 }
 
 // A StatefulSession is refreshed at most once per generation, also when many clients share it and when its tokens are cookies,
