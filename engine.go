@@ -89,6 +89,9 @@ func (f *flight) Value(key any) any {
 // send sends a dispatch in a fresh request and returns the answer to its last redirect, with the body unread. Where SetEngine has
 // not configured the engine, resty's own request would add nothing to net/http's but its cost.
 func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, error) {
+	if e.asksForGzip() {
+		f.askForGzip(method)
+	}
 	if !e.configured {
 		fresh := http.Request{Method: method, URL: u, Host: u.Host, Header: f.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 		raw := fresh.WithContext(f)
@@ -110,6 +113,23 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 		return nil, err
 	}
 	return answer.RawResponse, nil
+}
+
+// asksForGzip reports whether the transport would ask for gzip by itself, and undo it out of axle's sight.
+func (e *engine) asksForGzip() bool {
+	t, ok := e.transport().(*http.Transport)
+	return ok && t != nil && !t.DisableCompression
+}
+
+var gzipAlone = []string{"gzip"}
+
+// askForGzip asks for what net/http's transport would ask for, by the transport's own rule. The answer is then decompressed by
+// axle, which can tell damaged data from a network that broke off.
+func (f *flight) askForGzip(method string) {
+	if _, own := f.header["Accept-Encoding"]; own || method == http.MethodHead || f.header.Get("Range") != "" {
+		return
+	}
+	f.header["Accept-Encoding"] = gzipAlone
 }
 
 // keepHeader undoes what resty makes of the User-Agent and the Content-Type.

@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -174,10 +175,16 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		e.Code = CodeTimeout
-	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+	case isDamagedGzip(err):
 		e.Code = CodeBadResponse
 	}
 	return e
+}
+
+// isDamagedGzip reports whether a transport that decompresses by itself found data that is not gzip.
+func isDamagedGzip(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
 }
 
 // masked is an error whose text has secrets, as that of a Location header that does not parse.

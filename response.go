@@ -62,6 +62,11 @@ func (r *Response) SetBytes(body []byte) *Response {
 	return r
 }
 
+// IsStream reports whether the body is a stream that has not been read: [Response.Bytes] is then empty, though the answer need
+// not be. A handler that transforms bodies by [Response.SetBytes] passes streams on as they are, or calls
+// [Response.Buffer] first. Behind [Client.RoundTripper] every body is a stream.
+func (r *Response) IsStream() bool { return r.stream != nil }
+
 // Stream returns the body as a stream, which the caller must close. It is never nil: a body in memory is read from there, anew
 // for each call.
 func (r *Response) Stream() io.ReadCloser {
@@ -122,9 +127,12 @@ func (r *Response) Duration() time.Duration { return r.duration }
 // that was answered: after redirects, the last.
 func (r *Response) Raw() *http.Response { return r.raw }
 
-// Decode decodes the body into v by its Content-Type: JSON, XML or a form; JSON where there is none or another. A *[]byte and
-// a *string get it verbatim. An empty body leaves v as it is. A stream is buffered first. The error is an [*Error] with
-// CodeBadResponse that names the Content-Type and keeps the body.
+// Decode decodes the body into v by its Content-Type: JSON, XML or a form; JSON where there is none or another. A *[]byte gets
+// it verbatim. A *string gets the value of a JSON string, where the Content-Type says JSON, and anything else verbatim. An
+// empty body leaves v as it is. A stream is buffered first.
+//
+// JSON is UTF-8 (RFC 8259 §8.1); a byte order mark before it is passed over. The error is an [*Error] with CodeBadResponse
+// that names the Content-Type, and a Content-Encoding that is still on the body, and that keeps the body.
 func (r *Response) Decode(v any) error {
 	if err := r.Buffer(); err != nil {
 		return err
@@ -133,7 +141,11 @@ func (r *Response) Decode(v any) error {
 		return nil
 	}
 	if err := decode(r.body, r.Header.Get("Content-Type"), v, r.unmarshal()); err != nil {
-		return &Error{Code: CodeBadResponse, Message: fmt.Sprintf("the body does not decode into %T", v), Request: r.Request, Response: r, Err: err}
+		message := fmt.Sprintf("the body does not decode into %T", v)
+		if encoding := encodingOf(r.Header, r.body); encoding != "" {
+			message += ": " + encoding
+		}
+		return &Error{Code: CodeBadResponse, Message: message, Request: r.Request, Response: r, Err: err}
 	}
 	return nil
 }
@@ -156,16 +168,13 @@ func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, a
 		*v = bytes.Clone(body)
 		return nil
 	case *string:
-		*v = string(body)
+		if !isJSON(mediaType(contentType)) || !decodeJSONString(body, v, unmarshalJSON) {
+			*v = string(body)
+		}
 		return nil
 	}
 	var err error
-	media := contentType
-	if media != "application/json" {
-		if media, _, err = mime.ParseMediaType(contentType); err != nil {
-			media = strings.ToLower(strings.TrimSpace(contentType))
-		}
-	}
+	media := mediaType(contentType)
 	switch {
 	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):
 		return xml.Unmarshal(body, v)
@@ -175,7 +184,11 @@ func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, a
 			return err
 		}
 	}
-	if err := unmarshalJSON(body, v); err != nil {
+	text, err := jsonText(body)
+	if err == nil {
+		err = unmarshalJSON(text, v)
+	}
+	if err != nil {
 		if contentType == "" {
 			contentType = "no Content-Type"
 		}
@@ -184,13 +197,65 @@ func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, a
 	return nil
 }
 
+// mediaType is a Content-Type without its parameters, in lower case.
+func mediaType(contentType string) string {
+	if contentType == "application/json" {
+		return contentType
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return strings.ToLower(strings.TrimSpace(contentType))
+	}
+	return media
+}
+
+func isJSON(media string) bool {
+	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
+}
+
+// decodeJSONString sets v to the value of a body that is a JSON string, and reports whether the body is one.
+func decodeJSONString(body []byte, v *string, unmarshalJSON func([]byte, any) error) bool {
+	text, err := jsonText(body)
+	if err != nil || !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte(`"`)) {
+		return false
+	}
+
+	var value string
+	if unmarshalJSON(text, &value) != nil {
+		return false
+	}
+	*v = value
+	return true
+}
+
+// jsonText is a body without the byte order mark that some servers put before their JSON (RFC 8259 §8.1 allows to pass over
+// it). JSON in UTF-16 or UTF-32 is an error: the first two of its bytes are a mark, or one of them is zero (RFC 4627 §3).
+func jsonText(body []byte) ([]byte, error) {
+	if len(body) >= 2 {
+		switch {
+		case bytes.HasPrefix(body, []byte("\xfe\xff")), bytes.HasPrefix(body, []byte("\xff\xfe")), body[0] == 0, body[1] == 0:
+			return nil, errors.New("the text is UTF-16 or UTF-32, and JSON has to be UTF-8")
+		}
+	}
+	return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), nil
+}
+
 // SaveFile writes the body to a file: whole, or not at all. What was there before is replaced once everything has arrived. A
 // stream is read through, not buffered, and closed; its errors are [*Error]s, as [Response.Buffer]'s.
+//
+// A file that is replaced passes its permissions on, so that a private file stays private; a new file gets those that the
+// umask leaves. A symbolic link at path is replaced too, by a file with the permissions of the link's target; the target
+// itself stays as it is.
 func (r *Response) SaveFile(path string) (err error) {
 	stream := r.Stream()
 	defer func() { _ = stream.Close() }()
+
+	mode, replaces := os.FileMode(0o666), false
+	if old, err := os.Stat(path); err == nil && old.Mode().IsRegular() {
+		mode, replaces = old.Mode().Perm(), true
+	}
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // the umask decides, as for any download
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the umask decides, as for any download
 	if err != nil {
 		return err
 	}
@@ -209,11 +274,15 @@ func (r *Response) SaveFile(path string) (err error) {
 		}
 		return err
 	}
-	err = file.Close()
-	if err == nil {
-		err = os.Rename(name, path)
+	if replaces { // the umask may have taken some of it
+		if err = file.Chmod(mode); err != nil {
+			return err
+		}
 	}
-	return err
+	if err = file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(name, path)
 }
 
 // readErrors tells a copy's failure to read from one to write.
@@ -261,23 +330,31 @@ func (r *Response) statusLine() string {
 	return code + " " + r.Status // a transport of the user's own may leave it out
 }
 
+// contentLength is how many bytes of a body the network announced; -1: unknown. Where there can be no body (RFC 9110 §6.4.1),
+// a Content-Length is that of another answer.
 func (r *Response) contentLength() int64 {
-	if r.raw == nil || r.raw.Uncompressed {
+	switch {
+	case r.raw == nil, r.raw.Uncompressed:
 		return -1
+	case r.Request != nil && r.Request.method() == http.MethodHead,
+		r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
+		return 0
 	}
 	return r.raw.ContentLength
 }
 
-// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit; a body that arrived
-// gzipped, because the request asked for that itself, is decompressed except in the bridge.
+// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit. A gzipped body is
+// decompressed, except in the bridge, where that is the caller's or the transport's business, and except a range of one: a
+// part of the compressed bytes cannot be decompressed alone, and net/http too leaves the answers to a Range as they are.
 func (p *pass) receive(req *Request, raw *http.Response) *Response {
 	resp := &p.response
 	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
 	if raw.StatusCode == http.StatusSwitchingProtocols {
 		return resp
 	}
-	if p.bridge == nil && strings.EqualFold(raw.Header.Get("Content-Encoding"), "gzip") && req.method() != http.MethodHead {
-		resp.stream = &gunzip{body: raw.Body}
+	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
+	if p.bridge == nil && isGzip(raw.Header) && !isRange && req.method() != http.MethodHead {
+		resp.stream = newGunzip(raw.Body)
 		raw.Uncompressed, raw.ContentLength = true, -1
 		raw.Header.Del("Content-Encoding")
 		raw.Header.Del("Content-Length")

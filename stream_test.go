@@ -169,7 +169,7 @@ func TestResponse_GzipThatIsNoneOrCutOffIsAnErrorAndClosed(t *testing.T) {
 		code axle.Code
 	}{
 		"not gzip":       {[]byte("plain text that is no gzip"), axle.CodeBadResponse},
-		"cut off":        {whole[:len(whole)/2], axle.CodeNetwork},
+		"cut off":        {whole[:len(whole)/2], axle.CodeBadResponse},
 		"wrong checksum": {wrong, axle.CodeBadResponse},
 	} {
 		body := newWatchedBody(string(x.body))
