@@ -1,7 +1,7 @@
 // Package redact hides secrets in what axle prints: error messages, log records, curl lines.
 //
-// It works on names, word by word, never on substrings: "access_token" and "sessionToken" are secret, "tokenizer" and
-// "keyboard" are not.
+// What a secret is, is judged by the name that it goes by (see [Name]), and, where there is no name, by its looks: a private
+// key, a JWT, an HTTP credential.
 package redact
 
 import (
@@ -12,62 +12,6 @@ import (
 
 // Mask stands where a secret stood.
 const Mask = "REDACTED"
-
-// secretWords make any name that contains one of them secret.
-var secretWords = set("token", "secret", "password", "passwd", "pwd", "passphrase", "signature", "credential", "credentials",
-	"authorization", "auth", "bearer", "jwt", "assertion", "apikey", "otp", "cookie", "csrf", "xsrf", "csrftoken", "xsrftoken",
-	"accesstoken", "refreshtoken", "idtoken", "sessionid", "clientsecret", "passcode", "cvv", "cvc")
-
-// secretNames are secret as a whole name, in lower case and without separators.
-var secretNames = set("key", "code", "sig", "session", "sid", "apikey", "accesskey", "privatekey", "secretkey", "sessionkey", "sessionid",
-	"subscriptionkey", "codeverifier", "devicecode", "usercode", "oauthverifier", "samlresponse", "samlrequest", "jsessionid", "phpsessid",
-	"pin")
-
-func set(words ...string) map[string]bool {
-	m := make(map[string]bool, len(words))
-	for _, w := range words {
-		m[w] = true
-	}
-	return m
-}
-
-// Name reports whether a field, a query parameter or a header of this name holds a secret.
-func Name(name string) bool {
-	whole := strings.Builder{}
-	for _, w := range words(name) {
-		if secretWords[w] || secretWords[strings.TrimSuffix(w, "s")] {
-			return true
-		}
-		whole.WriteString(w)
-	}
-	s := strings.TrimPrefix(whole.String(), "x")
-	return secretNames[s] || strings.HasSuffix(s, "apikey") || strings.HasSuffix(s, "subscriptionkey") || strings.HasSuffix(s, "accesskey")
-}
-
-// words splits a name at separators and where a capital begins a word, also after an acronym (APIToken), and lower-cases.
-func words(name string) []string {
-	var out []string
-	var word strings.Builder
-	flush := func() {
-		if word.Len() > 0 {
-			out = append(out, strings.ToLower(word.String()))
-			word.Reset()
-		}
-	}
-	letters := []rune(name)
-	for i, r := range letters {
-		if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			flush()
-			continue
-		}
-		if unicode.IsUpper(r) && i > 0 && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1])) {
-			flush()
-		}
-		word.WriteRune(r)
-	}
-	flush()
-	return out
-}
 
 // URL returns u as a string without its password and fragment, and with the values of secret query parameters masked.
 func URL(u *url.URL) string {

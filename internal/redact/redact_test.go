@@ -10,22 +10,6 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-func TestName_WhatHoldsASecret(t *testing.T) {
-	for name, secret := range map[string]bool{
-		"access_token": true, "accessToken": true, "AccessToken": true, "ACCESS_TOKEN": true, "token": true, "tokens": true,
-		"APIToken": true, "JWTToken": true, "AWSSecretKey": true, "X-Api-Key": true, "apikey": true, "api_key": true,
-		"client_secret": true, "secrets": true, "Password": true, "user.password": true, "new-passwords": true, "passcode": true,
-		"Authorization": true, "Set-Cookie": true, "code": true, "device_code": true, "code_verifier": true, "oauth_verifier": true,
-		"SAMLResponse": true, "JSESSIONID": true, "session": true, "sid": true, "X-Csrf-Token": true, "csrftoken": true, "cvv": true,
-		"Ocp-Apim-Subscription-Key": true, "key": true, "signature": true,
-
-		"tokenizer": false, "keyboard": false, "page": false, "status_code": false, "author": false, "secretary": false,
-		"passenger": false, "country_code": false, "monkey": false, "": false, "Content-Type": false, "address": false,
-	} {
-		assert.Equal(t, secret, redact.Name(name), "%q", name)
-	}
-}
-
 func TestURL_HidesUserinfoFragmentAndSecretParameters(t *testing.T) {
 	for in, want := range map[string]string{
 		"https://api.test/a?page=2":                                       "https://api.test/a?page=2",

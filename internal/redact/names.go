@@ -1,0 +1,309 @@
+package redact
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// This file holds the one list of names that hold secrets. Headers, query parameters, path parameters, fields of bodies
+// and log records are all judged by it, and so is the question which header may follow a redirect to another origin.
+
+// A name is compared in lower case and without its separators: "new-password", "newPassword" and "NEWPASSWORD" are all
+// "newpassword". The lists below differ in where in that spelling their entries count.
+var (
+	// anywhere lists what is long and peculiar enough to be a secret's name wherever it stands, also in the middle of a
+	// word: authtoken, newpassword, jsessionid.
+	anywhere = []string{
+		// Passwords.
+		"password", "passwd", "pwd", "passphrase", "passcode", "passkey", "pswd", "mnemonic",
+		// Tokens.
+		"token", "tkn", "jwt", "bearer", "credential", "authorization", "basicauth", "samlresponse", "samlrequest",
+		// Secrets and keys. A key alone is harmless (cache_key, public_key): what stands before it makes it a secret's.
+		"secret", "hmac", "privkey",
+		"apikey", "accesskey", "privatekey", "signingkey", "signkey", "encryptionkey", "encryptkey", "decryptionkey",
+		"accountkey", "sharedkey", "subscriptionkey", "sessionkey", "consumerkey", "masterkey", "authkey", "appkey",
+		"applicationkey", "servicekey", "adminkey", "functionkey", "functionskey", "licensekey", "deploykey",
+		"storagekey", "clientkey", "serverkey", "writekey", "sshkey", "pgpkey", "gpgkey", "rsakey", "aeskey", "rootkey",
+		"recoverykey", "symmetrickey", "merchantkey", "webhookkey", "cryptokey", "cipherkey", "securitykey", "integrationkey",
+		"connectionstring",
+		// Signatures, with which a request may be sent again.
+		"signature", "codeverifier", "oauthverifier",
+		// Sessions.
+		"cookie", "sessionid", "sessid", "csrf", "xsrf",
+		// Codes. A code alone is harmless, as in status_code.
+		"authcode", "authorizationcode", "oauthcode", "verificationcode", "otpcode", "mfacode", "2facode", "tfacode",
+		"twofactorcode", "onetimecode", "smscode", "devicecode", "usercode", "recoverycode", "backupcode", "securitycode",
+		"logincode", "accesscode", "pincode", "onetimepass",
+		// Payment cards.
+		"cardnumber", "creditcard",
+	}
+
+	// asWord lists what counts as a word of its own, in the singular or the plural: user_otp, authType.
+	asWord = []string{"auth", "otp", "totp", "hotp", "assertion", "psk", "cvv", "cvc"}
+
+	// asLastWord lists what counts as the last word: user_pin, but not pin_count.
+	asLastWord = []string{"pass", "pw", "pin", "sig", "sas", "session", "ticket", "authentication", "dsn", "dpop"}
+
+	// asWhole lists what counts as the whole name, before which an "X-" may stand.
+	asWhole = []string{
+		"key", "code", "sid", "connectsid", "sign", "mfa", "ccnumber", "dpopproof", "pkey",
+		"wwwauthenticate", "proxyauthenticate", "authenticationinfo", "proxyauthenticationinfo",
+	}
+
+	// harmless lists the exceptions: within one of these an entry of anywhere does not count.
+	harmless = []string{
+		"tokeniz", "tokenise", "tokentype", "tokenexpir", "tokenendpoint", "tokencount", "tokenlimit", "tokenbudget", "tokensused",
+		// A language model's bill.
+		"maxtokens", "maxnewtokens", "mintokens", "prompttokens", "completiontokens", "maxcompletiontokens", "totaltokens",
+		"inputtokens", "outputtokens", "cachedtokens", "reasoningtokens", "thinkingtokens", "predictiontokens", "audiotokens",
+		"texttokens", "imagetokens",
+		"ratelimittokens", "ratelimitlimittokens", "ratelimitremainingtokens", "ratelimitresettokens",
+		"secretary", "secretariat", "allowcredentials", "authorizationendpoint", "authorizationserver",
+		// What names a key, and is none.
+		"accesskeyid", "apikeyid", "signingkeyid", "masterkeyid",
+		// Postal codes of India.
+		"postalpincode",
+	}
+)
+
+// place is where in a name a needle counts.
+type place uint8
+
+const (
+	inside place = iota
+	word
+	last
+	whole
+)
+
+// needle is an entry of the lists.
+type needle struct {
+	text   string
+	place  place
+	unless []phrase
+}
+
+// phrase is a harmless text that has a needle in it, at a byte.
+type phrase struct {
+	text string
+	at   int
+}
+
+// needles are the entries of the lists by the hash of their first two bytes, most of which have none: so a name is read
+// once, whatever the length of the lists.
+var needles = sortedNeedles()
+
+func sortedNeedles() (byHash [1 << 10][]needle) {
+	for where, list := range map[place][]string{inside: anywhere, word: asWord, last: asLastWord, whole: asWhole} {
+		for _, text := range list {
+			n := needle{text: text, place: where}
+			for _, h := range harmless {
+				if at := strings.Index(h, text); at >= 0 && where == inside {
+					n.unless = append(n.unless, phrase{h, at})
+				}
+			}
+			hash := hashOf(text[0], text[1])
+			byHash[hash] = append(byHash[hash], n)
+		}
+	}
+	return byHash
+}
+
+func hashOf(first, second byte) int { return int(first&0x1f)<<5 | int(second&0x1f) }
+
+// Names decides which names hold secrets. The zero value knows the common ones; a user's own are added to them. It must not be
+// changed while it is used.
+type Names struct {
+	secret  []string
+	allowed []string
+}
+
+// AddSecret adds names that hold secrets, also where they are words of a longer name: "ssn" stands for customer_ssn too.
+func (n *Names) AddSecret(names ...string) { n.secret = appendSpelled(n.secret, names) }
+
+// Allow adds whole names that hold no secrets, however they are written: "secretPath" stands for secret_path too. A name
+// that is also added as a secret stays one.
+func (n *Names) Allow(names ...string) { n.allowed = appendSpelled(n.allowed, names) }
+
+func appendSpelled(list, names []string) []string {
+	for _, name := range names {
+		if letters, _ := spell(name, nil, nil); len(letters) > 0 {
+			list = append(list, string(letters))
+		}
+	}
+	return list
+}
+
+// common is what is known without a user's additions.
+var common Names
+
+// Name reports whether a header, a parameter or a field of this name holds a secret. It does not allocate for names of up to
+// 64 bytes.
+func Name(name string) bool { return common.Secret(name) }
+
+// Secret reports whether a header, a parameter or a field of this name holds a secret.
+func (n *Names) Secret(name string) bool {
+	var roomForLetters [64]byte
+	var roomForStarts [64]bool
+	s := spelling{}
+	s.letters, s.starts = spell(name, roomForLetters[:0], roomForStarts[:0])
+
+	for _, own := range n.secret {
+		if s.hasWord(own) {
+			return true
+		}
+	}
+	for _, own := range n.allowed {
+		if string(s.letters) == own {
+			return false
+		}
+	}
+
+	for i := 1; i < len(s.letters); i++ {
+		list := needles[hashOf(s.letters[i-1], s.letters[i])]
+		for k := range list {
+			if s.has(&list[k], i-1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// spelling is a name in lower case and without separators, and where in it words start.
+type spelling struct {
+	letters []byte
+	starts  []bool
+}
+
+// spell appends a name's spelling. A word starts after a separator, at a capital, and where digits begin or end. The last
+// letter of several capitals begins the next word if small ones follow it: APIToken is api and token.
+func spell(name string, letters []byte, starts []bool) ([]byte, []bool) {
+	before := separator
+	for i := 0; i < len(name); {
+		r, size := rune(name[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRuneInString(name[i:])
+			r = fold(r)
+		}
+		i += size
+
+		now := kindOf(r)
+		if now == separator {
+			before = separator
+			continue
+		}
+		start := before == separator || (now == digit) != (before == digit)
+		if now == capital && before == capital {
+			start = i < len(name) && kindOf(rune(name[i])) == small
+		} else if now == capital {
+			start = true
+		}
+
+		if now == capital {
+			r = unicode.ToLower(r)
+		}
+		from := len(letters)
+		letters = utf8.AppendRune(letters, r)
+		for range len(letters) - from {
+			starts = append(starts, start)
+			start = false
+		}
+		before = now
+	}
+	return letters, starts
+}
+
+// kind is what a character is to a name.
+type kind uint8
+
+const (
+	separator kind = iota
+	digit
+	small // also a letter that is neither small nor a capital
+	capital
+)
+
+func kindOf(r rune) kind {
+	switch {
+	case r >= 'a' && r <= 'z':
+		return small
+	case r >= 'A' && r <= 'Z':
+		return capital
+	case r >= '0' && r <= '9':
+		return digit
+	case r < utf8.RuneSelf:
+		return separator
+	case unicode.IsUpper(r):
+		return capital
+	case unicode.IsLetter(r):
+		return small
+	case unicode.IsDigit(r):
+		return digit
+	}
+	return separator
+}
+
+// fold returns the ASCII letter that encoding/json takes a letter for when it compares names without case.
+func fold(r rune) rune {
+	switch r {
+	case 'K': // the Kelvin sign
+		return 'k'
+	case 'ſ': // the long s
+		return 's'
+	}
+	return r
+}
+
+// has reports whether the needle counts at the byte i.
+func (s *spelling) has(n *needle, i int) bool {
+	end := i + len(n.text)
+	if end > len(s.letters) || string(s.letters[i:end]) != n.text {
+		return false
+	}
+	switch n.place {
+	case word:
+		return s.starts[i] && s.endsWord(end)
+	case last:
+		return s.starts[i] && s.endsName(end)
+	case whole:
+		return (i == 0 || i == 1 && s.letters[0] == 'x') && s.endsName(end)
+	case inside:
+	}
+	for _, h := range n.unless {
+		from := i - h.at
+		if from >= 0 && from+len(h.text) <= len(s.letters) && string(s.letters[from:from+len(h.text)]) == h.text {
+			return false
+		}
+	}
+	return true
+}
+
+// hasWord reports whether text stands in the name as one or several of its words.
+func (s *spelling) hasWord(text string) bool {
+	n := needle{text: text, place: word}
+	for i := range s.letters {
+		if s.has(&n, i) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsWord reports whether a word, or its singular, ends before the byte i.
+func (s *spelling) endsWord(i int) bool {
+	return s.startsAt(i) || s.letters[i] == 's' && s.startsAt(i+1)
+}
+
+func (s *spelling) startsAt(i int) bool { return i >= len(s.letters) || s.starts[i] }
+
+// endsName reports whether nothing follows the byte i but a number: password2.
+func (s *spelling) endsName(i int) bool {
+	for ; i < len(s.letters); i++ {
+		if c := s.letters[i]; c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
