@@ -61,7 +61,7 @@ func (h *hop) spell(r *Request) {
 }
 
 // isAt reports whether a request goes to the URL that was given. Outside the bridge it does not.
-func (h *hop) isAt(r *Request) bool { return h != nil && r.URL == h.url && len(r.pathParams) == 0 }
+func (h *hop) isAt(r *Request) bool { return h != nil && r.URL == h.url }
 
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
@@ -149,11 +149,13 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 
 // resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
 func (p *pass) resolve(req *Request) (*url.URL, *Error) {
-	if b := p.bridge; b.isAt(req) && len(req.Query) == 0 {
+	if b := p.bridge; b.isAt(req) {
 		if b.URL.Scheme != "http" && b.URL.Scheme != "https" {
 			return nil, invalidURL(req, "only http and https are sent")
 		}
-		return b.URL, nil
+		if len(req.Query) == 0 {
+			return b.URL, nil
+		}
 	}
 	return req.resolve()
 }

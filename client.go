@@ -31,9 +31,10 @@ type Client struct {
 // settings is one state of a client; it is never modified.
 type settings struct {
 	baseURL       string
-	base          *url.URL // nil: none
+	base          *baseURL // nil: none
 	baseErr       error    // what is wrong with baseURL
 	origin        string   // base's
+	pathParams    pathParams
 	timeout       time.Duration
 	header        http.Header
 	query         url.Values
@@ -150,12 +151,28 @@ func (c *Client) update(change func(*settings)) *Client {
 
 // SetBaseURL sets the URL that paths are joined to, as "https://api.example.com/v1"; empty: none. A query in it is sent with
 // every request. One that is malformed, or neither http nor https, fails the calls with CodeInvalidURL.
+//
+// It may have placeholders, as in "https://{tenant}.example.com/v1": see [Client.SetPathParam].
 func (c *Client) SetBaseURL(url string) *Client {
-	return c.update(func(s *settings) {
-		s.baseURL = url
-		s.base, s.baseErr = parseBase(url)
-		s.origin = origin.Of(s.base)
-	})
+	return c.update(func(s *settings) { s.setBase(url, s.pathParams) })
+}
+
+// setBase makes out the base URL anew.
+func (s *settings) setBase(raw string, defaults pathParams) {
+	s.baseURL, s.pathParams, s.origin = raw, defaults, ""
+	s.base, s.baseErr = parseBase(raw, defaults)
+	if s.base != nil {
+		s.origin = origin.Of(&s.base.URL)
+	}
+}
+
+// SetPathParam sets the value of {name} for each request that does not set its own, in the base URL too. See
+// [Request.SetPathParam] for the escaping and for what is refused.
+//
+// A placeholder in the host of the base URL takes this value alone, never a request's: the host decides where the client's
+// credentials go. Its value may have letters, digits, "-" and "_". Without one each call fails with CodeBadOption.
+func (c *Client) SetPathParam(name, value string) *Client {
+	return c.update(func(s *settings) { s.setBase(s.baseURL, s.pathParams.with(name, pathParam{text: value})) })
 }
 
 // BaseURL returns the base URL as it was set.

@@ -188,6 +188,7 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 		case len(via) > most:
 			return &Error{Code: CodeTooManyRedirects, Message: fmt.Sprintf("more than %d redirects", most), Request: f.request}
 		}
+		keepRedirectEscapes(next, last)
 		if err := keepMethod(next, last, via[0], f); err != nil {
 			return err
 		}

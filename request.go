@@ -2,7 +2,6 @@ package axle
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,7 +24,7 @@ type Request struct {
 	client     *Client
 	ctx        context.Context
 	nilContext bool
-	pathParams map[string]string // copied on write
+	pathParams pathParams
 	timeout    time.Duration
 	validate   func(status int) bool
 	own        ownSettings
@@ -105,15 +104,25 @@ func (r *Request) SetQueryParam(name, value string) *Request {
 	return r
 }
 
-// SetPathParam replaces {name} in the URL by the escaped value. A value that would climb the path ("." or "..") is refused
-// when the request is sent, and so is a placeholder that was given no value.
+// SetPathParam sets the value of {name} in the URL, and in the path of the base URL. The value is escaped, a slash in it too, so
+// that it stays the one segment that it stands in. It goes before the client's default of that name.
+//
+// A placeholder is {name} in the path, with a name of letters, digits, "_", "-" and "."; or, anywhere in the path or the query,
+// any {name} whose value is set. A placeholder without a value, and one with an empty value, fail the call with CodeBadOption
+// before anything is sent; so does a segment that its values make "." or "..", which would climb the path. Other braces are
+// ordinary characters. In the host of an absolute URL, a value may have letters, digits, "-" and "_" alone.
 func (r *Request) SetPathParam(name, value string) *Request {
-	params := maps.Clone(r.pathParams)
-	if params == nil {
-		params = map[string]string{}
-	}
-	params[name] = value
-	r.pathParams = params
+	r.pathParams = r.pathParams.with(name, pathParam{text: value})
+	return r
+}
+
+// SetRawPathParam sets the value of {name} as [Request.SetPathParam] does, for a value that is a piece of a URL already: its
+// slashes and its escapes stay as they are. What cannot stand in a path, such as a blank, is still escaped.
+//
+// A value with a segment "." or "..", also an escaped one, with "?", "#", a backslash, a control character or an escape that is
+// none fails the call with CodeBadOption, before anything is sent.
+func (r *Request) SetRawPathParam(name, value string) *Request {
+	r.pathParams = r.pathParams.with(name, pathParam{text: value, raw: true})
 	return r
 }
 

@@ -131,7 +131,6 @@ func TestURL_PathParametersAreEscaped(t *testing.T) {
 		{"/a/{v}", "x\r\ny", "/a/x%0D%0Ay"},
 		{"/a/{v}", "{v}", "/a/%7Bv%7D"},
 		{"/a/{v}", "...", "/a/..."},
-		{"/a/{v}/b", "", "/a//b"},
 		{"/{v}", "//evil.test", "/%2F%2Fevil.test"},
 		{"/a?q={v}&r=1", "x&y=z #ü", "/a?q=x%26y%3Dz+%23%C3%BC&r=1"},
 		{"/a?q={v}", "..", "/a?q=.."},
@@ -139,12 +138,6 @@ func TestURL_PathParametersAreEscaped(t *testing.T) {
 		c := axle.New().SetBaseURL("http://a.test")
 		assert.Equal(t, "http://a.test"+x.want, resolve(t, c, c.R(t.Context()).SetURL(x.url).SetPathParam("v", x.value)), "%q", x.value)
 	}
-}
-
-func TestURL_WithoutPathParametersBracesAreOrdinary(t *testing.T) {
-	c := axle.New().SetBaseURL("http://a.test")
-	assert.Equal(t, "http://a.test/%7Bid%7D", resolve(t, c, c.R(t.Context()).SetURL("/{id}")))
-	assert.Equal(t, "http://a.test/1/%7Bopen", resolve(t, c, c.R(t.Context()).SetURL("/{id}/{open").SetPathParam("id", "1")))
 }
 
 func TestURL_PathParametersThatClimbOrLackAreRefused(t *testing.T) {
