@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -36,19 +37,18 @@ type pass struct {
 	flight   flight                   // its dispatch
 	response Response                 // what that brought
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
-	at       atomic.Int32             // the response handler that is running, counted from 1; or one of the following
+	turn     turn                     // whose it is: the response handler that is running, and what it was given
 	finished bool                     // run came to its end; else a handler has panicked, or nothing was run
+	ids      atomic.Uint32            // the last id of a request of this pass
+	replays  atomic.Int32             // asked for so far
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
+	mu       sync.Mutex               // orders the turn's end, hand and beside where there are replays
+	beside   []*Response              // the outcomes of replays that ran at the same time as the one that yielded hand
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	body     [1]*rewinder             // room for the first
 	values   [2]string                // of the headers that every request has
 	bound    [1]headerOrigin          // room for the first header that is bound to an origin
 }
-
-const (
-	inRequests int32 = 0
-	over       int32 = -1
-)
 
 // Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every Do is a whole new call.
 //
@@ -78,7 +78,13 @@ func (c *Client) Do(req *Request) (*Response, error) {
 func (r *Request) isInner() bool { return r.inherited && r.isUnderWay() }
 
 // isUnderWay reports whether r is of a call that is not over.
-func (r *Request) isUnderWay() bool { return r.pass != nil && r.pass.at.Load() != over }
+func (r *Request) isUnderWay() bool {
+	if r.pass == nil {
+		return false
+	}
+	place, _ := r.pass.turn.load()
+	return place != over
+}
 
 // start makes the snapshot and goes through the chains.
 func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
@@ -101,62 +107,6 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 		p.merge(merged)
 	}
 	return resp, err
-}
-
-// Replay sends the same call again, from the request as the caller built it, with r's [Key] values and the edits: through the
-// request chain, dispatch, and the response handlers that stand before the calling one. What it returns is for the calling
-// handler to return, or to look at and try again; the handlers after it then run once. Nothing that a handler did to the first
-// attempt is applied twice.
-//
-// The edits last for this replay and the replays nested in it. The response that the handler was given is closed, and so is
-// what an earlier replay in it returned. Replay is valid in a response handler, until it returns, of the request at hand, a
-// clone of it, or the request of a replay's outcome; elsewhere it is an error. A body that cannot be read again is refused
-// (CodeBadOption) before anything is sent.
-func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
-	p := r.pass
-	if p == nil {
-		return nil, badOption(r, "only a handler can replay: the request is in no call", nil)
-	}
-	at := p.at.Load()
-	switch {
-	case at == inRequests:
-		return nil, badOption(r, "only a response handler can replay: this is the request chain", nil)
-	case at == over, r.place != 0 && r.place != at:
-		return nil, badOption(r, "the handler that could replay has returned", nil)
-	}
-	next := &pass{call: p.call, source: p.source}
-	defer next.end()
-	again := p.source.Clone()
-	again.pass, again.place, again.client, again.values = next, 0, p.client, r.values
-	p.renewCookies(again.Header)
-	p.settings.noteOrigins(again)
-	again.With(edits...)
-	if again.nilContext {
-		return nil, badOption(again, "the context is nil", nil)
-	}
-	if b, ok := again.Body.(interface{ rewind(context.Context) error }); ok {
-		if err := b.rewind(again.Context()); err != nil {
-			return nil, failure(again.Context(), again, err)
-		}
-	}
-	p.hand.Swap(nil).close()
-	resp, err := next.run(next.begin(again), int(at)-1)
-	if err != nil {
-		err = p.reject(err, "", r, nil)
-		p.holdAt(at, err.Response)
-		return nil, err
-	}
-	resp = p.takeOver(resp)
-	p.holdAt(at, resp)
-	return resp, nil
-}
-
-// takeOver makes the outcome of a replay this pass's. Its maps go from handler to handler, as in any chain.
-func (p *pass) takeOver(outcome *Response) *Response {
-	request, response := *outcome.Request, *outcome
-	request.pass = p
-	response.Request, response.of = &request, outcome
-	return &response
 }
 
 // begin sets what the pass starts from, and returns the merged copy of that for the handlers. A reader body is wrapped so that
@@ -182,6 +132,7 @@ func (p *pass) begin(source *Request) *Request {
 	r := &p.merged
 	*r = *p.source
 	r.pass, r.place, r.client, r.inherited = p, 0, p.client, true
+	r.id, r.sent = p.newID(), fingerprint{}
 	r.attempt = int(p.attempts.Load())
 	r.Method = source.method()
 	if r.ctx == nil {
@@ -269,16 +220,20 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 		req.answer, err.Request.answer = nil, nil
 	}
 
+	if len(p.responses) > 0 { // those of an outer pass look at the request too
+		p.noteSent(requestOf(resp, err))
+	}
+
 	for i := range p.responses[:depth] {
 		l := &p.responses[i]
 		given := resp
 		if err != nil {
 			given = err.Response
 		}
-		if p.hand.Load() != given {
-			p.hand.Store(given)
+		p.turn.store(int32(i)+1, requestOf(resp, err).id)
+		if p.hand.Load() != given || p.replays.Load() != 0 {
+			p.letGo(given)
 		}
-		p.at.Store(int32(i) + 1)
 		var value *Response
 		var failed error
 		switch {
@@ -294,15 +249,32 @@ func (p *pass) run(req *Request, depth int) (resp *Response, err *Error) {
 		}
 		resp, err = p.settle(value, asError(failed), l.name, resp, err)
 	}
+
+	p.turn.store(between, 0)
+	if p.replays.Load() != 0 { // one that ended after its handler may have left an answer
+		kept := resp
+		if err != nil {
+			kept = err.Response
+		}
+		p.letGo(kept)
+	}
 	p.finished = true
 	return resp, err
 }
 
+// requestOf is the request that belongs to a state of the response chain.
+func requestOf(resp *Response, err *Error) *Request {
+	if err != nil {
+		return err.Request
+	}
+	return resp.Request
+}
+
 // end closes what a handler's panic left behind, and lets the bodies go.
 func (p *pass) end() {
-	p.at.Store(over)
+	p.turn.store(over, 0)
 	if !p.finished {
-		p.hand.Load().close()
+		p.letGo(nil)
 	}
 	for _, b := range p.bodies {
 		b.finish()
@@ -319,16 +291,9 @@ func (p *pass) hold(r *Response) {
 	}
 }
 
-// holdAt makes the outcome of a replay what is at hand, while the handler that asked for it has not returned.
-func (p *pass) holdAt(at int32, outcome *Response) {
-	if p.at.Load() == at {
-		p.hand.Store(outcome)
-	}
-}
-
 // isOwn reports whether what is at hand is this response, whole, and needs no adoption.
 func (p *pass) isOwn(r *Response) bool {
-	return r != nil && p.hand.Load() == r && r.Request != nil && r.Request.pass == p && r.Request.place == 0 &&
+	return r != nil && p.hand.Load() == r && r.Request != nil && r.Request.pass == p && r.Request.id != 0 &&
 		r.Request.Header != nil && r.Request.Query != nil
 }
 
@@ -341,24 +306,20 @@ func (p *pass) settle(value *Response, failed error, name string, resp *Response
 	} else {
 		request = resp.Request
 	}
-	hand := p.hand.Load()
 	if failed == nil && value != nil {
-		if !value.is(hand) {
-			hand.close()
-		}
+		p.letGo(value)
 		return p.adoptResponse(value, request), nil
 	}
+	hand := p.hand.Load()
 	e := p.reject(failed, name, request, response)
 	kept := e.Response
 	if p.bridge == nil && (err == nil || !kept.is(err.Response)) { // the bridge may give it to an http.Client yet
 		kept.close()
 	}
-	if !hand.is(kept) {
-		hand.close()
-	}
 	if !value.is(kept) && !value.is(hand) {
 		value.close()
 	}
+	p.letGo(kept)
 	return nil, e
 }
 
@@ -401,7 +362,10 @@ func (p *pass) adopt(r, hand *Request) *Request {
 	if r == nil {
 		return hand
 	}
-	if r.pass == p && r.place == 0 {
+	if r.pass == p && (r.id != 0 || r.place == 0) {
+		if r.id == 0 {
+			r.id = p.newID()
+		}
 		if r.Header == nil {
 			r.Header = http.Header{}
 		}
@@ -420,7 +384,10 @@ func (p *pass) adopt(r, hand *Request) *Request {
 		}
 		c.inherited = true
 	}
-	c.pass, c.place, c.client = p, 0, p.client
+	c.pass, c.place, c.client, c.id = p, 0, p.client, p.newID()
+	if !c.sent.known {
+		p.noteSent(c)
+	}
 	return c
 }
 

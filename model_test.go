@@ -85,7 +85,10 @@ func TestModel_RandomChainsBehaveAsThePromiseChain(t *testing.T) {
 
 // ---- the model
 
-type modelRequest struct{ marks []string }
+type modelRequest struct {
+	marks []string
+	sent  []string // the marks with which the response chain was given it
+}
 
 type modelResponse struct {
 	label   string
@@ -129,7 +132,7 @@ func (m *model) note(format string, args ...any) {
 	m.journal = append(m.journal, fmt.Sprintf(format, args...))
 }
 
-func (r *modelRequest) copy() *modelRequest { return &modelRequest{slices.Clone(r.marks)} }
+func (r *modelRequest) copy() *modelRequest { return &modelRequest{marks: slices.Clone(r.marks)} }
 
 // at is the request that belongs to a state.
 func (s modelState) at() *modelRequest {
@@ -165,6 +168,7 @@ func (m *model) run(source *modelRequest, requests, responses []pair, depth int)
 	if s.err == nil {
 		s = m.dispatch(s.request)
 	}
+	s.at().sent = slices.Clone(s.at().marks)
 	for i, p := range responses[:depth] {
 		s = m.step(p, s, &m.responses, func() modelState { return m.run(source, requests, responses, i) })
 	}
@@ -219,7 +223,7 @@ func (m *model) step(p pair, s modelState, chain *[]pair, replay func() modelSta
 		return fail("ERR_INTERCEPTOR", "no result", hand)
 	case replace:
 		if replay == nil {
-			return modelState{request: &modelRequest{[]string{p.name}}}
+			return modelState{request: &modelRequest{marks: []string{p.name}}}
 		}
 		return modelState{response: &modelResponse{p.name, s.at()}}
 	case nestedDo:
@@ -237,6 +241,9 @@ func (m *model) step(p pair, s modelState, chain *[]pair, replay func() modelSta
 		}
 		if m.nested++; m.nested > budget {
 			break
+		}
+		if !slices.Equal(s.at().marks, s.at().sent) { // a response handler's change would be lost
+			return fail("ERR_BAD_OPTION_VALUE", "", nil)
 		}
 		return replay()
 	case ejectOne:

@@ -42,8 +42,11 @@ type Request struct {
 	reader     *rewinder // the state of an io.Reader body that SetBody was given
 	origins    []headerOrigin
 
-	pass  *pass // the pass of the call that this copy belongs to; nil outside a call
-	place int32 // a clone's: the handler that made it, counted from 1
+	pass  *pass  // the pass of the call that this copy belongs to; nil outside a call
+	place int32  // of a clone and of a replay's outcome: the response handler that made it, counted from 1
+	id    uint32 // its number among those that go from handler to handler in the pass; 0: none, as of a clone
+
+	sent fingerprint // what it was sent with; unknown before
 }
 
 // ownSettings tells what a request sets itself and does not inherit.
@@ -233,8 +236,11 @@ func (r *Request) Clone() *Request {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		c.Body = cloneValues(form)
 	}
-	if r.pass != nil && r.place == 0 {
-		c.place = max(r.pass.at.Load(), 0)
+	c.id = 0
+	if r.pass != nil && r.id != 0 {
+		if place, given := r.pass.turn.load(); place > 0 && given == r.id {
+			c.place = place
+		}
 	}
 	return &c
 }
