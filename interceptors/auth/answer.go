@@ -32,7 +32,7 @@ func (i *Interceptor) refuses(resp *axle.Response) bool {
 	if i.shouldRefresh != nil {
 		return i.shouldRefresh(resp)
 	}
-	return slices.Contains(i.codes, resp.StatusCode)
+	return slices.Contains(i.codes, resp.StatusCode) && !needsMoreThanARefresh(resp.Header)
 }
 
 // refusal is a 401, refused or fulfilled.
@@ -48,10 +48,10 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 	for {
 		req := r.response.Request
 		sent := i.attemptOf(r.response)
-		if sent == nil || Bypassed(ctx, i.marked) {
+		if sent == nil || Bypassed(ctx, sent.session.marked) {
 			return r.stands(nil)
 		}
-		now, err := i.snapshot(ctx)
+		now, err := sent.session.snapshot(ctx)
 		switch {
 		case err != nil:
 			return r.fails(ctx, err)
@@ -63,10 +63,14 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 			if sent.refreshed || refreshed {
 				return r.stands(nil)
 			}
+			r.drain()
+			if now.Failures != sent.failures && now.Failure != nil {
+				// A refresh that settled while the call was under way was for this 401 too.
+				return r.fails(ctx, now.Failure)
+			}
 			next.refreshed, refreshed = true, true
 			i.attempts.Set(req, &next)
-			r.drain()
-			after, err := i.refreshSince(ctx, sent.generation)
+			after, err := sent.session.refreshSince(ctx, sent.generation, ask{refused: r.copy()})
 			switch {
 			case errors.Is(err, ErrSessionChanged), err == nil && after.Generation.Login != sent.generation.Login:
 				return r.stands(ErrSessionChanged)
@@ -108,7 +112,10 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 // attemptOf returns what was sent, if the session was in play: its token, or its cookies, at an allowed origin, in the end.
 func (i *Interceptor) attemptOf(resp *axle.Response) *attempt {
 	sent, _ := i.attempts.Get(resp.Request)
-	if sent == nil || sent.anonymous || skipped(resp.Request) || authorizationOf(resp) != sent.bearer[0] && sent.bearer[0] != "" {
+	if sent == nil || sent.session == nil || sent.anonymous || skipped(resp.Request) {
+		return nil
+	}
+	if attached := sent.header[0]; attached != "" && sentHeader(resp, i.header) != attached {
 		return nil
 	}
 	if r := sentRequest(resp); r != nil {
@@ -135,6 +142,13 @@ func (r refusal) drain() {
 	body, _ := io.ReadAll(io.LimitReader(stream, drainLimit))
 	clock.Stop()
 	r.response.SetBytes(body) // closes it
+}
+
+// copy returns the response for Challenge. The refresh may outlive the call, whose handlers and caller may modify the original.
+func (r refusal) copy() *axle.Response {
+	c := *r.response
+	c.Header, c.Request = c.Header.Clone(), c.Request.Clone()
+	return &c
 }
 
 // stands is the 401 itself, with the reason, if there is one, why it was not mended.

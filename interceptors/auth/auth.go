@@ -7,8 +7,10 @@
 // session refreshes waits for the outcome. A 401 is judged by the token that its request was sent with: if that has been
 // replaced since, the request is replayed at once; if not, the session is refreshed, once for all who ask, and then it is.
 //
-// attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session; counted.go makes a
-// plain [Session] keep it. No lock is held while a session or the network is asked.
+// attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session, tracked.go what is
+// remembered of one, and counted.go makes a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
+// the header, challenge.go reads WWW-Authenticate, and select.go serves many sessions. No lock is held while a session or the
+// network is asked.
 package auth
 
 import (
@@ -17,74 +19,78 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
-	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/redact"
 )
 
 const defaultRefreshTimeout = 30 * time.Second
 
-// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then share its session's refresh. It
+// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then share its sessions' refreshes. It
 // is safe for concurrent use.
 type Interceptor struct {
-	session       StatefulSession
-	counted       *counted // session, if it is a plain one's
-	marked        Session  // whom Bypass marks: session, or the plain one inside it
-	bad           error    // what is wrong with the options; fails every call
+	session *tracked                            // of New
+	choose  func(*axle.Request) StatefulSession // of Select
+	chosen  recentSessions                      // by choose
+
+	bad           error // what is wrong with the options; fails every call
 	codes         []int
 	shouldRefresh func(*axle.Response) bool
 	timeout       time.Duration
 	early         time.Duration
 	origins       []string
-	attempts      *axle.Key[*attempt]
-	bearer        atomic.Pointer[bearer]
-	firstSeen     atomic.Pointer[sighting]
-	earlyFailure  atomic.Pointer[earlyFailure]
+	header        string                     // carries the token
+	headerValue   func(*oauth2.Token) string // nil: the token's type and the access token
+
+	attempts *axle.Key[*attempt]
 }
 
-// Option configures [New].
+// Option configures [New] and [Select].
 type Option func(*Interceptor)
 
 // New returns an interceptor for one session. A [StatefulSession] is used as it is; a plain [Session] is watched, and its
 // RefreshToken and Logout are called once where many need them. Bad options fail the calls, with CodeBadOption.
 func New(s Session, opts ...Option) *Interceptor {
+	i := newInterceptor(opts)
+	switch s := s.(type) {
+	case nil:
+		i.bad = errors.New("auth: the session is nil")
+	case StatefulSession:
+		i.session = track(s)
+		_, _ = i.session.snapshot(context.Background()) // notes when the first token was there
+	default:
+		i.session = trackPlain(s, i.timeout)
+	}
+	return i
+}
+
+func newInterceptor(opts []Option) *Interceptor {
 	i := &Interceptor{
-		marked: s, codes: []int{http.StatusUnauthorized}, timeout: defaultRefreshTimeout, attempts: axle.NewKey[*attempt]("auth"),
+		codes: []int{http.StatusUnauthorized}, timeout: defaultRefreshTimeout, header: defaultHeader,
+		attempts: axle.NewKey[*attempt]("auth"),
 	}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(i)
 		}
 	}
-	switch s := s.(type) {
-	case nil:
-		i.bad = errors.New("auth: the session is nil")
-	case StatefulSession:
-		i.session = s
-		_, _ = i.snapshot(context.Background()) // notes when the first token was there
-	default:
-		i.counted = count(s, i.timeout)
-		i.session, i.marked = i.counted, i.counted.mark
-	}
 	return i
 }
 
-// WithStatusCodes sets the statuses that call for a refresh. The default is 401.
+// WithStatusCodes sets the statuses that call for a refresh. The default is 401. An answer whose WWW-Authenticate says
+// error="insufficient_scope" or error="use_dpop_nonce" calls for none, whatever its status (RFC 6750 §3.1, RFC 9449 §8).
 func WithStatusCodes(codes ...int) Option {
 	return func(i *Interceptor) { i.codes = slices.Clone(codes) }
 }
 
-// WithShouldRefresh decides, in the place of the status codes, which responses call for a refresh. Fulfilled ones are judged
-// too: for APIs that answer 200 with an error inside. It may be called by many goroutines at once.
+// WithShouldRefresh decides, in the place of the status codes and of WWW-Authenticate, which responses call for a refresh.
+// Fulfilled ones are judged too: for APIs that answer 200 with an error inside. It may be called by many goroutines at once.
 func WithShouldRefresh(fn func(*axle.Response) bool) Option {
 	return func(i *Interceptor) { i.shouldRefresh = fn }
 }
@@ -97,13 +103,6 @@ func WithRefreshTimeout(d time.Duration) Option {
 			i.timeout = defaultRefreshTimeout
 		}
 	}
-}
-
-// WithEarlyRefresh refreshes when the token's Expiry is this far away, or less, before the request is sent. The default, zero, is
-// off. A token that was obtained inside that time is used to its end; a failed early refresh is not tried again for ten
-// seconds.
-func WithEarlyRefresh(before time.Duration) Option {
-	return func(i *Interceptor) { i.early = before }
 }
 
 // WithAllowedOrigins sets where tokens go, as "https://api.example.com". The default, also for none, is the origin of the calling
@@ -156,12 +155,17 @@ func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 
 // attempt is what the interceptor knows of one attempt of a call. It is attached to the request and never modified.
 type attempt struct {
+	session    *tracked   // chosen for the whole call; nil: the call is none of the interceptor's business
 	generation Generation // in which it was sent; of Login, in which the call was first made
-	bearer     [1]string  // the Authorization that it was given; empty: none, the session's tokens are cookies
+	failures   uint64     // the session's failed refreshes by then
+	header     [1]string  // the value that was attached; empty: none, the session's tokens are cookies
 	anonymous  bool       // made without a session
 	freed      bool       // the call has had its free replay
 	refreshed  bool       // the call has had its refresh
 }
+
+// notOurs is the attempt of a call for which Select's function chose no session.
+var notOurs = &attempt{}
 
 // allows reports whether the session's tokens may go to the origin o in this call.
 func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
@@ -172,64 +176,6 @@ func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
 		return false, errors.New("auth: the client has no base URL, and no allowed origins are set: the token would go anywhere or nowhere")
 	}
 	return o != "" && o == r.BaseOrigin(), nil
-}
-
-// bearer is the Authorization of the token that was seen last.
-type bearer struct{ access, kind, value string }
-
-func (i *Interceptor) authorization(t *oauth2.Token) string {
-	if accessToken(t) == "" {
-		return ""
-	}
-	b := i.bearer.Load()
-	if b == nil || b.access != t.AccessToken || b.kind != t.TokenType { // by value: a session may write into its token
-		b = &bearer{t.AccessToken, t.TokenType, t.Type() + " " + t.AccessToken}
-		i.bearer.Store(b)
-	}
-	return b.value
-}
-
-// snapshot and refreshSince ask the session, whose panic is an error of the call.
-func (i *Interceptor) snapshot(ctx context.Context) (Snapshot, error) {
-	return guard(func() (Snapshot, error) {
-		if i.counted != nil {
-			return i.counted.look(ctx)
-		}
-		s := i.session.Snapshot()
-		if s.Token != nil && s.Obtained.IsZero() {
-			s.Obtained = i.sight(s.Token)
-		}
-		return s, nil
-	})
-}
-
-func (i *Interceptor) refreshSince(ctx context.Context, seen Generation) (Snapshot, error) {
-	ctx = context.WithValue(ctx, lentKey{}, i.marked)
-	return guard(func() (Snapshot, error) { return i.session.RefreshSince(ctx, seen) })
-}
-
-// sighting is when a token was first seen, of a session that does not say when it was obtained.
-type sighting struct {
-	accessToken string
-	at          time.Time
-}
-
-func (i *Interceptor) sight(t *oauth2.Token) time.Time {
-	s := i.firstSeen.Load()
-	if s == nil || s.accessToken != t.AccessToken {
-		s = &sighting{t.AccessToken, time.Now()}
-		i.firstSeen.Store(s)
-	}
-	return s.at
-}
-
-func guard(fn func() (Snapshot, error)) (s Snapshot, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("auth: the session panicked: %w", &future.PanicError{Value: v, Stack: debug.Stack()})
-		}
-	}()
-	return fn()
 }
 
 // join adds to an error what else went wrong.

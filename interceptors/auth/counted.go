@@ -12,6 +12,7 @@ import (
 
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/internal/detached"
+	"github.com/axlehttp/axle/internal/retryafter"
 )
 
 // counted makes a plain Session a stateful one: it holds the one refresh in flight and counts the generations.
@@ -22,6 +23,8 @@ import (
 //
 // The session may guard its token by a lock that its RefreshToken and Logout hold. So it is not asked while it refreshes, nor
 // from within, never under a lock of ours, and on a goroutine of its own, which nobody need await, while a call of it is stuck.
+//
+// A RefreshToken that overruns its time limit may still spend the refresh token, so that no other one is started beside it.
 type counted struct {
 	Session
 	mark    Session // whom Bypass marks
@@ -36,11 +39,24 @@ type counted struct {
 	watched    bool          // said is its answer
 	obtained   time.Time
 	ended      bool
-	leaving    uint64 // the Login that began with a Logout of ours that is under way
-	early      bool   // all who wait for the refresh in flight are early
-	running    int    // calls of RefreshToken and Logout that have not returned
-	asked      uint64 // how often the session was asked
-	heard      uint64 // which of these answers was noted last
+	leaving    uint64       // the Login that began with a Logout of ours that is under way
+	early      bool         // all who wait for the refresh in flight are early
+	failures   uint64       // how many refreshes that somebody needed have failed
+	failure    error        // the last of these, in this login
+	latest     *refreshCall // of RefreshToken, until it returns
+	running    int          // calls of RefreshToken and Logout that have not returned
+	asked      uint64       // how often the session was asked
+	heard      uint64       // which of these answers was noted last
+
+	// Until pause is over, refreshes fail at once with pausedBy: its answer had a Retry-After.
+	pause    retryafter.Pause
+	pausedBy error
+}
+
+// refreshCall is one call of RefreshToken.
+type refreshCall struct {
+	login   uint64 // that it was made in
+	outcome *future.Future[*oauth2.Token]
 }
 
 func count(s Session, timeout time.Duration) *counted {
@@ -108,10 +124,9 @@ func (c *counted) note(token *oauth2.Token) {
 	case now == before:
 	case now == "":
 		c.generation.Login++
-		c.ended = true
+		c.ended, c.failure = true, nil
 	case c.leaving == c.generation.Login, before == "" && !first:
-		c.generation.Login++
-		c.ended, c.obtained = false, time.Now()
+		c.beginLogin()
 	case before == "":
 		c.obtained = time.Now()
 	default:
@@ -121,11 +136,19 @@ func (c *counted) note(token *oauth2.Token) {
 	c.token, c.access = token, now
 }
 
+// beginLogin leaves behind what belonged to the login before.
+func (c *counted) beginLogin() {
+	c.generation.Login++
+	c.ended, c.obtained = false, time.Now()
+	c.failure, c.pause = nil, retryafter.Pause{}
+}
+
 func (c *counted) snapshot() Snapshot {
 	refreshing := c.slot.InFlight() != nil
 	return Snapshot{
 		Token: c.token, Generation: c.generation, Active: !c.ended && c.leaving != c.generation.Login,
 		Refreshing: refreshing, Early: refreshing && c.early, Obtained: c.obtained,
+		Failures: c.failures, Failure: c.failure,
 	}
 }
 
@@ -161,6 +184,8 @@ func (c *counted) joinSince(ctx context.Context, seen Generation) (*future.Futur
 		return nil, now, nil
 	case Bypassed(ctx, c.mark):
 		return nil, now, ErrNestedRefresh
+	case c.pause.Holds(time.Now()):
+		return nil, now, c.pausedBy
 	}
 	f, joined := c.slot.Join(func() (Snapshot, error) { return c.refresh(ctx) })
 	c.early = IsEarly(ctx) && (c.early || !joined)
@@ -169,13 +194,17 @@ func (c *counted) joinSince(ctx context.Context, seen Generation) (*future.Futur
 
 // refresh runs in the slot.
 func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
-	ctx = Bypass(ctx, c.mark)
-	var returned *oauth2.Token
-	err := c.call(ctx, func(ctx context.Context) (err error) { returned, err = c.RefreshToken(ctx); return err })
+	returned, err := c.refreshToken(withBypass(ctx, c.mark, false))
+	ctx = withBypass(ctx, c.mark, true)
+
 	now, known := c.askAfter(ctx)
+	if err == nil && (!canCarry(returned) || known && !canCarry(now)) {
+		err = fmt.Errorf("auth: RefreshToken: %w", errUnsendable)
+	}
 	if err == nil {
 		return c.refreshed(returned, now, known)
 	}
+
 	login, over := c.failed(err, now, known)
 	if !over {
 		return Snapshot{}, err
@@ -184,6 +213,79 @@ func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
 	now, known = c.askAfter(ctx)
 	c.left(login, now, known)
 	return Snapshot{}, join(err, logoutErr, "and the logout failed")
+}
+
+// refreshToken calls RefreshToken, detached from who asked for it, and bounded. If an earlier call has overrun its time limit
+// and still runs, it waits for that one first, within the time limit.
+func (c *counted) refreshToken(ctx context.Context) (*oauth2.Token, error) {
+	c.mu.Lock()
+	earlier, login := c.latest, c.generation.Login
+	c.mu.Unlock()
+	if earlier == nil {
+		return c.callRefreshToken(ctx, login)
+	}
+
+	returned, err, overrun := c.await(earlier, c.timeout)
+	if overrun || earlier.login == login {
+		return returned, err
+	}
+	// That call was made in another login, to which its outcome belongs. But it may have left a new token with the session.
+	if now, known := c.askAfter(ctx); known && c.isNews(now) {
+		return nil, nil
+	}
+	return c.callRefreshToken(ctx, login)
+}
+
+func (c *counted) callRefreshToken(ctx context.Context, login uint64) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+	defer cancel()
+
+	call := &refreshCall{login: login}
+	c.mu.Lock()
+	c.running++
+	c.latest = call
+	call.outcome = future.Go(func() (*oauth2.Token, error) {
+		defer c.hasReturned(call)
+		return c.RefreshToken(ctx)
+	})
+	c.mu.Unlock()
+
+	returned, err, _ := c.await(call, c.timeout)
+	return returned, err
+}
+
+func (c *counted) hasReturned(call *refreshCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running--
+	if c.latest == call {
+		c.latest = nil
+	}
+}
+
+// await waits for a call's outcome. If it takes longer than the limit, the call has overrun, and the error says so.
+func (c *counted) await(call *refreshCall, limit time.Duration) (returned *oauth2.Token, err error, overrun bool) {
+	clock := time.NewTimer(limit)
+	defer clock.Stop()
+	select {
+	case <-call.outcome.Done():
+	case <-clock.C:
+	}
+	select {
+	case <-call.outcome.Done():
+		returned, err = call.outcome.Await(context.Background())
+		return returned, err, false
+	default:
+		return nil, fmt.Errorf("auth: RefreshToken has not returned after %v: %w", limit, context.DeadlineExceeded), true
+	}
+}
+
+// isNews reports whether the session says another token than it said last.
+func (c *counted) isNews(token *oauth2.Token) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	says := accessToken(token)
+	return says != "" && says != c.said
 }
 
 // call calls the session, detached from who asked for it, and bounded.
@@ -239,6 +341,7 @@ func (c *counted) refreshed(returned, now *oauth2.Token, known bool) (Snapshot, 
 	}
 	c.generation.Refresh++
 	c.obtained = time.Now()
+	c.failure, c.pause = nil, retryafter.Pause{}
 	if access != "" {
 		c.token, c.access = returned, access
 	}
@@ -247,8 +350,7 @@ func (c *counted) refreshed(returned, now *oauth2.Token, known bool) (Snapshot, 
 
 // another begins a login with a token that came while the session was busy for the one before.
 func (c *counted) another(token *oauth2.Token) {
-	c.generation.Login++
-	c.ended, c.obtained = false, time.Now()
+	c.beginLogin()
 	c.token, c.access, c.said, c.watched = token, accessToken(token), accessToken(token), true
 }
 
@@ -259,20 +361,32 @@ func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64
 	defer c.mu.Unlock()
 	c.heard = c.asked
 	c.slot.Forget()
+	c.pause, c.pausedBy = retryafter.Of(err, time.Now()), err
+
 	says := accessToken(now)
+	// The session stored the token that no header can hold: it has no other one to keep, and no other login has begun.
+	spoiled := known && says != c.said && errors.Is(err, errUnsendable)
 	switch {
-	case known && says != "" && says != c.said: // somebody else has logged in meanwhile: that login stays
+	case known && says != "" && says != c.said && !spoiled: // somebody else has logged in meanwhile: that login stays
 		c.another(now)
 		return 0, false
-	case errors.Is(err, ErrNestedRefresh), errors.Is(err, ErrSessionChanged), c.early && KeepSession(c.token, err):
+	case c.early && KeepSession(c.token, err) && !spoiled:
 		if known {
 			c.note(now)
 		}
+		return 0, false
+	case errors.Is(err, ErrNestedRefresh), errors.Is(err, ErrSessionChanged):
+		if known {
+			c.note(now)
+		}
+		c.failures++
+		c.failure = err
 		return 0, false
 	case known && says == "" && c.said != "":
 		c.note(now)
 	default:
 		c.generation.Login++
+		c.failure = nil
 	}
 	c.leaving = c.generation.Login
 	return c.leaving, true

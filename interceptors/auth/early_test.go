@@ -2,10 +2,14 @@ package auth_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,162 +21,339 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// early is a store whose tokens live for an hour, and a client that refreshes ten minutes before.
-func early(t *testing.T, refresh store.RefreshFunc) (*axle.Client, *store.UserStore[user]) {
+// window is how long before the expiry the clients of this file refresh.
+const window = 10 * time.Minute
+
+// expiring is a client of a session whose token expires, in time that is not real.
+type expiring struct {
+	*world
+
+	mu     sync.Mutex
+	sent   []string // the tokens that arrived, in order
+	status int      // of every answer
+}
+
+// newExpiring returns a client that refreshes early, of a session that has the token from the start.
+func newExpiring(k kind, token *oauth2.Token, opts ...auth.Option) *expiring {
+	e := &expiring{world: &world{kind: k}, status: http.StatusOK}
+	if k.store {
+		e.users = store.New[user](func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
+			e.refreshes.Add(1)
+			return e.refresh(ctx, current)
+		})
+		e.users.Login(user{}, token)
+		e.session = e.users
+	} else {
+		e.plain = &plainSession{w: e.world, token: token}
+		e.session = e.plain
+	}
+	e.auth = auth.New(e.session, append([]auth.Option{auth.WithEarlyRefresh(window)}, opts...)...)
+	e.client = axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).Use(e.auth).
+		SetTransport(answering(func(r *http.Request) int {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.sent = append(e.sent, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			return e.status
+		}))
+	return e
+}
+
+// get makes one call and returns the token that it was sent with.
+func (e *expiring) get(t *testing.T) string {
 	t.Helper()
-	users := store.New[user](refresh)
-	users.Login(user{}, &oauth2.Token{AccessToken: "t0", Expiry: time.Now().Add(time.Hour)})
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 200 })).
-		Use(auth.New(users, auth.WithEarlyRefresh(10*time.Minute)))
-	return client, users
+	_, err := e.client.Get(t.Context(), "/")
+	require.NoError(t, err)
+	return e.lastSent()
+}
+
+func (e *expiring) lastSent() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sent[len(e.sent)-1]
+}
+
+// refreshTo makes each refresh return a token that lives for this long.
+func (e *expiring) refreshTo(access string, life time.Duration) {
+	e.refresh = func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+		return living(access, life), nil
+	}
+}
+
+func living(access string, life time.Duration) *oauth2.Token {
+	return &oauth2.Token{AccessToken: access, Expiry: time.Now().Add(life)}
+}
+
+// eachExpiring tells one story for a store and a plain session, whose token "t0" lives for the given time.
+func eachExpiring(t *testing.T, life time.Duration, story func(t *testing.T, e *expiring)) {
+	t.Helper()
+	for _, k := range []kind{{store: true}, {}} {
+		t.Run(k.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newExpiring(k, living("t0", life))
+				e.refreshTo("t1", time.Hour)
+				story(t, e)
+			})
+		})
+	}
 }
 
 func TestEarlyRefresh_RunsFromThatLongBeforeTheExpiry(t *testing.T) {
 	for name, c := range map[string]struct {
 		after     time.Duration
 		refreshes int64
+		sent      string
 	}{
-		"a nanosecond before it is due": {50*time.Minute - 1, 0},
-		"when it is due":                {50 * time.Minute, 1},
-		"after the expiry":              {2 * time.Hour, 1},
+		"a nanosecond before it is due":  {50*time.Minute - 1, 0, "t0"},
+		"when it is due":                 {50 * time.Minute, 1, "t0"},
+		"a nanosecond before the expiry": {time.Hour - 1, 1, "t0"},
+		"at the expiry":                  {time.Hour, 1, "t1"},
+		"after the expiry":               {2 * time.Hour, 1, "t1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var n int64
-				client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-					n++
-					return &oauth2.Token{AccessToken: "t1", Expiry: time.Now().Add(time.Hour)}, nil
-				})
+			eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
 				time.Sleep(c.after)
-				_, err := client.Get(t.Context(), "/")
-				require.NoError(t, err)
-				assert.Equal(t, c.refreshes, n)
-				assert.Equal(t, c.refreshes == 1, users.Token().AccessToken == "t1")
+				assert.Equal(t, c.sent, e.get(t))
+				synctest.Wait()
+				assert.Equal(t, c.refreshes, e.refreshes.Load())
+				assert.Equal(t, c.refreshes == 1, e.session.Token().AccessToken == "t1")
 			})
 		})
 	}
 }
 
-func TestEarlyRefresh_NeverForATokenThatWasObtainedInsideTheWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		client, _ := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-			n++
-			return &oauth2.Token{AccessToken: "short", Expiry: time.Now().Add(time.Minute)}, nil
-		})
+func TestEarlyRefresh_HoldsNobody(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		slow := e.holdRefresh()
+		time.Sleep(56 * time.Minute)
+
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
+		defer cancel()
+		for range 20 {
+			_, err := e.client.Get(ctx, "/")
+			require.NoError(t, err, "a call with a short deadline too")
+			assert.Equal(t, "t0", e.lastSent())
+		}
+		assert.Zero(t, time.Since(began))
+		synctest.Wait()
+		assert.EqualValues(t, 1, slow.waiting.Load(), "one refresh for all")
+
+		cancel() // it is detached from the call that started it
+		slow.open()
+		synctest.Wait()
+		assert.Equal(t, "t1", e.get(t))
+		assert.EqualValues(t, 1, e.refreshes.Load())
+	})
+}
+
+func TestEarlyRefresh_ACallThatComesAfterTheExpiryWaitsForTheOneThatRuns(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		slow := e.holdRefresh()
+		time.Sleep(time.Hour - time.Second)
+		assert.Equal(t, "t0", e.get(t))
+
+		time.Sleep(time.Second)
+		call := e.world.get(t.Context(), "/")
+		synctest.Wait()
+		require.False(t, isDone(call))
+		slow.open()
+		_, err := result(call)
+		require.NoError(t, err)
+		assert.Equal(t, "t1", e.lastSent())
+		assert.EqualValues(t, 1, e.refreshes.Load())
+	})
+}
+
+func TestEarlyRefresh_ATokenThatLivesShorterThanTheWindowIsUsedToItsEndAndThenRefreshed(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		e.refreshTo("short", time.Minute)
 		time.Sleep(55 * time.Minute)
-		for range 10 {
-			_, err := client.Get(t.Context(), "/")
-			require.NoError(t, err)
+		assert.Equal(t, "t0", e.get(t))
+		synctest.Wait()
+
+		for range 12 {
+			assert.Equal(t, "short", e.get(t))
+			synctest.Wait()
+			assert.EqualValues(t, 1, e.refreshes.Load())
 			time.Sleep(5 * time.Second)
 		}
-		assert.Equal(t, 1, n)
+		e.refreshTo("next", time.Hour)
+		assert.Equal(t, "next", e.get(t), "after its end")
+		assert.EqualValues(t, 2, e.refreshes.Load())
 	})
 }
 
-func TestEarlyRefresh_AFailureKeepsAValidTokenUnlessTheServerRefused(t *testing.T) {
-	refused := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, ErrorCode: "invalid_grant"}
-	for name, c := range map[string]struct {
-		failure error
-		after   time.Duration
-		kept    bool
-	}{
-		"the network, while it is valid":   {errBoom, 55 * time.Minute, true},
-		"the network, after its expiry":    {errBoom, 61 * time.Minute, false},
-		"the server, while it is valid":    {refused, 55 * time.Minute, false},
-		"a panic, while the token is good": {nil, 55 * time.Minute, true},
+func TestEarlyRefresh_ATokenThatExpiredBeforeTheProgramStartedIsRefreshedBeforeItIsSent(t *testing.T) {
+	eachExpiring(t, -time.Hour, func(t *testing.T, e *expiring) {
+		upload := io.MultiReader(strings.NewReader(strings.Repeat("x", axle.ReplayLimit+1))) // cannot be sent twice
+		_, err := e.client.Post(t.Context(), "/upload", upload)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"t1"}, e.sent)
+		assert.EqualValues(t, 1, e.refreshes.Load())
+	})
+}
+
+func TestEarlyRefresh_IfTheRefreshOfAnExpiredTokenFailsTheCallIsNotSent(t *testing.T) {
+	eachExpiring(t, -time.Hour, func(t *testing.T, e *expiring) {
+		e.failRefresh(errBoom)
+		_, err := e.client.Get(t.Context(), "/")
+		require.ErrorIs(t, err, errBoom)
+		assert.Empty(t, e.sent)
+		assert.Nil(t, e.session.Token())
+	})
+}
+
+func TestEarlyRefresh_ATokenThatComesFromARefreshAlreadyExpiredIsSent(t *testing.T) {
+	eachExpiring(t, -time.Minute, func(t *testing.T, e *expiring) { // the clock is two hours ahead of the server's
+		e.refreshTo("ahead", -time.Hour)
+		other := e.client.Clone() // with another interceptor of the same session
+		other.Interceptors.Request.Clear()
+		other.Interceptors.Response.Clear()
+		other.Use(auth.New(e.session, auth.WithEarlyRefresh(window)))
+
+		for range 10 {
+			assert.Equal(t, "ahead", e.get(t))
+			if e.store {
+				_, err := other.Get(t.Context(), "/")
+				require.NoError(t, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		assert.EqualValues(t, 1, e.refreshes.Load(), "no loop")
+	})
+}
+
+func TestEarlyRefresh_AFailureCostsNoCallAndIsTriedAgainAfterAPause(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"an error": func() error { return errBoom },
+		"a panic":  func() error { panic("ouch") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-					if c.failure == nil {
-						panic("ouch")
-					}
-					return nil, c.failure
-				})
-				time.Sleep(c.after)
-				_, err := client.Get(t.Context(), "/")
-				if c.kept {
-					require.NoError(t, err)
-					assert.Equal(t, "t0", users.Token().AccessToken)
-					return
+			eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+				e.refresh = func(context.Context, *oauth2.Token) (*oauth2.Token, error) { return nil, fail() }
+				time.Sleep(51 * time.Minute)
+
+				for _, want := range []int64{1, 1, 1, 2, 2} { // the calls are 4 s apart
+					assert.Equal(t, "t0", e.get(t))
+					synctest.Wait()
+					assert.Equal(t, want, e.refreshes.Load())
+					time.Sleep(4 * time.Second)
 				}
-				require.ErrorIs(t, err, c.failure)
-				assert.Nil(t, users.Token())
+				assert.Zero(t, e.logouts.Load())
+				assert.Equal(t, "t0", e.session.Token().AccessToken)
 			})
 		})
 	}
 }
 
-func TestEarlyRefresh_OneThatSomebodyNeededEndsTheSessionForAllWithItsError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		held := newGate()
-		client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-			held.pass()
-			return nil, errBoom
-		})
+func TestEarlyRefresh_EndsTheSessionOnlyIfTheServerRefused(t *testing.T) {
+	refused := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, ErrorCode: "invalid_grant"}
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		e.failRefresh(refused)
 		time.Sleep(55 * time.Minute)
-		generation := users.Snapshot().Generation
-		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
+		assert.Equal(t, "t0", e.get(t), "the call does not wait for it")
 		synctest.Wait()
-		needed := future.Go(func() (auth.Snapshot, error) { return users.RefreshSince(t.Context(), generation) }) // as for a 401
-		synctest.Wait()
-		held.open()
-		_, err := needed.Await(t.Context())
-		require.ErrorIs(t, err, errBoom)
-		_, err = result(call)
-		require.ErrorIs(t, err, errBoom)
-		assert.Nil(t, users.Token())
+		assert.Nil(t, e.session.Token())
+		assert.Empty(t, e.get(t), "nobody is logged in")
+		assert.EqualValues(t, 1, e.refreshes.Load())
 	})
 }
 
-func TestEarlyRefresh_IsOneForAllWhoAsk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n, held := 0, newGate()
-		client, _ := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-			n++
-			held.pass()
-			return &oauth2.Token{AccessToken: "t1", Expiry: time.Now().Add(time.Hour)}, nil
-		})
+func TestEarlyRefresh_A401JoinsItAndHoldsTheCallsThatComeThen(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		slow := e.holdRefresh()
 		time.Sleep(55 * time.Minute)
-		var calls []*future.Future[*axle.Response]
-		for range 20 {
-			calls = append(calls, future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") }))
-		}
+		assert.Equal(t, "t0", e.get(t))
+
+		e.status = http.StatusUnauthorized
+		refused := e.world.get(t.Context(), "/")
 		synctest.Wait()
-		held.open()
-		for _, call := range calls {
-			resp, err := result(call)
-			requireOK(t, resp, err)
+		require.False(t, isDone(refused), "it waits for the refresh")
+		e.status = http.StatusOK
+		later := e.world.get(t.Context(), "/")
+		synctest.Wait()
+		require.False(t, isDone(later), "the token was refused")
+
+		slow.open()
+		for _, call := range []*future.Future[*axle.Response]{refused, later} {
+			_, err := result(call)
+			require.NoError(t, err)
 		}
-		assert.Equal(t, 1, n)
+		assert.Equal(t, []string{"t0", "t0", "t1", "t1"}, e.sent)
+		assert.EqualValues(t, 1, e.refreshes.Load())
+	})
+}
+
+func TestEarlyRefresh_OneThatA401JoinedEndsTheSessionIfItFails(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		e.failRefresh(errBoom)
+		slow := e.holdRefresh()
+		time.Sleep(55 * time.Minute)
+		assert.Equal(t, "t0", e.get(t))
+
+		e.status = http.StatusUnauthorized
+		refused := e.world.get(t.Context(), "/")
+		synctest.Wait()
+		slow.open()
+		_, err := result(refused)
+		require.ErrorIs(t, err, errBoom)
+		assert.Nil(t, e.session.Token())
+	})
+}
+
+func TestEarlyRefresh_WithoutTheOptionAnExpiredTokenIsSentAndItsA401Refreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newExpiring(kind{store: true}, living("t0", -time.Hour), auth.WithEarlyRefresh(0))
+		assert.Equal(t, "t0", e.get(t))
+		assert.Zero(t, e.refreshes.Load())
 	})
 }
 
 func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		held := newGate()
-		client, users := early(t, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-			held.pass()
-			return &oauth2.Token{AccessToken: "t1"}, nil
-		})
+		e := newExpiring(kind{store: true}, living("t0", time.Hour))
+		e.refreshTo("t1", time.Hour)
+		slow := e.holdRefresh()
 		time.Sleep(55 * time.Minute)
-		assert.False(t, users.Snapshot().Early)
-		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
+		assert.False(t, e.users.Snapshot().Early)
+
+		e.get(t)
 		synctest.Wait()
-		now := users.Snapshot()
+		now := e.users.Snapshot()
 		assert.True(t, now.Refreshing && now.Early)
 
-		needed := future.Go(func() (auth.Snapshot, error) { return users.RefreshSince(t.Context(), now.Generation) })
+		needed := future.Go(func() (auth.Snapshot, error) { return e.users.RefreshSince(t.Context(), now.Generation) })
 		synctest.Wait()
-		now = users.Snapshot()
+		now = e.users.Snapshot()
 		assert.True(t, now.Refreshing && !now.Early)
 
-		held.open()
+		slow.open()
 		_, err := needed.Await(t.Context())
 		require.NoError(t, err)
-		resp, err := result(call)
-		requireOK(t, resp, err)
-		assert.False(t, users.Snapshot().Early)
+		assert.False(t, e.users.Snapshot().Early)
 	})
+}
+
+// afterSleep returns a time whose monotonic reading is an hour behind its wall time, as if a laptop had slept for an hour on the
+// way to it. A time.Time keeps the reading in its second word.
+func afterSleep(now time.Time, d time.Duration) time.Time {
+	later := now.Add(d)
+	monotonic := (*int64)(unsafe.Add(unsafe.Pointer(&later), 8)) //nolint:gosec // there is no other way to make such a time
+	*monotonic += int64(time.Hour)
+	return later
+}
+
+func TestExpiry_IsJudgedByTheWallClock(t *testing.T) {
+	expired := afterSleep(time.Now(), -time.Minute)
+	require.True(t, time.Now().Before(expired), "by the monotonic clock it is to come")
+	require.True(t, time.Now().Round(0).After(expired.Round(0)), "by the wall clock it has passed")
+
+	for _, k := range []kind{{store: true}, {}} {
+		t.Run(k.String(), func(t *testing.T) {
+			e := newExpiring(k, &oauth2.Token{AccessToken: "t0", Expiry: expired})
+			e.refreshTo("t1", time.Hour)
+			assert.Equal(t, "t1", e.get(t), "it is refreshed before it is sent")
+		})
+	}
+	assert.False(t, auth.KeepSession(&oauth2.Token{AccessToken: "t0", Expiry: expired}, errBoom))
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/expiry"
 )
 
 // Session is what the interceptor needs of a login. store.UserStore is one, and more.
@@ -53,8 +54,11 @@ type Snapshot struct {
 // A StatefulSession is refreshed at most once per generation, also when many clients share it and when its tokens are cookies,
 // and ends itself when a refresh fails for good.
 //
-// It runs the refresh under a context of [Bypass], so that what the refresh sends is not held for the refresh; and if every caller
-// who waits is early, see [IsEarly], a failure must not end the session while its token is valid, unless the server refused.
+// It runs the refresh under a context of [Bypass], so that what the refresh sends is not held for the refresh.
+//
+// It tells the early callers of RefreshSince from the others, see [IsEarly]. While only early ones wait for a refresh,
+// Snapshot.Early says so, and calls are not held; a failure of such a refresh must not end the session while its token is
+// valid, unless the server refused, see [KeepSession].
 type StatefulSession interface {
 	Session
 	// Snapshot returns the state. It does not wait.
@@ -72,45 +76,103 @@ var ErrSessionChanged = errors.New("auth: the session has ended or is another's 
 // itself.
 var ErrNestedRefresh = errors.New("auth: a refresh of this session was asked for from within its own refresh")
 
-// bypass marks a context; marks of several sessions stand behind one another.
+// bypass marks a context. The marks of several sessions stand behind one another.
 type bypass struct {
 	session any
 	outer   *bypass
+
+	// refused is the answer that asked for this refresh first. It is nil for a refresh that none asked for, and for a logout.
+	refused *axle.Response
+
+	// attaches says that calls carry the session's token all the same: a plain session's Logout tells the server by it.
+	attaches bool
+}
+
+// ask is what an interceptor tells the session when it asks for a refresh. It travels in the context of RefreshSince, and
+// ends where the session marks that context by [Bypass].
+type ask struct {
+	by      Session        // the session as the interceptor knows it, which may be one around the one that refreshes
+	early   bool           // see IsEarly
+	refused *axle.Response // see Challenge
 }
 
 type (
 	bypassKey struct{}
-	earlyKey  struct{}
-	lentKey   struct{} // the session whose interceptor gave RefreshSince this context: it may be one around the one that refreshes
+	askKey    struct{}
 )
 
-// Bypass returns a context under which calls are neither held for s's refresh nor refreshed by s. A StatefulSession gives it
-// to whatever it sends while it refreshes or logs out.
+// Bypass returns a context for what s itself sends while it refreshes or logs out. Calls under it do not wait for a refresh of
+// s, start none, and carry no token of s but one that their caller sets.
 func Bypass(ctx context.Context, s Session) context.Context {
-	outer, _ := ctx.Value(bypassKey{}).(*bypass)
-	if lender, ok := ctx.Value(lentKey{}).(Session); ok {
-		outer = &bypass{lender, outer}
-	}
-	return context.WithValue(context.WithValue(ctx, bypassKey{}, &bypass{s, outer}), earlyKey{}, false)
+	return withBypass(ctx, s, false)
 }
 
-// Bypassed reports whether ctx is one of [Bypass] for s.
-func Bypassed(ctx context.Context, s Session) bool {
-	if ctx == nil || s == nil {
-		return false
+func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
+	mark := &bypass{session: s, attaches: attaches}
+	mark.outer, _ = ctx.Value(bypassKey{}).(*bypass)
+
+	if asked := askOf(ctx); asked != nil {
+		mark.refused = asked.refused
+		mark.outer = &bypass{session: asked.by, outer: mark.outer, attaches: attaches}
+		ctx = context.WithValue(ctx, askKey{}, (*ask)(nil))
 	}
-	for b, _ := ctx.Value(bypassKey{}).(*bypass); b != nil; b = b.outer {
-		if v := reflect.ValueOf(s); v.Comparable() && reflect.TypeOf(b.session) == v.Type() && b.session == any(s) {
-			return true
+	return context.WithValue(ctx, bypassKey{}, mark)
+}
+
+// Bypassed reports whether ctx is one of [Bypass] for s. A session of a type that cannot be compared is told by its type alone.
+func Bypassed(ctx context.Context, s Session) bool {
+	return bypassOf(ctx, s) != nil
+}
+
+// bypassOf returns the innermost mark of ctx for s, nil without one.
+func bypassOf(ctx context.Context, s Session) *bypass {
+	if ctx == nil || s == nil {
+		return nil
+	}
+	for mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil; mark = mark.outer {
+		if isSame(mark.session, s) {
+			return mark
 		}
 	}
-	return false
+	return nil
+}
+
+func isSame(a, b any) bool {
+	if reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return false
+	}
+	if !reflect.ValueOf(a).Comparable() || !reflect.ValueOf(b).Comparable() {
+		return true
+	}
+	return a == b
+}
+
+func askOf(ctx context.Context) *ask {
+	asked, _ := ctx.Value(askKey{}).(*ask)
+	return asked
 }
 
 // IsEarly reports whether the caller of RefreshSince asks ahead of the token's expiry, see [WithEarlyRefresh].
 func IsEarly(ctx context.Context) bool {
-	early, _ := ctx.Value(earlyKey{}).(bool)
-	return early
+	asked := askOf(ctx)
+	return asked != nil && asked.early
+}
+
+// Challenge returns, in a RefreshFunc or a plain session's RefreshToken, a copy of the refused answer that asked for this
+// refresh first: a step-up or a proof of possession may depend on its WWW-Authenticate. Its body is in memory; of a stream, the
+// first MiB. Challenge is nil for a refresh that no answer asked for: an early one, one of a token that has expired, and one
+// that the program asked for itself.
+func Challenge(ctx context.Context) *axle.Response {
+	if ctx == nil {
+		return nil
+	}
+	if asked := askOf(ctx); asked != nil { // of a session that does not use Bypass
+		return asked.refused
+	}
+	if mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil {
+		return mark.refused
+	}
+	return nil
 }
 
 // Refused reports whether a failed refresh was refused by the server (400, 401 or 403), and did not just fail to reach it.
@@ -132,13 +194,9 @@ func Refused(refreshErr error) bool {
 	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// isValid reports whether the token's expiry is known and still to come.
-func isValid(t *oauth2.Token) bool {
-	return t != nil && !t.Expiry.IsZero() && time.Now().Before(t.Expiry)
-}
-
 // KeepSession reports whether a session survives a failed refresh that only early callers waited for: its token is still
 // valid, and the server did not refuse.
 func KeepSession(current *oauth2.Token, refreshErr error) bool {
-	return isValid(current) && !Refused(refreshErr)
+	left, known := expiry.Left(current, time.Now())
+	return known && left > 0 && !Refused(refreshErr)
 }

@@ -1,0 +1,302 @@
+package auth_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
+)
+
+// busy makes every refresh fail as by an endpoint that asks to be left alone for a minute.
+func (w *world) busy() {
+	w.api.refuse = func(rw http.ResponseWriter) bool {
+		rw.Header().Set("Retry-After", "60")
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+}
+
+// lateCalls starts calls that are judged now, one after the other, and answered when the gate opens.
+func (w *world) lateCalls(t *testing.T, n int) (calls []*future.Future[*axle.Response], late *gate) {
+	t.Helper()
+	late = newGate()
+	w.api.leaving = func(r *http.Request, _ int) {
+		if r.URL.Path == "/late" {
+			late.pass()
+		}
+	}
+	for range n {
+		calls = append(calls, w.get(t.Context(), "/late"))
+	}
+	synctest.Wait()
+	require.EqualValues(t, n, late.waiting.Load())
+	return calls, late
+}
+
+func TestFailure_IsSharedByEvery401WhoseRequestWasSentBeforeItSettled(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		w.failRefresh(errBoom)
+		w.api.expire()
+		calls, late := w.lateCalls(t, 100)
+		_, err := w.client.Get(t.Context(), "/data")
+		require.ErrorIs(t, err, errBoom)
+		late.open()
+		for _, call := range calls {
+			_, err := result(call)
+			require401(t, err)
+		}
+		assert.EqualValues(t, 1, w.refreshes.Load())
+		assert.EqualValues(t, 1, w.logouts.Load())
+	})
+}
+
+func TestFailure_ThatKeepsTheSessionIsTheErrorOfEvery401ThatSharesItAndOfNoLaterOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{store: true}, inMemory{a}, a, "http://api.test")
+		var refreshes atomic.Int64
+		users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			refreshes.Add(1)
+			return nil, errBoom
+		}, store.WithLogoutWhen(store.RejectedOnly))
+		users.Login(user{}, &oauth2.Token{AccessToken: "a1"})
+		w.client.Interceptors.Request.Clear()
+		w.client.Interceptors.Response.Clear()
+		w.client.Use(auth.New(users))
+
+		a.expire()
+		calls, late := w.lateCalls(t, 100)
+		_, err := w.client.Get(t.Context(), "/data")
+		require.ErrorIs(t, err, errBoom)
+		late.open()
+		for _, call := range calls {
+			_, err := result(call)
+			require.ErrorIs(t, err, errBoom)
+			require401(t, err)
+		}
+		assert.EqualValues(t, 1, refreshes.Load())
+
+		_, err = w.client.Get(t.Context(), "/data")
+		require.ErrorIs(t, err, errBoom)
+		assert.EqualValues(t, 2, refreshes.Load(), "what is sent after it may try again")
+	})
+}
+
+func TestFailure_ARetryAfterOfTheTokenEndpointIsKeptTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(true)
+		w := newWorld(kind{cookies: true}, inMemory{a}, a, "http://api.test") // open again after each failure
+		w.busy()
+		a.expire()
+
+		for _, want := range []int64{1, 1, 1, 1, 2, 2} { // the calls are 15 s apart
+			_, err := w.client.Get(t.Context(), "/data")
+			e := require401(t, err)
+			assert.ErrorContains(t, e, "503")
+			assert.Equal(t, want, w.refreshes.Load())
+			assert.Equal(t, want, w.logouts.Load(), "one logout for one failed refresh")
+			time.Sleep(15 * time.Second)
+		}
+
+		a.refuse = nil
+		time.Sleep(time.Minute)
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+	})
+}
+
+func TestFailure_ARetryAfterEndsWithTheLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{}, inMemory{a}, a, "http://api.test")
+		w.busy()
+		a.expire()
+		_, err := w.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		a.refuse = nil
+		w.loginAgain()
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		assert.EqualValues(t, 2, w.refreshes.Load())
+	})
+}
+
+func TestBypass_WhatARefreshSendsCarriesNoneOfItsTokens(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		endpoint := w.refresh
+		var carried []string
+		w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
+			for _, edit := range []func(*axle.Request){
+				func(*axle.Request) {},
+				func(r *axle.Request) { r.SetHeader("Authorization", "Bearer own") },
+			} {
+				_, err := w.client.Get(ctx, "/nested", edit)
+				assert.ErrorIs(t, err, axle.CodeBadRequest)
+			}
+			return endpoint(ctx, current)
+		}
+		w.api.arriving = func(r *http.Request) {
+			if r.URL.Path != "/data" {
+				carried = append(carried, r.Header.Get("Authorization"))
+			}
+		}
+		w.api.expire()
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"", "Bearer own", ""}, carried)
+		assert.EqualValues(t, 1, w.refreshes.Load())
+	})
+}
+
+func TestBypass_WhatALogoutSendsCarriesNoTokenOfTheNextLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{store: true}, inMemory{a}, a, "http://api.test")
+		w.logout = func(ctx context.Context) error {
+			w.users.Login(user{"bob"}, &oauth2.Token{AccessToken: "bobs"})
+			_, err := w.client.Post(ctx, "/logout", nil)
+			assert.ErrorIs(t, err, axle.CodeBadRequest)
+			return nil
+		}
+		require.NoError(t, w.users.Logout(t.Context()))
+		assert.Equal(t, []string{""}, a.arrived())
+	})
+}
+
+func TestBypass_APlainSessionsLogoutTellsTheServerByItsToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{}, inMemory{a}, a, "http://api.test")
+		w.failRefresh(errBoom)
+		w.logout = func(ctx context.Context) error {
+			_, err := w.client.Post(ctx, "/logout", nil)
+			assert.ErrorIs(t, err, axle.CodeBadRequest)
+			return nil
+		}
+		a.expire()
+		_, err := w.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"a1", "a1"}, a.arrived())
+	})
+}
+
+// overrun makes the refreshes of a plain session ignore their time limit of five seconds. It tells the most that ran at once.
+func overrun(w *world) (held *gate, most *atomic.Int64) {
+	held, most = newGate(), &atomic.Int64{}
+	var running atomic.Int64
+	refresh := w.refresh
+	w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		held.pass()
+		return refresh(context.WithoutCancel(ctx), current)
+	}
+	return held, most
+}
+
+func TestOverrun_NoRefreshIsStartedBesideOneThatOverrunsItsTimeLimit(t *testing.T) {
+	for _, k := range []kind{{}, {cookies: true}} {
+		t.Run(k.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAPI(k.cookies)
+				w := newWorld(k, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
+				held, most := overrun(w)
+				a.expire()
+				_, err := w.client.Get(t.Context(), "/data")
+				require401(t, err)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				w.loginAgain()
+
+				began := time.Now()
+				_, err = w.client.Get(t.Context(), "/data")
+				require401(t, err)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				assert.Equal(t, 5*time.Second, time.Since(began), "it waits within the time limit")
+				assert.EqualValues(t, 1, w.refreshes.Load())
+
+				w.loginAgain()
+				call := w.get(t.Context(), "/data")
+				synctest.Wait()
+				held.open()
+				resp, err := result(call)
+				requireOK(t, resp, err)
+				assert.EqualValues(t, 1, most.Load())
+				_, _, _, reuses := a.count()
+				assert.Zero(t, reuses)
+			})
+		})
+	}
+}
+
+func TestOverrun_ItsLateOutcomeIsForThoseOfTheSameLoginWhoWaitForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newExpiring(kind{}, living("t0", time.Hour), auth.WithRefreshTimeout(5*time.Second))
+		e.refreshTo("t1", time.Hour)
+		held := e.holdRefresh()
+		time.Sleep(55 * time.Minute)
+		assert.Equal(t, "t0", e.get(t)) // starts an early refresh, which fails after five seconds
+		time.Sleep(6 * time.Second)
+
+		e.status = http.StatusUnauthorized
+		call := e.world.get(t.Context(), "/")
+		synctest.Wait()
+		e.status = http.StatusOK
+		held.open()
+		_, err := result(call)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"t0", "t0", "t1"}, e.sent)
+		assert.EqualValues(t, 1, e.refreshes.Load())
+		assert.Zero(t, e.logouts.Load())
+	})
+}
+
+func TestOverrun_ItsLateOutcomeIsNotTheNextLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{}, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
+		held := newGate()
+		keep := &forgetful{plainSession: w.plain, held: held}
+		w.client.Interceptors.Request.Clear()
+		w.client.Interceptors.Response.Clear()
+		w.client.Use(auth.New(keep, auth.WithRefreshTimeout(5*time.Second)))
+		a.expire()
+		_, err := w.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		w.plain.set(&oauth2.Token{AccessToken: "bobs"}) // another login, which the server refuses too
+		call := w.get(t.Context(), "/data")
+		synctest.Wait()
+		held.open()
+		_, err = result(call)
+		require401(t, err)
+		assert.Equal(t, []string{"a1", "bobs", "bobs"}, a.arrived(), "nothing is sent with what the refresh of the login before returned")
+		assert.EqualValues(t, 2, keep.calls.Load())
+	})
+}
+
+// forgetful returns a new token from its first refresh and does not keep it; its later ones return none.
+type forgetful struct {
+	*plainSession
+	held  *gate
+	calls atomic.Int64
+}
+
+func (f *forgetful) RefreshToken(context.Context) (*oauth2.Token, error) {
+	if f.calls.Add(1) > 1 {
+		return nil, nil
+	}
+	f.held.pass()
+	return &oauth2.Token{AccessToken: "adas"}, nil
+}

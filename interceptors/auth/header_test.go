@@ -1,0 +1,171 @@
+package auth_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
+)
+
+func keyOf(t *oauth2.Token) string { return t.AccessToken }
+
+// withKey is an option that sends the token as X-Session, in a spelling that is not the canonical one.
+func withKey() auth.Option { return auth.WithHeader("x-session", keyOf) }
+
+// sessionHeader lets the api read the token from X-Session.
+func sessionHeader(w *world) {
+	w.client.SetTransport(inMemory{http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" && r.URL.Path != refreshPath {
+			rw.WriteHeader(http.StatusTeapot)
+			return
+		}
+		r.Header.Set("Authorization", "Bearer "+r.Header.Get("X-Session"))
+		w.api.ServeHTTP(rw, r)
+	})})
+}
+
+func TestWithHeader_CarriesTheTokenAndIsComparedWhenA401Comes(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		sessionHeader(w)
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+
+		w.api.expire()
+		for _, call := range w.together(t, 20) {
+			resp, err := result(call)
+			requireOK(t, resp, err)
+		}
+		assert.Equal(t, 1, w.api.refreshed())
+
+		w.api.expire() // a request that was sent before is sent again, and carries the token of that time
+		resp, err = w.client.Do(resp.Request)
+		requireOK(t, resp, err)
+		assert.Equal(t, 2, w.api.refreshed())
+	}, withKey())
+}
+
+func TestWithHeader_ACallWhoseCallerSetsItIsLeftAlone(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		if w.cookies {
+			return // they go along all the same
+		}
+		sessionHeader(w)
+		_, err := w.client.R(t.Context()).SetHeader("X-SESSION", "callers").Get("/data")
+		require401(t, err)
+		assert.Equal(t, []string{"callers"}, w.api.arrived())
+		assert.Zero(t, w.refreshes.Load())
+
+		_, err = w.client.R(t.Context()).SetHeader("Authorization", "Basic callers").Get("/data")
+		e, ok := err.(*axle.Error) //nolint:errorlint // the contract is about the error itself
+		require.True(t, ok)
+		assert.Equal(t, http.StatusTeapot, e.StatusCode(), "the caller's Authorization goes along")
+	}, withKey())
+}
+
+func TestWithHeader_AnEmptyValueAttachesNothing(t *testing.T) {
+	var header []http.Header
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+		header = append(header, r.Header)
+		return http.StatusOK
+	})).Use(auth.New(bearerSession("t"), auth.WithHeader("X-Session", func(*oauth2.Token) string { return "" })))
+	_, err := client.Get(t.Context(), "/")
+	require.NoError(t, err)
+	require.Len(t, header, 1)
+	assert.NotContains(t, header[0], "X-Session")
+	assert.NotContains(t, header[0], "Authorization")
+}
+
+func TestWithHeader_BadInputIsAnErrorOfTheCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		option auth.Option
+		says   string
+	}{
+		"an empty name":                      {auth.WithHeader("", keyOf), `"" is not the name of a header`},
+		"a name that no header has":          {auth.WithHeader("X Session", keyOf), `"X Session" is not the name of a header`},
+		"a name with a colon":                {auth.WithHeader("X-Session:", keyOf), `"X-Session:" is not the name`},
+		"a header that frames the message":   {auth.WithHeader("transfer-encoding", keyOf), "Transfer-Encoding cannot carry a token"},
+		"the header that is not in a header": {auth.WithHeader("host", keyOf), "Host cannot carry a token"},
+		"the jar's header":                   {auth.WithHeader("Cookie", keyOf), "Cookie cannot carry a token"},
+		"no function":                        {auth.WithHeader("X-Session", nil), "the function for the header X-Session is nil"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(auth.New(bearerSession("t"), c.option))
+			_, err := client.Get(t.Context(), "/")
+			require.ErrorIs(t, err, axle.CodeBadOption)
+			assert.ErrorContains(t, err, c.says)
+			assert.Empty(t, seen, "nothing is sent")
+		})
+	}
+}
+
+func TestWithHeader_APanicOfItsFunctionIsAnErrorOfTheCall(t *testing.T) {
+	var seen []string
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).
+		Use(auth.New(bearerSession("t"), auth.WithHeader("X-Session", func(*oauth2.Token) string { panic("ouch") })))
+	_, err := client.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeInterceptor)
+	assert.ErrorContains(t, err, "ouch")
+	assert.Empty(t, seen)
+}
+
+func TestToken_OneThatNoHeaderCanHoldIsAnErrorOfTheCallThatDoesNotPrintIt(t *testing.T) {
+	users := store.New[user](nil)
+	users.Login(user{}, &oauth2.Token{AccessToken: "secret\nX-Evil: 1"})
+	for name, interceptor := range map[string]*auth.Interceptor{
+		"a plain session's":           auth.New(bearerSession("secret\r\n")),
+		"a login's":                   auth.New(users),
+		"the type":                    auth.New(&fixed{&oauth2.Token{AccessToken: "secret", TokenType: "secret\x00"}}),
+		"the value of another header": auth.New(users, withKey()),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(interceptor)
+			_, err := client.Get(t.Context(), "/")
+			e, ok := err.(*axle.Error) //nolint:errorlint // the contract is about the error itself
+			require.True(t, ok, "%v", err)
+			assert.Equal(t, axle.CodeBadOption, e.Code)
+			assert.ErrorContains(t, err, "the session's token")
+			assert.NotContains(t, err.Error(), "secret")
+			assert.Empty(t, seen, "nothing is sent")
+		})
+	}
+}
+
+func TestToken_ARefreshThatReturnsOneThatNoHeaderCanHoldHasFailed(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		if w.cookies || w.store {
+			return // a store's has its test there
+		}
+		endpoint := w.refresh
+		w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
+			token, err := endpoint(ctx, current)
+			if err == nil {
+				token.AccessToken += "\n"
+			}
+			return token, err
+		}
+		w.api.expire()
+		_, err := w.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.ErrorContains(t, err, "no header can hold")
+		assert.EqualValues(t, 1, w.logouts.Load())
+		assert.False(t, strings.Contains(err.Error(), "a2"), "%v", err)
+
+		w.refresh = endpoint
+		w.loginAgain()
+		w.api.mu.Lock()
+		w.api.number, w.api.expired = 1, false
+		w.api.mu.Unlock()
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+	})
+}

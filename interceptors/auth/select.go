@@ -1,0 +1,105 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+)
+
+// Select returns an interceptor for many sessions, as of tenants: choose says which one a request belongs to. The options are those
+// of [New] and hold for every session.
+//
+// choose is asked when a call first reaches the interceptor. Its answer holds for the whole call, with its replays and what a
+// handler sends again by Do. Nil, or a nil pointer in the interface, means that the call is none of the interceptor's business:
+// nothing is attached, and its 401 stands. choose is called by many goroutines at once. If it panics, the call fails.
+//
+// Return the same session for the same tenant each time. A session is recognized by ==, so it should be a pointer. One of a type
+// that cannot be compared works, but is not refreshed beside its calls, see [WithEarlyRefresh]. The interceptor forgets a session
+// that no call has been for in some minutes, so that it keeps no session in memory for ever.
+func Select(choose func(*axle.Request) StatefulSession, opts ...Option) *Interceptor {
+	i := newInterceptor(opts)
+	i.choose = choose
+	if choose == nil {
+		i.bad = errors.New("auth: Select: the function is nil")
+	}
+	return i
+}
+
+// choice asks the user's function whose session a request is for; nil: nobody's.
+func (i *Interceptor) choice(r *axle.Request) (t *tracked, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("auth: the function of Select panicked: %w", &future.PanicError{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	s := i.choose(r)
+	if isNil(s) {
+		return nil, nil
+	}
+	return i.chosen.track(s), nil
+}
+
+func isNil(s StatefulSession) bool {
+	if s == nil {
+		return true
+	}
+	switch v := reflect.ValueOf(s); v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Func, reflect.Chan, reflect.Slice:
+		return v.IsNil()
+	default:
+		return false
+	}
+}
+
+// forgetAfter is how long a session that no call asks for is remembered, at least. At twice this time it is forgotten.
+const forgetAfter = 2 * time.Minute
+
+// recentSessions remembers the sessions that calls were for lately. The zero value remembers none.
+//
+// A session that is asked for moves to recent. A clock that runs while there are any makes recent older, and drops what was older.
+type recentSessions struct {
+	mu            sync.Mutex
+	recent, older map[StatefulSession]*tracked
+}
+
+func (r *recentSessions) track(s StatefulSession) *tracked {
+	if !reflect.ValueOf(s).Comparable() {
+		t := track(s)
+		t.isNew = true
+		return t
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.recent[s]; t != nil {
+		return t
+	}
+	if len(r.recent) == 0 && len(r.older) == 0 {
+		time.AfterFunc(forgetAfter, r.age)
+	}
+
+	t := r.older[s]
+	if t == nil {
+		t = track(s)
+	}
+	if r.recent == nil {
+		r.recent = map[StatefulSession]*tracked{}
+	}
+	r.recent[s] = t
+	return t
+}
+
+func (r *recentSessions) age() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.older, r.recent = r.recent, nil
+	if len(r.older) > 0 {
+		time.AfterFunc(forgetAfter, r.age)
+	}
+}
