@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/axlehttp/axle/internal/cookies"
 )
 
 // RoundTripper returns the client's two chains as a net/http transport: it runs them once for each request that it is given,
@@ -20,7 +22,7 @@ func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 // plugs axle into a generated SDK. A replay brings its request's cookies up to date with that jar, which a refresh may have
 // changed; one behind a bare RoundTripper sends the cookies that it was given.
 func (c *Client) HTTPClient() *http.Client {
-	jar := c.settings.Load().jar
+	jar := cookies.Route(c.settings.Load().jar)
 	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
 }
 
@@ -72,13 +74,15 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
 	}
+	stage := cookies.StageOf(orig.Context())
+	given := stage.Adopt(b.jar, orig)
 	start := &struct {
 		call
 		pass
 		hop
-	}{hop: hop{Request: orig, jar: b.jar, crossed: redirectedAcross(orig)}}
+	}{hop: hop{Request: given, jar: stage.Over(b.jar), crossed: redirectedAcross(orig)}}
 	start.bridge = &start.hop
-	start.given = Request{Method: orig.Method, Header: orig.Header, client: b.client, ctx: orig.Context(), stream: true}
+	start.given = Request{Method: orig.Method, Header: given.Header, client: b.client, ctx: orig.Context(), stream: true}
 	if body != nil {
 		start.given.Body = body
 	}
@@ -95,6 +99,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		out = new(http.Response)
 	}
 	resp.netHTTP(out, orig)
+	stage.Mark(b.jar, out)
 	return out, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/origin"
 )
 
@@ -62,7 +63,7 @@ func New() *Client {
 	c := &Client{Interceptors: Interceptors{Request: newChain[*Request](LIFO), Response: newChain[*Response](FIFO)}}
 	c.settings.Store(&settings{})
 	return c.update(func(s *settings) {
-		s.transport, s.jar, s.validate = defaultTransport(), defaultJar(), isSuccess
+		s.transport, s.jar, s.validate = defaultTransport(), cookies.NewJar(), isSuccess
 		s.sensitive, s.maxRedirects = sensitiveSet(nil), MaxRedirects
 	})
 }
@@ -234,6 +235,15 @@ func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 // SetCookieJar sets the cookie jar; nil: cookies are not kept.
 func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
 	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
+}
+
+// ClearCookies empties the jar that [New] made, for everybody who shares it: this client, its clones, and each [Client.HTTPClient],
+// also one that was given away before. A jar that [Client.SetCookieJar] or [Client.SetEngine] set is the user's to empty, and is
+// left as it is, unless it is the jar of another client that New made. A good place to call it is store.WithLogout's function.
+func (c *Client) ClearCookies() {
+	if jar, ok := cookies.Unrouted(c.settings.Load().jar).(*cookies.Jar); ok {
+		jar.Clear()
+	}
 }
 
 // SetValidateStatus decides which statuses fulfil a request; every other is an error. Nil: every status fulfils.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-resty/resty/v2"
 
+	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/origin"
 )
 
@@ -49,6 +50,7 @@ func newEngine(transport http.RoundTripper, jar http.CookieJar, configure config
 			configure(rc)
 		}
 		rc.SetRetryCount(0)
+
 		rc.SetPreRequestHook(func(_ *resty.Client, raw *http.Request) error {
 			if f, ok := raw.Context().Value(flightKey{}).(*flight); ok {
 				f.keepHeader(raw.Header)
@@ -58,15 +60,23 @@ func newEngine(transport http.RoundTripper, jar http.CookieJar, configure config
 		})
 		hc := rc.GetClient()
 		hc.CheckRedirect = checkRedirect(hc.CheckRedirect)
+		if configure != nil {
+			// resty's http.Client cannot be exchanged for one request. So the cookies of a refresh are told from others below it.
+			hc.Jar = cookies.Route(hc.Jar)
+			hc.Transport = &cookies.Transport{RoundTripper: hc.Transport, Jar: hc.Jar}
+		}
 		return rc
 	})}
 }
 
-// defaultJar is resty's: it knows the public suffixes.
-func defaultJar() http.CookieJar { return resty.New().GetClient().Jar }
-
 // transport is what the engine sends through.
-func (e *engine) transport() http.RoundTripper { return e.client().GetClient().Transport }
+func (e *engine) transport() http.RoundTripper {
+	transport := e.client().GetClient().Transport
+	if staged, ok := transport.(*cookies.Transport); ok {
+		return staged.RoundTripper
+	}
+	return transport
+}
 
 // flight is one dispatch on its way through the engine. It is the context of its request, so that the engine's hooks find it.
 type flight struct {
@@ -98,7 +108,13 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 		if err := f.attach(raw); err != nil {
 			return nil, err
 		}
-		return e.client().GetClient().Do(raw)
+		hc := e.client().GetClient()
+		if stage := cookies.StageOf(f.Context); stage != nil {
+			staged := *hc
+			staged.Jar = stage.Over(hc.Jar)
+			hc = &staged
+		}
+		return hc.Do(raw)
 	}
 	r := e.client().R().SetContext(f).SetDoNotParseResponse(true)
 	r.Header = f.header
@@ -112,6 +128,7 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 		}
 		return nil, err
 	}
+	cookies.StageOf(f.Context).Unmark(answer.RawResponse.Header)
 	return answer.RawResponse, nil
 }
 

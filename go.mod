@@ -6,11 +6,9 @@ require (
 	github.com/go-resty/resty/v2 v2.17.2 // the engine
 	github.com/stretchr/testify v1.12.1 // tests
 	go.uber.org/goleak v1.3.0 // tests: a goroutine left behind fails the suite
+	golang.org/x/net v0.43.0 // the cookie jar's list of public suffixes
 	golang.org/x/oauth2 v0.37.0 // the token type, and the refresh grant
 	pgregory.net/rapid v1.3.0 // tests: random chains against a model, with shrinking
 )
 
-require (
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/net v0.43.0 // indirect
-)
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

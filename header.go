@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/origin"
 )
 
@@ -181,7 +182,7 @@ func (p *pass) setXSRF(header http.Header, u *url.URL) {
 	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || s.originOf(u) != s.origin || header.Get(s.xsrfHeader) != "" {
 		return
 	}
-	for _, c := range s.jar.Cookies(u) {
+	for _, c := range cookies.StageOf(p.flight.request.Context()).Over(s.jar).Cookies(u) {
 		if c.Name == s.xsrfCookie {
 			header[s.xsrfHeader] = []string{c.Value}
 			return

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
 )
 
@@ -20,6 +23,9 @@ type flight struct {
 	outcome *future.Future[auth.Snapshot] // settled by who empties the slot; ErrSessionChanged when its login ends from outside
 	resolve func(auth.Snapshot)
 	reject  func(error)
+
+	stage    *cookies.Stage // the cookies that its answers set
+	returned atomic.Bool    // the RefreshFunc has: nothing more will be set
 }
 
 // Snapshot implements auth.StatefulSession.
@@ -107,8 +113,11 @@ func (s *UserStore[U]) start(ctx context.Context) *flight {
 // run is the refresh, from its start to its end.
 func (s *UserStore[U]) run(ctx context.Context, f *flight, current *oauth2.Token) {
 	ctx = auth.Bypass(ctx, s)
-	token, err := detached.Run(ctx, s.timeout,
+	staged, stage := cookies.Hold(ctx)
+	f.stage = stage
+	token, err := detached.Run(staged, s.timeout,
 		func(ctx context.Context) (*oauth2.Token, error) {
+			defer f.returned.Store(true)
 			token, err := s.refresh(ctx, current)
 			if err == nil && token != nil && token.AccessToken == "" {
 				err = errors.New("store: the RefreshFunc returned a token without an access token")
@@ -118,23 +127,58 @@ func (s *UserStore[U]) run(ctx context.Context, f *flight, current *oauth2.Token
 		func(token *oauth2.Token, err error) { // after the timeout
 			if err == nil {
 				s.succeed(f, token)
+			} else {
+				s.settleCookies(f)
 			}
+			stage.Close()
 		})
 	if err == nil {
 		s.succeed(f, token)
 	} else {
 		s.fail(ctx, f, err)
 	}
+	if f.returned.Load() {
+		stage.Close()
+	}
+}
+
+// isCurrent reports whether the login that f belongs to goes on, and no other refresh has come first.
+func (s *UserStore[U]) isCurrent(f *flight) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight == f || s.generation == f.from
+}
+
+// settleCookies gives the jar what a failed refresh's answers set, as a browser does, unless the login is over.
+func (s *UserStore[U]) settleCookies(f *flight) {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	if s.isCurrent(f) {
+		f.commitCookies()
+	} else {
+		f.stage.Drop()
+	}
+}
+
+// commitCookies is called under settling. A jar that panics costs its cookies alone: the tokens may be spent, and are kept.
+func (f *flight) commitCookies() {
+	if err := f.stage.Commit(); err != nil {
+		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
+	}
 }
 
 // succeed publishes the new token, unless its login is over, or it comes late and another refresh has come first. The slot empties
 // with it.
 func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
-	s.mu.Lock()
-	if s.flight != f && s.generation != f.from {
-		s.mu.Unlock()
+	s.settling.Lock()
+	if !s.isCurrent(f) {
+		f.stage.Drop()
+		s.settling.Unlock()
 		return
 	}
+	f.commitCookies() // before the state says that calls need not wait any more
+
+	s.mu.Lock()
 	s.generation.Refresh++
 	s.obtained, s.refreshed, s.failure = time.Now(), true, nil
 	if s.flight == f {
@@ -150,6 +194,7 @@ func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 	s.publish(next)
 	now := s.snapshot()
 	s.mu.Unlock()
+	s.settling.Unlock()
 	f.resolve(now)
 	s.deliver()
 }
@@ -158,9 +203,12 @@ func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
 // first stands.
 func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 	ends := s.ends(err)
+	s.settling.Lock()
 	s.mu.Lock()
 	if s.flight != f { // a login or a logout has detached it, or its own late success came while ends was asking
 		s.mu.Unlock()
+		f.stage.Drop()
+		s.settling.Unlock()
 		return
 	}
 	s.flight = nil
@@ -175,6 +223,13 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 		s.publish(state)
 		now := s.snapshot()
 		s.mu.Unlock()
+		switch {
+		case overtaken:
+			f.stage.Drop()
+		case f.returned.Load(): // else its late outcome settles them
+			f.commitCookies()
+		}
+		s.settling.Unlock()
 		if overtaken {
 			f.resolve(now)
 		} else {
@@ -185,6 +240,8 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 	}
 	last, _ := s.end()
 	s.mu.Unlock()
+	f.stage.Drop()
+	s.settling.Unlock()
 	go s.deliver()
 	if logoutErr := s.tellLogout(ctx, last); logoutErr != nil {
 		err = fmt.Errorf("%w (and the logout failed: %w)", err, logoutErr)

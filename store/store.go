@@ -7,7 +7,8 @@
 // late from a login that is over. store.go is the state and who may change it, refresh.go the one refresh in flight,
 // subscribe.go who is told, endpoint.go the ways to get a new token.
 //
-// No user code, and no network, is ever called under the store's lock.
+// No user code, and no network, is ever called under the store's lock. One thing of the user's is called while Login, Logout and SetState
+// wait: the cookie jar that gets what a refresh's answers set. It may read the store, and must not change it.
 package store
 
 import (
@@ -22,6 +23,7 @@ import (
 
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
 )
 
@@ -35,6 +37,10 @@ type State[U any] struct {
 // RefreshFunc gets a new token for the current one, which is nil where there is none. A new token without a refresh token
 // keeps the old refresh token; nil and nil keep the whole token, for cookies. Its context is detached from every caller's,
 // ends after the refresh timeout, and is under auth.Bypass.
+//
+// Cookies that are set by the answers to its requests are held back, if an axle client sends the requests with that context, through
+// [axle.Client.HTTPClient] too. The RefreshFunc's own later requests carry them. They reach the jar together with the new token, or
+// with a failure that leaves the session as it is. If the login is over by then they never do.
 type RefreshFunc func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error)
 
 // UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe for concurrent use.
@@ -47,6 +53,10 @@ type UserStore[U any] struct {
 	logoutWhen func(error) bool
 	onLogout   func(context.Context, *oauth2.Token) error
 	timeout    time.Duration
+
+	// settling orders the end of a refresh, its cookies included, against whatever begins or ends a login. It is taken before mu, and
+	// a cookie jar may be called under it.
+	settling sync.Mutex
 
 	mu          sync.Mutex
 	state       State[U]
@@ -129,9 +139,11 @@ func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 
 // Login starts a session. Whatever still runs for the one before changes nothing any more.
 func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
+	s.settling.Lock()
 	s.mu.Lock()
 	s.begin(State[U]{User: &user, Token: copyOf(token)})
 	s.mu.Unlock()
+	s.settling.Unlock()
 	s.deliver()
 }
 
@@ -156,6 +168,8 @@ func (s *UserStore[U]) SetState(update func(*State[U])) {
 }
 
 func (s *UserStore[U]) replace(before State[U], version uint64, next State[U]) bool {
+	s.settling.Lock()
+	defer s.settling.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.version != version {
@@ -229,9 +243,11 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
+	s.settling.Lock()
 	s.mu.Lock()
 	last, ended := s.end()
 	s.mu.Unlock()
+	s.settling.Unlock()
 	if !ended {
 		return nil
 	}
@@ -248,7 +264,8 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token) error
 	if s.onLogout == nil {
 		return nil
 	}
-	_, err := detached.Run(auth.Bypass(ctx, s), s.timeout, func(ctx context.Context) (struct{}, error) {
+	ctx = cookies.Unstaged(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
+	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.onLogout(ctx, copyOf(last))
 	}, nil)
 	return err

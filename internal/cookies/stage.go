@@ -1,0 +1,390 @@
+package cookies
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/axlehttp/axle/future"
+)
+
+// Stage holds back the cookies that the answers of one refresh set. The refresh's own requests see them at once; nobody else does
+// before [Stage.Commit]. It is safe for concurrent use, and a nil Stage does nothing.
+type Stage struct {
+	mu     sync.Mutex
+	state  state
+	closed bool // the refresh has returned: its context stages nothing any more
+	views  []*view
+	mark   string   // see Mark; empty until it is needed
+	routes []func() // each removes one
+}
+
+// state says where a cookie goes that an answer of the refresh sets.
+type state int
+
+const (
+	open      state = iota // to the stage
+	committed              // to the jar itself
+	dropped                // nowhere
+)
+
+type stageKey struct{}
+
+// Hold returns a context under which axle's dispatches hold back the cookies of their answers, in the stage that it returns.
+func Hold(ctx context.Context) (context.Context, *Stage) {
+	s := &Stage{}
+	return context.WithValue(ctx, stageKey{}, s), s
+}
+
+// Unstaged returns a context without a stage: what is sent under it writes to the jars themselves.
+func Unstaged(ctx context.Context) context.Context {
+	if StageOf(ctx) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, stageKey{}, (*Stage)(nil))
+}
+
+// StageOf returns the stage of ctx; nil if it has none.
+func StageOf(ctx context.Context) *Stage {
+	s, _ := ctx.Value(stageKey{}).(*Stage)
+	return s
+}
+
+// Commit gives what was held back to the jars that it was meant for, in the order in which it came, and what comes later goes
+// there at once. A dropped stage stays dropped. The error is a jar's panic; the other jars get their cookies all the same.
+func (s *Stage) Commit() error {
+	if s == nil {
+		return nil
+	}
+
+	s.mu.Lock()
+	if s.state != open {
+		s.mu.Unlock()
+		return nil
+	}
+	s.state = committed
+	views := s.views
+	s.mu.Unlock()
+
+	var failed []error
+	for _, v := range views {
+		if len(v.held) == 0 {
+			continue
+		}
+		// A jar may be the user's code. It runs on a goroutine of its own, so that neither its panic nor its Goexit can end
+		// the one that settles the refresh.
+		_, err := future.Go(func() (struct{}, error) {
+			for _, h := range v.held {
+				v.jar.SetCookies(h.url, h.list)
+			}
+			return struct{}{}, nil
+		}).Await(context.Background())
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// Drop forgets what was held back, and what the refresh's answers set from then on. A committed stage stays committed.
+func (s *Stage) Drop() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == open {
+		s.state = dropped
+	}
+}
+
+// Close is to be called when the refresh has returned and the stage is committed or dropped: it lets go what told the refresh's
+// requests from others.
+func (s *Stage) Close() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, remove := range s.routes {
+		remove()
+	}
+	s.routes = nil
+}
+
+// Over returns the jar as the refresh sees it: with what was held back over what the jar has. A nil jar stays nil.
+func (s *Stage) Over(jar http.CookieJar) http.CookieJar {
+	if s == nil || jar == nil {
+		return jar
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over(jar)
+}
+
+func (s *Stage) over(jar http.CookieJar) *view {
+	jar = Unrouted(jar)
+	for _, v := range s.views {
+		if isSame(v.jar, jar) {
+			return v
+		}
+	}
+	v := &view{stage: s, jar: jar, scratch: newCookieJar()}
+	s.views = append(s.views, v)
+	return v
+}
+
+// isSame compares what may not be comparable.
+func isSame(a, b http.CookieJar) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+}
+
+// Adopt prepares a request that an http.Client over a [Routed] jar is about to send: its cookies, which are from the jar itself, are
+// brought up to date with the stage, in a copy of r. The answer is then to be given to [Stage.Mark].
+func (s *Stage) Adopt(jar http.CookieJar, r *http.Request) *http.Request {
+	routed, ok := jar.(*Routed)
+	if s == nil || !ok {
+		return r
+	}
+	s.mu.Lock()
+	v := s.over(routed)
+	s.mu.Unlock()
+	u := cookieURL(r)
+	if len(v.scratch.Cookies(u)) == 0 {
+		return r
+	}
+
+	// What the http.Client added is what the jar itself has. A cookie of the caller's own has another name or another value.
+	var fromJar []string
+	for _, c := range v.jar.Cookies(u) {
+		fromJar = append(fromJar, c.String())
+	}
+	adopted := r.WithContext(r.Context())
+	adopted.Header = r.Header.Clone()
+	adopted.Header.Del("Cookie")
+	for _, c := range r.Cookies() {
+		if !slices.Contains(fromJar, c.String()) {
+			adopted.AddCookie(c)
+		}
+	}
+	for _, c := range v.Cookies(u) {
+		adopted.AddCookie(c)
+	}
+	return adopted
+}
+
+// cookieURL is the URL for which http.Client asks its jar.
+func cookieURL(r *http.Request) *url.URL {
+	if r.Host == "" || r.Host == r.URL.Host {
+		return r.URL
+	}
+	u := *r.URL
+	u.Host = r.Host
+	return &u
+}
+
+// Mark tells the [Routed] jar of the http.Client that resp goes to that its cookies belong to the stage. An http.Client gives its jar
+// an URL and the cookies, and nothing that says whose they are. So that is written into an attribute of the cookies, which nobody
+// else knows and everybody ignores (RFC 6265 §5.2).
+func (s *Stage) Mark(jar http.CookieJar, resp *http.Response) {
+	routed, ok := jar.(*Routed)
+	if s == nil || !ok || len(resp.Header["Set-Cookie"]) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.state == committed {
+		return
+	}
+	if s.mark == "" {
+		s.mark = markName + rand.Text()
+	}
+	routed.routes.Store(s.mark, s.over(routed))
+	s.routes = append(s.routes, func() { routed.routes.Delete(s.mark) })
+
+	resp.Header = resp.Header.Clone()
+	for i, line := range resp.Header["Set-Cookie"] {
+		resp.Header["Set-Cookie"][i] = line + "; " + s.mark
+	}
+}
+
+// Unmark undoes [Stage.Mark], once the http.Client is done with the response.
+func (s *Stage) Unmark(header http.Header) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mark == "" {
+		return
+	}
+	for i, line := range header["Set-Cookie"] {
+		header["Set-Cookie"][i] = strings.TrimSuffix(line, "; "+s.mark)
+	}
+}
+
+const markName = "axle-stage="
+
+// Transport is for an http.Client over a [Routed] jar: it takes the requests of a refresh to the refresh's stage.
+type Transport struct {
+	http.RoundTripper
+	Jar http.CookieJar
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	stage := StageOf(r.Context())
+	adopted := stage.Adopt(t.Jar, r)
+	resp, err := t.RoundTripper.RoundTrip(adopted)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Request == adopted {
+		resp.Request = r
+	}
+	stage.Mark(t.Jar, resp)
+	return resp, nil
+}
+
+// Routed is a jar that gives the cookies that [Stage.Mark] has marked to their stage, and all others to the jar that it wraps.
+type Routed struct {
+	jar    http.CookieJar
+	routes sync.Map // of a mark to its *view
+}
+
+// Route wraps a jar so that a stage can take over some of its cookies. A nil jar stays nil, and a [*Routed] one is returned as it is.
+func Route(jar http.CookieJar) http.CookieJar {
+	if _, ok := jar.(*Routed); ok || jar == nil {
+		return jar
+	}
+	return &Routed{jar: jar}
+}
+
+// Unrouted returns the jar that [Route] was given.
+func Unrouted(jar http.CookieJar) http.CookieJar {
+	if routed, ok := jar.(*Routed); ok {
+		return routed.jar
+	}
+	return jar
+}
+
+// Cookies implements http.CookieJar.
+func (r *Routed) Cookies(u *url.URL) []*http.Cookie { return r.jar.Cookies(u) }
+
+// SetCookies implements http.CookieJar. Cookies whose stage is closed belong to no login any more, and are dropped.
+func (r *Routed) SetCookies(u *url.URL, list []*http.Cookie) {
+	mark := markOf(list)
+	if mark == "" {
+		r.jar.SetCookies(u, list)
+		return
+	}
+	v, ok := r.routes.Load(mark)
+	if !ok {
+		return
+	}
+	plain := make([]*http.Cookie, len(list))
+	for i, c := range list {
+		p := *c
+		p.Raw = strings.TrimSuffix(c.Raw, "; "+mark)
+		p.Unparsed = slices.DeleteFunc(slices.Clone(c.Unparsed), func(s string) bool { return s == mark })
+		plain[i] = &p
+	}
+	v.(*view).SetCookies(u, plain)
+}
+
+// markOf returns the mark of one answer's cookies; empty if they have none.
+func markOf(list []*http.Cookie) string {
+	for _, c := range list {
+		for _, attribute := range c.Unparsed {
+			if strings.HasPrefix(attribute, markName) {
+				return attribute
+			}
+		}
+	}
+	return ""
+}
+
+// view is one jar as a refresh sees it.
+type view struct {
+	stage   *Stage
+	jar     http.CookieJar
+	scratch *cookiejar.Jar // knows where a held cookie is to be sent; its values are marked, see below
+	held    []held         // under the stage's lock
+}
+
+// held is one answer's cookies.
+type held struct {
+	url  *url.URL
+	list []*http.Cookie
+}
+
+// The first byte of a value in the scratch jar.
+const (
+	markSet     = "+"
+	markDeleted = "-"
+)
+
+// Cookies implements http.CookieJar. A held cookie hides those of its name, and a held deletion too.
+func (v *view) Cookies(u *url.URL) []*http.Cookie {
+	inJar := v.jar.Cookies(u)
+	v.stage.mu.Lock()
+	state := v.stage.state
+	v.stage.mu.Unlock()
+	if state == committed {
+		return inJar
+	}
+
+	list := v.scratch.Cookies(u)
+	if len(list) == 0 {
+		return inJar
+	}
+	seen := slices.DeleteFunc(slices.Clone(inJar), func(c *http.Cookie) bool {
+		return slices.ContainsFunc(list, func(h *http.Cookie) bool { return h.Name == c.Name })
+	})
+	for _, c := range list {
+		if c.Value[:1] == markSet {
+			c.Value = c.Value[1:]
+			seen = append(seen, c)
+		}
+	}
+	return seen
+}
+
+// SetCookies implements http.CookieJar.
+func (v *view) SetCookies(u *url.URL, list []*http.Cookie) {
+	v.stage.mu.Lock()
+	state := v.stage.state
+	if state == open {
+		at := *u
+		v.held = append(v.held, held{&at, slices.Clone(list)})
+	}
+	v.stage.mu.Unlock()
+	if state == committed {
+		v.jar.SetCookies(u, list)
+		return
+	}
+
+	marked := make([]*http.Cookie, len(list))
+	for i, c := range list {
+		m := *c
+		marked[i] = &m
+		if deletes(c) {
+			m.Value, m.MaxAge, m.Expires = markDeleted, 0, time.Time{}
+		} else {
+			m.Value = markSet + c.Value
+		}
+	}
+	v.scratch.SetCookies(u, marked)
+}
+
+// deletes reports whether a jar takes c for the order to delete the cookie (RFC 6265 §5.2.2 and §5.3).
+func deletes(c *http.Cookie) bool {
+	return c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && !c.Expires.After(time.Now())
+}

@@ -1,0 +1,144 @@
+package cookies_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle/internal/cookies"
+)
+
+func at(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	return u
+}
+
+// line is what a jar would have sent.
+func line(jar http.CookieJar, u *url.URL) string {
+	r := http.Request{Header: http.Header{}}
+	for _, c := range jar.Cookies(u) {
+		r.AddCookie(c)
+	}
+	return r.Header.Get("Cookie")
+}
+
+func TestStage_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
+	base := "https://api.axle.test/"
+	for _, c := range []struct {
+		name string
+		set  []*http.Cookie
+		ask  string
+		want string // as the refresh sees it
+		jar  string // as the jar has it after the commit; empty: the same
+	}{
+		{"another value", []*http.Cookie{{Name: "a", Value: "2"}}, base, "b=1; a=2", "a=2; b=1"},
+		{"a new one", []*http.Cookie{{Name: "c", Value: "2"}}, base, "a=1; b=1; c=2", ""},
+		{"a value in quotes", []*http.Cookie{{Name: "c", Value: "2 3", Quoted: true}}, base, `a=1; b=1; c="2 3"`, ""},
+		{"an empty value", []*http.Cookie{{Name: "a", Value: ""}}, base, "b=1; a=", "a=; b=1"},
+		{"a deletion by Max-Age", []*http.Cookie{{Name: "a", MaxAge: -1}}, base, "b=1", ""},
+		{"a deletion by Expires", []*http.Cookie{{Name: "a", Expires: time.Unix(1, 0)}}, base, "b=1", ""},
+		{"Max-Age before Expires", []*http.Cookie{{Name: "a", Value: "2", MaxAge: 9, Expires: time.Unix(1, 0)}}, base, "b=1; a=2", "a=2; b=1"},
+		{"set and deleted", []*http.Cookie{{Name: "c", Value: "2"}, {Name: "c", MaxAge: -1}}, base, "a=1; b=1", ""},
+		{"for another path", []*http.Cookie{{Name: "c", Value: "2", Path: "/x"}}, base, "a=1; b=1", ""},
+		{"for that path", []*http.Cookie{{Name: "c", Value: "2", Path: "/x"}}, base + "x", "a=1; b=1; c=2", "c=2; a=1; b=1"},
+		{"for another host", []*http.Cookie{{Name: "c", Value: "2"}}, "https://other.axle.test/", "", ""},
+		{"for the domain", []*http.Cookie{{Name: "c", Value: "2", Domain: "axle.test"}}, "https://other.axle.test/", "c=2", ""},
+		{"for a public suffix", []*http.Cookie{{Name: "c", Value: "2", Domain: "co.uk"}}, base, "a=1; b=1", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			jar := cookies.NewJar()
+			jar.SetCookies(at(t, base), []*http.Cookie{{Name: "a", Value: "1"}, {Name: "b", Value: "1"}})
+			before := line(jar, at(t, c.ask))
+			_, stage := cookies.Hold(t.Context())
+			stage.Over(jar).SetCookies(at(t, base), c.set)
+
+			assert.Equal(t, c.want, line(stage.Over(jar), at(t, c.ask)))
+			assert.Equal(t, before, line(jar, at(t, c.ask)))
+
+			require.NoError(t, stage.Commit())
+			if c.jar == "" {
+				c.jar = c.want
+			}
+			assert.Equal(t, c.jar, line(jar, at(t, c.ask)))
+			assert.Equal(t, c.jar, line(stage.Over(jar), at(t, c.ask)))
+		})
+	}
+}
+
+func TestStage_ItsOutcomeIsFinal(t *testing.T) {
+	u := at(t, "https://api.axle.test/")
+	one, two := []*http.Cookie{{Name: "a", Value: "1"}}, []*http.Cookie{{Name: "b", Value: "2"}}
+	for _, c := range []struct {
+		name   string
+		settle func(*cookies.Stage)
+		want   string
+	}{
+		{"committed", func(s *cookies.Stage) { _ = s.Commit(); s.Drop() }, "a=1; b=2"},
+		{"dropped", func(s *cookies.Stage) { s.Drop(); _ = s.Commit() }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			jar := cookies.NewJar()
+			_, stage := cookies.Hold(t.Context())
+			stage.Over(jar).SetCookies(u, one)
+			c.settle(stage)
+			stage.Over(jar).SetCookies(u, two)
+			assert.Equal(t, c.want, line(jar, u))
+		})
+	}
+}
+
+func TestStage_AMarkedAnswerGoesToTheStageAndAnyOtherToTheJar(t *testing.T) {
+	u := at(t, "https://api.axle.test/")
+	jar := cookies.NewJar()
+	routed := cookies.Route(jar)
+	ctx, stage := cookies.Hold(t.Context())
+	require.Same(t, stage, cookies.StageOf(ctx))
+	answer := func() *http.Response {
+		return &http.Response{Header: http.Header{"Set-Cookie": {"a=1; Path=/", "b=2"}}}
+	}
+
+	marked := answer()
+	stage.Mark(routed, marked)
+	routed.SetCookies(u, marked.Cookies())
+	assert.Empty(t, line(jar, u))
+	assert.Equal(t, "a=1; b=2", line(stage.Over(routed), u))
+	stage.Unmark(marked.Header)
+	assert.Equal(t, answer().Header, marked.Header)
+
+	forged := &http.Response{Header: http.Header{"Set-Cookie": {"c=3; axle-stage=guess"}}}
+	routed.SetCookies(u, forged.Cookies())
+	assert.Empty(t, line(jar, u))
+
+	late := answer()
+	stage.Mark(routed, late)
+	stage.Drop()
+	stage.Close()
+	routed.SetCookies(u, late.Cookies())
+	assert.Empty(t, line(jar, u), "the refresh has returned, and its login is over")
+	routed.SetCookies(u, answer().Cookies())
+	assert.Equal(t, "a=1; b=2", line(jar, u))
+}
+
+func TestStage_AContextWithoutOneStagesNothing(t *testing.T) {
+	ctx, _ := cookies.Hold(t.Context())
+	for _, ctx := range []context.Context{t.Context(), cookies.Unstaged(ctx)} {
+		stage := cookies.StageOf(ctx)
+		require.Nil(t, stage)
+		jar := cookies.NewJar()
+		assert.Same(t, jar, stage.Over(jar))
+		r := &http.Request{URL: at(t, "https://api.axle.test/")}
+		assert.Same(t, r, stage.Adopt(cookies.Route(jar), r))
+		stage.Mark(cookies.Route(jar), &http.Response{})
+		stage.Drop()
+		stage.Close()
+		require.NoError(t, stage.Commit())
+	}
+	assert.Nil(t, cookies.Route(nil))
+}
