@@ -3,11 +3,11 @@ package axle
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // payload is a request's body as one dispatch sends it.
@@ -15,6 +15,7 @@ type payload struct {
 	open        func(ctx context.Context) (io.ReadCloser, error) // nil: no body
 	length      int64                                            // in bytes; -1: unknown
 	contentType string
+	relabel     bool // contentType takes the place of the header's; an empty one removes it
 }
 
 // EncodedBody returns the body as it would be sent, and the Content-Type that goes with it, for signing. A body that is an
@@ -24,54 +25,87 @@ func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	case io.Reader, *Multipart:
 		return nil, "", badOption(r, fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", bodyOf(r.Body)), nil)
 	}
-	body, contentType, e := r.encode()
+	encoded, e := r.encode()
 	if e != nil {
 		return nil, "", e
 	}
-	if body == nil {
-		contentType = ""
-	}
-	if set := r.contentType(); set != "" {
-		contentType = set
-	}
-	return body, contentType, nil
+	return encoded.bytes, encoded.contentType, nil
 }
 
-// contentType is the one that a header sets: the request's, or before it is in a call a default of the client.
+// encoded is a body that is no reader, as it is sent.
+type encoded struct {
+	bytes       []byte // nil: no body
+	contentType string
+}
+
+// encode returns the bytes of a body that is no reader: by its Content-Type, unless it is text or bytes already.
+func (r *Request) encode() (encoded, *Error) {
+	contentType := r.contentType()
+	orElse := func(ofBody string) string {
+		if contentType == "" {
+			return ofBody
+		}
+		return contentType
+	}
+	switch body := r.Body.(type) {
+	case nil:
+		return encoded{nil, contentType}, nil
+	case []byte:
+		if body == nil {
+			return encoded{nil, contentType}, nil
+		}
+		return encoded{body, orElse("application/octet-stream")}, nil
+	case string:
+		return encoded{[]byte(body), orElse("text/plain; charset=utf-8")}, nil
+	case url.Values:
+		contentType = orElse(mediaForm)
+	default:
+		contentType = orElse(mediaJSON)
+	}
+
+	bytes, contentType, err := r.marshal(contentType)
+	if err != nil {
+		return encoded{}, err
+	}
+	return encoded{bytes, contentType}, nil
+}
+
+const contentTypeHeader = "Content-Type"
+
+// contentType is the one that a header sets for the body: the request's, or before it is in a call a default of the client. A
+// default labels neither a body that carries a type of its own nor none.
 func (r *Request) contentType() string {
-	const name = "Content-Type"
-	set := r.Header.Get(name)
-	if s := r.settings(); s != nil && r.pass == nil {
+	set := r.Header.Get(contentTypeHeader)
+	if r.pass != nil {
+		if r.hasDefaultType() && !takesDefaultType(r.Body) {
+			return ""
+		}
+		return set
+	}
+	if s := r.settings(); s != nil && takesDefaultType(r.Body) {
 		for _, header := range []http.Header{s.methodHeader[r.method()], s.header} {
 			if set == "" {
-				set = header.Get(name)
+				set = header.Get(contentTypeHeader)
 			}
 		}
 	}
 	return set
 }
 
-// encode returns the bytes of a body that is no reader.
-func (r *Request) encode() ([]byte, string, *Error) {
-	switch body := r.Body.(type) {
-	case nil:
-		return nil, "", nil
+// takesDefaultType reports whether a client's default Content-Type may say what a body is.
+func takesDefaultType(body any) bool {
+	switch body := body.(type) {
+	case nil, url.Values, *Multipart:
+		return false
 	case []byte:
-		return body, "application/octet-stream", nil
-	case string:
-		return []byte(body), "text/plain; charset=utf-8", nil
-	case url.Values:
-		return []byte(body.Encode()), "application/x-www-form-urlencoded", nil
+		return body != nil
 	}
-	marshal := json.Marshal
-	if s := r.settings(); s != nil && s.marshal != nil {
-		marshal = s.marshal
-	}
-	body, err := marshal(r.Body)
-	if err != nil {
-		return nil, "", badOption(r, fmt.Sprintf("the body (%T) cannot be encoded", r.Body), err)
-	}
-	return body, "application/json", nil
+	return true
+}
+
+// hasDefaultType reports whether the request's Content-Type is the client's default, as the call merged it.
+func (r *Request) hasDefaultType() bool {
+	return len(r.pass.defaultType) > 0 && slices.Equal(r.Header[contentTypeHeader], r.pass.defaultType)
 }
 
 // payload prepares the body for one dispatch.
@@ -79,6 +113,14 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 	body, err := p.encode(r)
 	if err != nil {
 		return payload{}, err
+	}
+	body.relabel = body.relabel || r.hasDefaultType() && !takesDefaultType(r.Body)
+	if p.bridge == nil {
+		// Behind the bridge http.Request.ContentLength says it, and a header of that name is nobody's.
+		var bad error
+		if body, bad = body.declared(r.Header); bad != nil {
+			return payload{}, badOption(r, bad.Error(), nil)
+		}
 	}
 	limit := p.settings.requestLimit
 	switch {
@@ -123,12 +165,15 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 		}
 		return payload{open: b.open, length: b.size, contentType: "application/octet-stream"}, nil
 	}
-	body, contentType, err := r.encode()
-	if err != nil || body == nil {
+	encoded, err := r.encode()
+	if err != nil || encoded.bytes == nil {
 		return payload{}, err
 	}
-	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	return payload{open: open, length: int64(len(body)), contentType: contentType}, nil
+	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(encoded.bytes)), nil }
+	return payload{
+		open: open, length: int64(len(encoded.bytes)), contentType: encoded.contentType,
+		relabel: r.Header.Get(contentTypeHeader) != "" && encoded.contentType != r.Header.Get(contentTypeHeader),
+	}, nil
 }
 
 func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
@@ -138,5 +183,5 @@ func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
 	for _, part := range m.parts {
 		p.own(part.body)
 	}
-	return payload{open: m.open, length: m.length(), contentType: m.contentType()}, nil
+	return payload{open: m.open, length: m.length(), contentType: m.contentType(r.contentType()), relabel: true}, nil
 }

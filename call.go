@@ -48,6 +48,8 @@ type pass struct {
 	body     [1]*rewinder             // room for the first
 	values   [2]string                // of the headers that every request has
 	bound    [1]headerOrigin          // room for the first header that is bound to an origin
+
+	defaultType []string // the client's default Content-Type, where the caller sets none
 }
 
 // Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every Do is a whole new call.
@@ -475,9 +477,21 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	if f.payload, err = p.payload(req); err != nil {
 		return nil, nil, err
 	}
+	if f.payload.relabel {
+		req.relabel(f.payload.contentType)
+	}
 	f.header = f.wireHeader(req)
 	p.setXSRF(f.header, u)
 	return f, u, nil
+}
+
+// relabel makes the Content-Type what the body is, for those too who look at the request later.
+func (r *Request) relabel(contentType string) {
+	if contentType == "" {
+		delete(r.Header, contentTypeHeader)
+		return
+	}
+	r.Header[contentTypeHeader] = []string{contentType}
 }
 
 // wireHeader is the request's header as it is sent: a map of its own, since the jar adds to it, and since a transport may read it after

@@ -53,6 +53,8 @@ type settings struct {
 	encodeQuery   QueryEncoder // nil: QueryRepeat
 	marshal       func(v any) ([]byte, error)
 	unmarshal     func(data []byte, v any) error
+	codecs        map[string]codec // by media type, in lower case; JSON's is marshal and unmarshal
+	codecErr      error            // what is wrong with the media type that SetCodec was given
 	configure     configureEngine
 	engine        *engine
 }
@@ -304,7 +306,7 @@ func (c *Client) SetQueryEncoder(encode QueryEncoder) *Client {
 }
 
 // SetJSON sets the JSON codec of bodies and of [Response.Decode]; a nil function is encoding/json's. Both are called by many
-// goroutines at once.
+// goroutines at once. For other media types there is [Client.SetCodec].
 func (c *Client) SetJSON(marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error) *Client {
 	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }
@@ -410,6 +412,8 @@ func (s *settings) check() error {
 		return fmt.Errorf("the client's request limit is negative: %d", s.requestLimit)
 	case s.maxRedirects < 0:
 		return fmt.Errorf("the client's limit on redirects is negative: %d", s.maxRedirects)
+	case s.codecErr != nil:
+		return s.codecErr
 	case (s.xsrfCookie == "") != (s.xsrfHeader == ""):
 		return fmt.Errorf("SetXSRF needs the cookie's name and the header's: %q, %q", s.xsrfCookie, s.xsrfHeader)
 	}

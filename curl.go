@@ -26,16 +26,22 @@ func (r *Request) Curl() string {
 	if s == nil {
 		s = &noSettings
 	}
+	body, contentType, err := r.EncodedBody()
+	if m, ok := r.Body.(*Multipart); ok && m != nil {
+		contentType = m.contentType(r.contentType())
+	}
 	header := func(name, value string) { b.WriteString(" -H " + shellQuote(name+": "+value)) }
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		for _, value := range r.Header[name] {
+			if name == contentTypeHeader && contentType != "" {
+				value = contentType
+			}
 			if s.isSensitive(name) || redact.Name(name) {
 				value = redact.Mask
 			}
 			header(name, redact.Text(value))
 		}
 	}
-	body, contentType, err := r.EncodedBody()
 	if _, isStream := r.Body.(io.Reader); isStream || err != nil {
 		b.WriteString(" --data-binary @-")
 		return b.String()

@@ -97,6 +97,12 @@ func (s *settings) mergeHeaders(r *Request) {
 		if _, own := caller[name]; own {
 			return
 		}
+		if name == contentTypeHeader && r.pass.bridge == nil {
+			r.pass.defaultType = list
+			if r.Body != nil && !takesDefaultType(r.Body) {
+				return
+			}
+		}
 		if s.isSensitive(name) {
 			if s.origin == "" || targetOrigin() != s.origin || r.CrossedOrigin() {
 				return

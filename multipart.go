@@ -16,7 +16,7 @@ import (
 
 // Multipart is a multipart/form-data body: c.Post(ctx, "/upload", axle.NewMultipart().File("file", "a.png", f)).
 //
-// It is streamed, whatever its size, and can be sent again if each of its readers can, see [Request.SetBody]. Its readers serve one
+// It is sent with its own boundary, whatever a Content-Type header says. It is streamed, whatever its size, and can be sent again if each of its readers can, see [Request.SetBody]. Its readers serve one
 // call at a time. What is wrong with a part fails the call, before anything is sent.
 type Multipart struct {
 	boundary string
@@ -98,7 +98,17 @@ func (m *Multipart) fail(err error) *Multipart {
 	return m
 }
 
-func (m *Multipart) contentType() string { return "multipart/form-data; boundary=" + m.boundary }
+// contentType is the form's, whatever boundary a header names. The header's type and its other parameters stay, where it is a
+// multipart type at all.
+func (m *Multipart) contentType(header string) string {
+	if media, params, err := mime.ParseMediaType(header); err == nil && strings.HasPrefix(media, "multipart/") {
+		params["boundary"] = m.boundary
+		if formatted := mime.FormatMediaType(media, params); formatted != "" {
+			return formatted
+		}
+	}
+	return mediaMultipart + "; boundary=" + m.boundary
+}
 
 // length is that of the whole body; -1: unknown.
 func (m *Multipart) length() int64 {

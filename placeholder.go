@@ -54,32 +54,14 @@ const (
 	inQuery
 )
 
-// expand fills in the placeholders of a part of a URL.
+// expand fills in the placeholders of a host or a query.
 func (p placeholders) expand(template string, at place) (string, error) {
 	if !strings.Contains(template, "{") {
 		return template, nil
 	}
-
 	var b strings.Builder
-	for {
-		before, name, after, found := cutPlaceholder(template)
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		template = after
-
-		value, given := p.value(name)
-		if !given && (at == inQuery || !isPlaceholderName(name)) {
-			b.WriteString("{" + name + "}")
-			continue
-		}
-		text, err := value.in(at, name, given)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(text)
-	}
+	_, err := p.write(&b, template, at)
+	return b.String(), err
 }
 
 // expandPath fills in the placeholders of a path, and refuses a segment that would climb it. One placeholder's value may be
@@ -89,18 +71,50 @@ func (p placeholders) expandPath(path string) (string, error) {
 		return path, nil
 	}
 
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		expanded, err := p.expand(segment, inPath)
+	var b strings.Builder
+	b.Grow(len(path) + 32)
+	for more := true; more; {
+		var segment string
+		segment, path, more = strings.Cut(path, "/")
+		start := b.Len()
+		name, err := p.write(&b, segment, inPath)
 		if err != nil {
 			return "", err
 		}
-		if expanded != segment && hasDotSegment(expanded) {
-			return "", &placeholderError{placeholderNames(segment)[0], "makes a segment \".\" or \"..\", which would climb the path"}
+		if name != "" && hasDotSegment(b.String()[start:]) {
+			return "", &placeholderError{name, `makes a segment "." or "..", which would climb the path`}
 		}
-		segments[i] = expanded
+		if more {
+			b.WriteByte('/')
+		}
 	}
-	return strings.Join(segments, "/"), nil
+	return b.String(), nil
+}
+
+// write writes a piece of a URL with its placeholders filled in, and returns the name of one that it filled in.
+func (p placeholders) write(b *strings.Builder, template string, at place) (filled string, err error) {
+	for {
+		before, name, after, found := cutPlaceholder(template)
+		b.WriteString(before)
+		if !found {
+			return filled, nil
+		}
+		template = after
+
+		value, given := p.value(name)
+		if !given && (at == inQuery || !isPlaceholderName(name)) {
+			b.WriteByte('{')
+			b.WriteString(name)
+			b.WriteByte('}')
+			continue
+		}
+		text, err := value.in(at, name, given)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(text)
+		filled = name
+	}
 }
 
 // in returns the value as it stands in a part of the URL.

@@ -19,7 +19,7 @@ type Request struct {
 	URL    string      // a path joined to the base URL, or absolute; a query written here is kept as it is
 	Header http.Header // never nil in a handler, nor from R
 	Query  url.Values  // appended to URL's own query; never nil in a handler, nor from R
-	Body   any         // nil, string, []byte, io.Reader, url.Values, or anything JSON-encodable
+	Body   any         // nil, string, []byte, io.Reader, url.Values, *Multipart, or any value: see SetBody
 
 	client     *Client
 	ctx        context.Context
@@ -129,11 +129,17 @@ func (r *Request) SetRawPathParam(name, value string) *Request {
 	return r
 }
 
-// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, a [*Multipart], or anything that encoding/json encodes.
+// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, a [*Multipart], or any value that can be encoded.
 //
-// The Content-Type follows the body's type unless a header sets it. A reader's body can be sent again, by a replay or a
-// redirect, if it is an io.Seeker or a *bytes.Buffer; of any other, up to [ReplayLimit] bytes are kept for that. A reader
-// that is an io.Closer and no io.Seeker is closed when the call is done with it.
+// A body is what its Content-Type says. A value is encoded by the Content-Type that a header sets: as JSON ("+json" too), as
+// XML, as a form by the client's [QueryEncoder], as a multipart form, or by [Client.SetCodec]; a type without a codec fails
+// the call with CodeBadOption. Without a header a value is JSON, and a url.Values is a form. A string, a []byte and a reader
+// are sent as they are. The client's default Content-Type labels neither a url.Values nor a Multipart, and no empty request.
+//
+// A reader's body can be sent again, by a replay or a redirect, if it is an io.Seeker or a *bytes.Buffer; of any other, up to
+// [ReplayLimit] bytes are kept for that. A reader that is an io.Closer and no io.Seeker is closed when the call is done with
+// it. A Content-Length header of a reader whose length is unknown is sent, and the call fails if the reader has more bytes or
+// fewer; one that contradicts a known length fails the call with CodeBadOption.
 func (r *Request) SetBody(body any) *Request {
 	r.Body = body
 	r.reader = newRewinder(body)

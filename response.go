@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -127,8 +123,8 @@ func (r *Response) Duration() time.Duration { return r.duration }
 // that was answered: after redirects, the last.
 func (r *Response) Raw() *http.Response { return r.raw }
 
-// Decode decodes the body into v by its Content-Type: JSON, XML or a form; JSON where there is none or another. A *[]byte gets
-// it verbatim. A *string gets the value of a JSON string, where the Content-Type says JSON, and anything else verbatim. An
+// Decode decodes the body into v by its Content-Type: JSON, XML, a form (into a *url.Values) or what [Client.SetCodec] has added;
+// as JSON where there is none or another. A *[]byte gets it verbatim. A *string gets the value of a JSON string, where the Content-Type says JSON, and anything else verbatim. An
 // empty body leaves v as it is. A stream is buffered first.
 //
 // JSON is UTF-8 (RFC 8259 §8.1); a byte order mark before it is passed over. The error is an [*Error] with CodeBadResponse
@@ -140,7 +136,7 @@ func (r *Response) Decode(v any) error {
 	if len(r.body) == 0 {
 		return nil
 	}
-	if err := decode(r.body, r.Header.Get("Content-Type"), v, r.unmarshal()); err != nil {
+	if err := r.settings().decode(r.body, r.Header.Get("Content-Type"), v); err != nil {
 		message := fmt.Sprintf("the body does not decode into %T", v)
 		if encoding := encodingOf(r.Header, r.body); encoding != "" {
 			message += ": " + encoding
@@ -150,68 +146,17 @@ func (r *Response) Decode(v any) error {
 	return nil
 }
 
-// unmarshal is the client's JSON decoder.
-func (r *Response) unmarshal() func([]byte, any) error {
+// settings are those that the body is decoded by.
+func (r *Response) settings() *settings {
 	if r.Request != nil {
-		if s := r.Request.settings(); s != nil && s.unmarshal != nil {
-			return s.unmarshal
+		if s := r.Request.settings(); s != nil {
+			return s
 		}
 	}
-	return json.Unmarshal
+	return &noSettings
 }
 
-func decode(body []byte, contentType string, v any, unmarshalJSON func([]byte, any) error) error {
-	switch v := v.(type) {
-	case nil:
-		return errors.New("the target is nil")
-	case *[]byte:
-		*v = bytes.Clone(body)
-		return nil
-	case *string:
-		if !isJSON(mediaType(contentType)) || !decodeJSONString(body, v, unmarshalJSON) {
-			*v = string(body)
-		}
-		return nil
-	}
-	var err error
-	media := mediaType(contentType)
-	switch {
-	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):
-		return xml.Unmarshal(body, v)
-	case media == "application/x-www-form-urlencoded":
-		if form, ok := v.(*url.Values); ok {
-			*form, err = url.ParseQuery(string(body))
-			return err
-		}
-	}
-	text, err := jsonText(body)
-	if err == nil {
-		err = unmarshalJSON(text, v)
-	}
-	if err != nil {
-		if contentType == "" {
-			contentType = "no Content-Type"
-		}
-		return fmt.Errorf("%s, read as JSON: %w", contentType, err)
-	}
-	return nil
-}
-
-// mediaType is a Content-Type without its parameters, in lower case.
-func mediaType(contentType string) string {
-	if contentType == "application/json" {
-		return contentType
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return strings.ToLower(strings.TrimSpace(contentType))
-	}
-	return media
-}
-
-func isJSON(media string) bool {
-	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
-}
+var errNilTarget = errors.New("the target is nil")
 
 // decodeJSONString sets v to the value of a body that is a JSON string, and reports whether the body is one.
 func decodeJSONString(body []byte, v *string, unmarshalJSON func([]byte, any) error) bool {
