@@ -174,6 +174,17 @@ func (f *flight) attach(raw *http.Request) error {
 	}
 	raw.Body, raw.ContentLength = body, f.payload.length
 	raw.GetBody = func() (io.ReadCloser, error) { return f.payload.open(f.Context) }
+	if isSentOnce(f.request.Body) {
+		sending := &resending{request: f.request}
+		sending.watch(raw)
+		raw.GetBody = func() (io.ReadCloser, error) {
+			body, err := f.payload.open(f.Context)
+			if err != nil {
+				err = sending.explain(err)
+			}
+			return body, err
+		}
+	}
 	if raw.ContentLength == 0 {
 		_ = body.Close()
 		raw.Body = http.NoBody

@@ -1,0 +1,91 @@
+package axle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+)
+
+// net/http sends a request again by itself when a connection fails before an answer has come: one that was idle for too long,
+// or that an HTTP/2 server takes leave of (GOAWAY). It asks for the body once more, and if it cannot have it, the answer to
+// that question is the error of the whole request, and the network's own error is lost. This file keeps the network's error.
+
+// resending watches one request whose body can be sent only once.
+type resending struct {
+	request *Request
+
+	mu       sync.Mutex
+	answered bool  // the attempt at hand has been answered: what comes next is a redirect
+	err      error // what the network ended an attempt with
+}
+
+var errConnectionLost = errors.New("the connection was lost before an answer came")
+
+// watch makes raw tell how it is sent.
+func (s *resending) watch(raw *http.Request) {
+	trace := &httptrace.ClientTrace{
+		GetConn:              func(string) { s.setAnswered(false) },
+		GotFirstResponseByte: func() { s.setAnswered(true) },
+		WroteRequest:         func(info httptrace.WroteRequestInfo) { s.setError(info.Err) },
+	}
+	*raw = *raw.WithContext(httptrace.WithClientTrace(raw.Context(), trace))
+}
+
+func (s *resending) setAnswered(answered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = answered
+}
+
+func (s *resending) setError(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+// explain is the error of a body that cannot be sent again: where a transport has asked for it, the network's, with the reason.
+func (s *resending) explain(err error) error {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered {
+		return err // by a redirect: the network has not failed
+	}
+
+	network, reason := s.err, refused.Err
+	if network == nil {
+		network = errConnectionLost
+	}
+	if reason == nil {
+		reason = errors.New(refused.Message)
+	}
+	return &Error{
+		Code:    CodeNetwork,
+		Message: "the connection failed, and the body cannot be sent again",
+		Request: s.request,
+		Err:     fmt.Errorf("%w (%w)", network, reason),
+	}
+}
+
+// isSentOnce reports whether a body may turn out to be too long to be sent again.
+func isSentOnce(body any) bool {
+	switch body := body.(type) {
+	case *rewinder:
+		return body.again == nil && body.seeker == nil && (body.size < 0 || body.size > ReplayLimit)
+	case *Multipart:
+		for _, part := range body.parts {
+			if part.body != nil && isSentOnce(part.body) {
+				return true
+			}
+		}
+		return false
+	}
+	_, ok := body.(io.Reader)
+	return ok
+}
