@@ -1,11 +1,13 @@
 package axle
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/axlehttp/axle/internal/cookies"
 )
@@ -101,6 +103,26 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	resp.netHTTP(out, orig)
 	stage.Mark(b.jar, out)
 	return out, nil
+}
+
+// endedAbove is the error of a request that the http.Client above the bridge has called off by closing its Cancel channel. That
+// is how http.Client.Timeout ends a round trip over a transport that net/http does not know: the channel may be closed before
+// the context, which has the same deadline, has ended.
+func (r *Request) endedAbove(err error) *Error {
+	if r.pass == nil || r.pass.bridge == nil {
+		return nil
+	}
+	above := r.pass.bridge.Request
+	select {
+	case <-above.Cancel: //nolint:staticcheck // deprecated, and still what http.Client uses
+	default:
+		return nil
+	}
+
+	if deadline, ok := above.Context().Deadline(); ok && !time.Now().Before(deadline) {
+		return &Error{Code: CodeTimeout, Request: r, Err: fmt.Errorf("%w: the http.Client's", errTimeout)}
+	}
+	return &Error{Code: CodeCanceled, Request: r, Err: withoutURL(err)}
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.

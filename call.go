@@ -338,13 +338,23 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 		return &c
 	}
 	e := &Error{Code: CodeInterceptor, Request: request, Response: response, Err: failed, interceptor: name}
-	var inner *Error
-	switch {
-	case failed == nil:
+	if failed == nil {
 		e.Err = ErrNoResult
-	case errors.As(failed, &inner) && inner != nil:
+		return e
+	}
+	var inner *Error
+	if errors.As(failed, &inner) && inner != nil {
 		e.Code = inner.Code
 		e.Request, e.Response = p.adoptBoth(inner, request)
+	}
+
+	// A handler whose wait ended with the request's context reports what ended the call, and no fault of its own.
+	if ctx := request.Context(); isEndOf(ctx, failed) {
+		ended := contextError(ctx, request)
+		e.Code = ended.Code
+		if !errors.Is(failed, ended.Err) {
+			e.Err = fmt.Errorf("%w: %w", failed, ended.Err)
+		}
 	}
 	return e
 }

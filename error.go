@@ -150,6 +150,12 @@ func contextError(ctx context.Context, req *Request) *Error {
 	return &Error{Code: CodeCanceled, Request: req, Err: cause}
 }
 
+// isEndOf reports whether an error says that this very context has ended. The end of another one, such as a handler's own time
+// limit within the call, is of the same kind only by chance, and only if ctx has ended too.
+func isEndOf(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+}
+
 var errTimeout = errors.New("the time limit was reached")
 
 // failure is the error of a request that brought no whole answer.
@@ -165,6 +171,9 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 	}
 	if ctx.Err() != nil {
 		return contextError(ctx, req)
+	}
+	if ended := req.endedAbove(err); ended != nil {
+		return ended
 	}
 	err = withoutURL(err)
 	if shown := redact.Text(err.Error()); shown != err.Error() {
