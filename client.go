@@ -111,10 +111,10 @@ func newTransport() *http.Transport {
 // defaultTransport is what a new client sends through: [DefaultTransport], unless the program has replaced net/http's default by
 // a transport of another type, which is then meant for everything that the program sends.
 func defaultTransport() http.RoundTripper {
-	if t, ok := http.DefaultTransport.(*http.Transport); !ok || t == nil {
-		return http.DefaultTransport
+	if _, ok := http.DefaultTransport.(*http.Transport); ok || http.DefaultTransport == nil {
+		return DefaultTransport()
 	}
-	return DefaultTransport()
+	return http.DefaultTransport
 }
 
 // proxyFromEnvironment is net/http's, without the ways round its rule that loopback is never proxied (CVE-2025-62718).

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -382,4 +383,54 @@ func TestSaveFile_ReplacesALinkAndLeavesItsTarget(t *testing.T) {
 		assert.True(t, info.Mode().IsRegular())
 		assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "the file has the mode that one saw there")
 	}
+}
+
+// DefaultTransport.
+
+func TestDefaultTransport_IsAFreshCopyOfWhatNewUses(t *testing.T) {
+	a, b := axle.DefaultTransport(), axle.DefaultTransport()
+	assert.NotSame(t, a, b)
+	assert.NotSame(t, http.DefaultTransport, a)
+	assert.Equal(t, a.MaxIdleConns, a.MaxIdleConnsPerHost, "there is room for a burst to one host")
+	assert.True(t, a.ForceAttemptHTTP2)
+	assert.NotNil(t, a.DialContext)
+	for name, limit := range map[string]time.Duration{"TLS": a.TLSHandshakeTimeout, "idle": a.IdleConnTimeout, "100": a.ExpectContinueTimeout} {
+		assert.Positive(t, limit, name)
+	}
+	for _, host := range []string{"localhost.", "[::1]", "127.1.2.3", "[::ffff:127.0.0.1]"} {
+		proxy, err := a.Proxy(newRequest(t, "GET", "http://"+host+":81/", nil))
+		require.NoError(t, err)
+		assert.Nil(t, proxy, host)
+	}
+}
+
+func TestDefaultTransport_IsNeverNilAlsoWhereAnotherTypeIsTheProgramsDefault(t *testing.T) {
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	usual := axle.DefaultTransport()
+	for name, other := range map[string]http.RoundTripper{
+		"another type": roundTripFunc(func(r *http.Request) (*http.Response, error) { return reply(r, 200, "of the program"), nil }),
+		"a nil one":    (*http.Transport)(nil),
+		"none":         nil,
+	} {
+		http.DefaultTransport = other
+		got := axle.DefaultTransport()
+		require.NotNil(t, got, name)
+		assert.NotNil(t, got.DialContext, name)
+		assert.NotNil(t, got.Proxy, name)
+		assert.Equal(t, []any{usual.ForceAttemptHTTP2, usual.MaxIdleConns, usual.MaxIdleConnsPerHost, usual.IdleConnTimeout, usual.TLSHandshakeTimeout, usual.ExpectContinueTimeout},
+			[]any{got.ForceAttemptHTTP2, got.MaxIdleConns, got.MaxIdleConnsPerHost, got.IdleConnTimeout, got.TLSHandshakeTimeout, got.ExpectContinueTimeout}, name)
+		if name == "another type" {
+			resp, err := axle.New().Get(t.Context(), "http://axle.test/")
+			require.NoError(t, err)
+			assert.Equal(t, "of the program", resp.String(), "New goes on using it")
+		}
+	}
+}
+
+func TestDefaultTransport_ATLSConfigOfOnesOwnKeepsHTTP2(t *testing.T) {
+	overEachProtocol(t, func(http.ResponseWriter, *http.Request) {}, func(t *testing.T, c *axle.Client) {
+		_, err := c.Get(t.Context(), "/") // the helper sets the TLS configuration, and its server looks at the protocol
+		require.NoError(t, err)
+	})
 }
