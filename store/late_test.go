@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/store"
@@ -116,82 +117,140 @@ func TestStore_ALateSuccessAfterTheTimeoutHasLoggedOutDoesNotCount(t *testing.T)
 	})
 }
 
-// late is a store whose first refresh has timed out and whose second is in flight.
-func late(t *testing.T, opts ...store.Option) (s *store.UserStore[user], first, second *ask, call *future.Future[*oauth2.Token]) {
+func keepOnTimeout(err error) bool { return !errors.Is(err, context.DeadlineExceeded) }
+
+// overrun is a store whose refresh has overrun its time limit of a second, once, and was left to itself.
+func overrun(t *testing.T, opts ...store.Option) (s *store.UserStore[user], refresh *server, running *ask) {
 	t.Helper()
-	refresh := &server{}
-	s = loggedIn(refresh.refresh, append(opts, store.WithRefreshTimeout(time.Second))...)
+	refresh = &server{}
+	opts = append([]store.Option{store.WithLogoutWhen(keepOnTimeout), store.WithRefreshTimeout(time.Second)}, opts...)
+	s = loggedIn(refresh.refresh, opts...)
 	timedOut := refreshing(t.Context(), s)
-	first = refresh.asked(t, 1)
+	running = refresh.asked(t, 1)
 	time.Sleep(time.Second)
 	_, err := outcome(t, timedOut)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	call = refreshing(t.Context(), s)
-	return s, first, refresh.asked(t, 2), call
+	requireStillIn(t, s, "old")
+	return s, refresh, running
 }
 
-func keepOnTimeout(err error) bool { return !errors.Is(err, context.DeadlineExceeded) }
+func TestOverrun_LaterCallersWaitForTheOneThatStillRunsWithinTheTimeLimitAndNoneIsStartedBesideIt(t *testing.T) {
+	waits := map[string]func(s *store.UserStore[user]) error{
+		"RefreshToken": func(s *store.UserStore[user]) error { _, err := s.RefreshToken(context.Background()); return err },
+		"RefreshSince": func(s *store.UserStore[user]) error {
+			_, err := s.RefreshSince(context.Background(), s.Snapshot().Generation)
+			return err
+		},
+	}
+	for name, wait := range waits {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, refresh, running := overrun(t)
 
-func TestStore_ALateSuccessBesideTheNextRefresh(t *testing.T) {
-	t.Run("counts, and the next one's success after it", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, first, second, call := late(t, store.WithLogoutWhen(keepOnTimeout))
-			first.succeed(tokenNamed("late"))
-			assert.Equal(t, store.State[user]{User: &user{"ada"}, Token: tokenNamed("late"), CheckingAuth: true}, s.State())
-			second.succeed(tokenNamed("second"))
-			token, err := outcome(t, call)
-			require.NoError(t, err)
-			assert.Equal(t, tokenNamed("second"), token)
-			requireStillIn(t, s, "second")
+				// It runs on for as long as it likes: each wait for it ends after the time limit.
+				for range 3 {
+					start := time.Now()
+					require.ErrorIs(t, wait(s), context.DeadlineExceeded)
+					assert.Equal(t, time.Second, time.Since(start))
+					requireStillIn(t, s, "old")
+				}
+				assert.Equal(t, uint64(4), s.Snapshot().Failures)
+
+				call := future.Go(func() (any, error) { return nil, wait(s) })
+				requireWaiting(t, call)
+				assert.True(t, s.Snapshot().Refreshing)
+				assert.True(t, s.State().CheckingAuth)
+				running.succeed(tokenNamed("late"))
+
+				_, err := outcome(t, call)
+				require.NoError(t, err)
+				requireStillIn(t, s, "late")
+				assert.Equal(t, 1, refresh.calls())
+			})
 		})
-	})
-	t.Run("the next one's refusal, of a token that is spent by then, ends nothing", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, first, second, call := late(t, store.WithLogoutWhen(keepOnTimeout))
-			first.succeed(tokenNamed("late"))
-			second.fail(refusal(http.StatusBadRequest))
-			token, err := outcome(t, call)
-			require.NoError(t, err, "the session is refreshed")
-			assert.Equal(t, tokenNamed("late"), token)
-			requireStillIn(t, s, "late")
-		})
-	})
-	t.Run("does not count after the next one's", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, first, second, call := late(t, store.WithLogoutWhen(keepOnTimeout))
-			second.succeed(tokenNamed("second"))
-			_, err := outcome(t, call)
-			require.NoError(t, err)
-			first.succeed(tokenNamed("late"))
-			requireStillIn(t, s, "second")
-		})
-	})
-	t.Run("without an access token is dropped", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			s, first, second, call := late(t, store.WithLogoutWhen(keepOnTimeout))
-			first.succeed(&oauth2.Token{})
-			second.succeed(tokenNamed("second"))
-			_, err := outcome(t, call)
-			require.NoError(t, err)
-			requireStillIn(t, s, "second")
-		})
-	})
+	}
 }
 
-func TestStore_TheSlotStillWorksAfterALateSuccess(t *testing.T) {
+func TestOverrun_TheNextRefreshStartsOnceItHasReturned(t *testing.T) {
+	for name, end := range map[string]func(*ask){
+		"with a token":         func(a *ask) { a.succeed(tokenNamed("late")) },
+		"with a failure":       func(a *ask) { a.fail(&axle.Error{Code: axle.CodeNetwork}) },
+		"with its time limit":  func(a *ask) { a.fail(a.ctx.Err()) },
+		"with no access token": func(a *ask) { a.succeed(&oauth2.Token{}) },
+		"with a panic":         func(a *ask) { a.end(func() (*oauth2.Token, error) { panic("spilled tea") }) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, refresh, running := overrun(t, store.WithLogoutWhen(store.RejectedOnly))
+				end(running)
+				call := refreshing(t.Context(), s)
+				refresh.asked(t, 2).succeed(tokenNamed("second"))
+				_, err := outcome(t, call)
+				require.NoError(t, err)
+				requireStillIn(t, s, "second")
+			})
+		})
+	}
+}
+
+func TestOverrun_ItsFailureIsThatOfTheCallersWhoWaitByThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, end := range map[string]func(*ask){
-			"success": func(a *ask) { a.succeed(tokenNamed("second")) },
-			"failure": func(a *ask) { a.fail(errBoom) },
-		} {
-			s, first, second, call := late(t, store.WithLogoutWhen(store.RejectedOnly))
-			first.succeed(tokenNamed("late"))
-			end(second)
-			_, _ = outcome(t, call)
-			require.False(t, s.Snapshot().Refreshing, name)
-			require.False(t, s.State().CheckingAuth, name)
-			require.NoError(t, s.Logout(t.Context()))
+		s, _, running := overrun(t)
+		call := refreshing(t.Context(), s)
+		requireWaiting(t, call)
+		running.fail(refusal(http.StatusUnauthorized))
+		_, err := outcome(t, call)
+		assert.True(t, store.RejectedOnly(err), err)
+		requireLoggedOut(t, s)
+	})
+}
+
+func TestOverrun_ItsLateFailureCountsIfTheLoginIsTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told farewells
+		s, _, running := overrun(t, told.option())
+		running.fail(refusal(http.StatusUnauthorized))
+		requireLoggedOut(t, s)
+		assert.Equal(t, []*oauth2.Token{tokenNamed("old")}, told.tokens)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, _, running := overrun(t)
+		s.Login(user{"ada"}, tokenNamed("again"))
+		running.fail(refusal(http.StatusUnauthorized))
+		requireStillIn(t, s, "again")
+	})
+}
+
+func TestOverrun_ARefreshThatGivesUpAtItsTimeLimitFailsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		s := loggedIn(func(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, store.WithLogoutWhen(func(error) bool { asked++; return false }))
+		for i := range 20 {
+			_, err := s.RefreshToken(t.Context())
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			synctest.Wait()
+			assert.Equal(t, i+1, asked)
+			assert.Equal(t, uint64(i+1), s.Snapshot().Failures)
+			requireStillIn(t, s, "old")
 		}
+	})
+}
+
+func TestOverrun_ANewLoginIsFreeToRefreshBesideTheOldOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, refresh, running := overrun(t)
+		s.Login(user{"bob"}, tokenNamed("bob"))
+		call := refreshing(t.Context(), s)
+		bobs := refresh.asked(t, 2)
+		running.succeed(tokenNamed("ada's"))
+		requireWaiting(t, call)
+		bobs.succeed(tokenNamed("bob's"))
+		token, err := outcome(t, call)
+		require.NoError(t, err)
+		assert.Equal(t, tokenNamed("bob's"), token)
 	})
 }
 
@@ -240,6 +299,49 @@ func TestR19_AWithLogoutWhenThatDoesNotReturnIsTakenForAYes(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestR19_AWithLogoutWhenThatTakesTooLongIsTakenForAYes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		s := loggedIn(always(nil, errBoom), store.WithRefreshTimeout(time.Second), store.WithLogoutWhen(func(error) bool {
+			<-release
+			return false
+		}))
+		start := time.Now()
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, time.Second, time.Since(start), "it holds nobody longer than the refresh timeout")
+		requireLoggedOut(t, s)
+	})
+}
+
+func TestR7_CallersWhoComeWhileWithLogoutWhenIsAskedShareItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, release := 0, make(chan struct{})
+		refreshes := 0
+		s := loggedIn(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			refreshes++
+			return nil, errBoom
+		}, store.WithLogoutWhen(func(error) bool {
+			asked++
+			<-release
+			return false
+		}))
+		calls := []*future.Future[*oauth2.Token]{refreshing(t.Context(), s)}
+		requireWaiting(t, calls[0])
+		calls = append(calls, refreshing(t.Context(), s))
+		requireWaiting(t, calls[1])
+		close(release)
+		for _, call := range calls {
+			_, err := outcome(t, call)
+			require.ErrorIs(t, err, errBoom)
+		}
+		assert.Equal(t, 1, asked)
+		assert.Equal(t, 1, refreshes)
+		requireStillIn(t, s, "old")
+	})
 }
 
 func TestStore_ALateSuccessDuringTheLogoutOfItsTimeoutLeavesTheFailure(t *testing.T) {

@@ -331,3 +331,104 @@ func TestStore_AnEndedSessionStaysEndedUntilSomethingStartsOne(t *testing.T) {
 		}
 	}
 }
+
+func TestLogout_DuringARefreshEndsTheStateAtOnceAndTellsAfterItWithTheNewestToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(a *ask)
+		want *oauth2.Token
+	}{
+		"the refresh succeeds":        {func(a *ask) { a.succeed(tokenNamed("new")) }, tokenNamed("new")},
+		"without a refresh token":     {func(a *ask) { a.succeed(&oauth2.Token{AccessToken: "a"}) }, &oauth2.Token{AccessToken: "a", RefreshToken: "refresh-old", TokenType: "Bearer"}},
+		"with cookies":                {func(a *ask) { a.succeed(nil) }, tokenNamed("old")},
+		"the refresh fails":           {func(a *ask) { a.fail(errBoom) }, tokenNamed("old")},
+		"the refresh is refused":      {func(a *ask) { a.fail(refusal(http.StatusUnauthorized)) }, tokenNamed("old")},
+		"the refresh panics":          {func(a *ask) { a.end(func() (*oauth2.Token, error) { panic("spilled tea") }) }, tokenNamed("old")},
+		"the refresh does not settle": {func(*ask) { time.Sleep(time.Second); synctest.Wait() }, tokenNamed("old")},
+	} {
+		for _, next := range []string{"nobody", "bob"} {
+			t.Run(name+", "+next+" meanwhile", func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var refresh server
+					var told farewells
+					s := loggedIn(refresh.refresh, told.option(), store.WithRefreshTimeout(time.Second))
+					start := time.Now()
+					waits := refreshing(t.Context(), s)
+					ask := refresh.asked(t, 1)
+
+					logout := future.Go(func() (any, error) { return nil, s.Logout(t.Context()) })
+					requireWaiting(t, logout)
+					requireLoggedOut(t, s)
+					_, err := outcome(t, waits)
+					require.ErrorIs(t, err, auth.ErrSessionChanged)
+					want := store.State[user]{}
+					if next != "nobody" {
+						s.Login(user{next}, tokenNamed(next))
+						want = s.State()
+					}
+
+					c.end(ask)
+					_, err = outcome(t, logout)
+					require.NoError(t, err)
+					assert.Equal(t, []*oauth2.Token{c.want}, told.tokens, "once, when nothing spends the token any more")
+					assert.LessOrEqual(t, time.Since(start), time.Second)
+					assert.Equal(t, want, s.State(), "who has logged in meanwhile is not disturbed")
+					if name == "the refresh does not settle" {
+						ask.succeed(tokenNamed("late"))
+						assert.Len(t, told.tokens, 1)
+						assert.Equal(t, want, s.State())
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestLogout_DuringARefreshThatHasOverrunWaitsForItToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told farewells
+		s, _, running := overrun(t, told.option())
+		logout := future.Go(func() (any, error) { return nil, s.Logout(t.Context()) })
+		requireWaiting(t, logout)
+		requireLoggedOut(t, s)
+		running.succeed(tokenNamed("late"))
+		_, err := outcome(t, logout)
+		require.NoError(t, err)
+		assert.Equal(t, []*oauth2.Token{tokenNamed("late")}, told.tokens)
+	})
+}
+
+func TestLogout_DuringARefreshGoesOnWhenItsCallerLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var refresh server
+		var told farewells
+		s := loggedIn(refresh.refresh, told.option())
+		_ = refreshing(t.Context(), s)
+		ask := refresh.asked(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		logout := future.Go(func() (any, error) { return nil, s.Logout(ctx) })
+		requireWaiting(t, logout)
+		cancel()
+		_, err := outcome(t, logout)
+		require.ErrorIs(t, err, context.Canceled)
+		requireLoggedOut(t, s)
+		ask.succeed(tokenNamed("new"))
+		assert.Equal(t, []*oauth2.Token{tokenNamed("new")}, told.tokens)
+	})
+}
+
+func TestLogout_FromWithinTheRefreshDoesNotWaitForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *store.UserStore[user]
+		var told farewells
+		start := time.Now()
+		s = loggedIn(func(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
+			return tokenNamed("new"), s.Logout(ctx)
+		}, told.option())
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, auth.ErrSessionChanged)
+		synctest.Wait()
+		assert.Zero(t, time.Since(start))
+		assert.Equal(t, []*oauth2.Token{tokenNamed("old")}, told.tokens)
+		requireLoggedOut(t, s)
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -14,18 +13,40 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
+	"github.com/axlehttp/axle/internal/expiry"
+	"github.com/axlehttp/axle/internal/retryafter"
 )
 
-// flight is one refresh. It belongs to the generation that it started in.
+// flight is one call of the RefreshFunc. It belongs to the login that it started in. No other is started in that login until
+// it has returned, however long that takes: two would spend the same refresh token.
 type flight struct {
-	from    auth.Generation
-	early   bool                          // all who wait for it are early; under the store's lock
-	outcome *future.Future[auth.Snapshot] // settled by who empties the slot; ErrSessionChanged when its login ends from outside
+	token *future.Future[*oauth2.Token] // what the RefreshFunc comes to; a token that no request can carry is an error
+	stage *cookies.Stage                // the cookies that the answers to its requests set
+
+	// The fields below are guarded by the store's lock.
+
+	waiting  *waiting // nil while nobody waits: the time limit has passed, and nobody has asked since
+	needed   bool     // somebody has asked for it who was not early
+	returned bool     // the RefreshFunc has returned
+	overran  bool     // its time limit has passed, and the callers who waited then were told so
+}
+
+// waiting is what callers who ask for a refresh wait for, at most for the time limit. The future settles with the state after the
+// flight, or with its failure. It is auth.ErrSessionChanged when the login ends from outside.
+type waiting struct {
+	outcome *future.Future[auth.Snapshot]
 	resolve func(auth.Snapshot)
 	reject  func(error)
 
-	stage    *cookies.Stage // the cookies that its answers set
-	returned atomic.Bool    // the RefreshFunc has: nothing more will be set
+	limit   *time.Timer // nil if the RefreshFunc has returned already
+	early   bool        // everybody who waits asked early
+	expired bool        // the limit has passed, and WithLogoutWhen's function is being asked about that
+}
+
+// pause is what a token endpoint's Retry-After asks for. Until it is over a refresh fails with the same error as the last one.
+type pause struct {
+	retryafter.Pause
+	failure error
 }
 
 // Snapshot implements auth.StatefulSession.
@@ -36,37 +57,47 @@ func (s *UserStore[U]) Snapshot() auth.Snapshot {
 }
 
 func (s *UserStore[U]) snapshot() auth.Snapshot {
+	refreshing := s.flight != nil && s.flight.waiting != nil
 	return auth.Snapshot{
 		Token:      s.state.Token,
 		Generation: s.generation,
 		Active:     !s.ended,
-		Refreshing: s.flight != nil,
+		Refreshing: refreshing,
+		Early:      refreshing && s.flight.waiting.early,
 		Obtained:   s.obtained,
-		Early:      s.flight != nil && s.flight.early,
 		Refreshed:  s.refreshed,
 		Failures:   s.failures,
 		Failure:    s.failure,
 	}
 }
 
-// RefreshToken refreshes the session and returns the new token, nil where it is a cookie. Concurrent calls share one refresh. An
-// ended session, and one that ends or is replaced meanwhile, is auth.ErrSessionChanged.
+// RefreshToken refreshes the session and returns the new token, nil where it is a cookie. Concurrent calls share one refresh.
+//
+// An ended session, and one that ends or is replaced meanwhile, is auth.ErrSessionChanged. A refresh that takes longer than the
+// refresh timeout fails with [context.DeadlineExceeded]; later calls wait for that same refresh, again for at most the
+// timeout, until its RefreshFunc returns. After a failure whose answer had a Retry-After, calls fail with that same error,
+// without sending anything, until then, or for five minutes if it asks for more.
 func (s *UserStore[U]) RefreshToken(ctx context.Context) (*oauth2.Token, error) {
-	after, err := s.refreshIf(ctx, func() bool { return true })
+	after, err := s.refreshIf(ctx, false, func() bool { return true })
 	return after.Token, err
 }
 
-// RefreshSince implements auth.StatefulSession: it refreshes if the session is still at seen.
+// RefreshSince implements auth.StatefulSession: it refreshes as [UserStore.RefreshToken] does if the session is still at seen.
 func (s *UserStore[U]) RefreshSince(ctx context.Context, seen auth.Generation) (auth.Snapshot, error) {
-	now, err := s.refreshIf(ctx, func() bool { return s.generation == seen })
+	return s.refreshSince(ctx, false, seen)
+}
+
+func (s *UserStore[U]) refreshSince(ctx context.Context, idle bool, seen auth.Generation) (auth.Snapshot, error) {
+	now, err := s.refreshIf(ctx, idle, func() bool { return s.generation == seen })
 	if err == nil && now.Generation.Login != seen.Login {
 		err = auth.ErrSessionChanged
 	}
 	return now, err
 }
 
-// refreshIf joins or starts a refresh if the condition, asked under the lock, holds.
-func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (auth.Snapshot, error) {
+// refreshIf joins or starts a refresh if the condition, asked under the lock, holds. Its caller is early if idle says that no call
+// needs the token, or if ctx says so and the token has not expired meanwhile.
+func (s *UserStore[U]) refreshIf(ctx context.Context, idle bool, condition func() bool) (auth.Snapshot, error) {
 	if ctx == nil {
 		return auth.Snapshot{}, errNilContext
 	}
@@ -74,7 +105,9 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 		never, _, _ := future.WithResolvers[auth.Snapshot]()
 		return never.Await(ctx)
 	}
-	nested, early := auth.Bypassed(ctx, s), auth.IsEarly(ctx) // not under the lock: ctx may be the user's code
+	// Not under the lock: ctx may be the user's code.
+	nested, early := auth.Bypassed(ctx, s), auth.IsEarly(ctx)
+
 	s.mu.Lock()
 	now := s.snapshot()
 	switch {
@@ -87,174 +120,278 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, condition func() bool) (au
 	case nested:
 		s.mu.Unlock()
 		return now, auth.ErrNestedRefresh
+	case s.flight == nil && s.pause.Holds(time.Now()):
+		err := s.pause.failure
+		s.mu.Unlock()
+		return now, err
 	}
-	f := s.flight
-	if f == nil {
-		f = s.start(ctx)
-	}
-	f.early = f.early && early
+	early = idle || early && !expiry.Passed(now.Token, time.Now())
+	w := s.join(ctx, early)
 	s.mu.Unlock()
-	return f.outcome.Await(ctx)
+
+	return w.outcome.Await(ctx)
 }
 
-// start puts a refresh in flight. The lock is held; ctx lends its values.
-func (s *UserStore[U]) start(ctx context.Context) *flight {
-	f := &flight{from: s.generation, early: true}
-	f.outcome, f.resolve, f.reject = future.WithResolvers[auth.Snapshot]()
+// join makes the caller one of those who wait for the login's flight, and starts the flight if there is none. The lock is held;
+// ctx lends its values.
+func (s *UserStore[U]) join(ctx context.Context, early bool) *waiting {
+	if s.flight == nil {
+		s.start(ctx)
+	}
+	f := s.flight
+	f.needed = f.needed || !early
+
+	if f.waiting == nil {
+		s.wait(ctx, f)
+	}
+	f.waiting.early = f.waiting.early && early
+	return f.waiting
+}
+
+// start puts a refresh in flight. The lock is held, so that ctx, which may be the user's code, is not asked here.
+func (s *UserStore[U]) start(ctx context.Context) {
+	staged, stage := cookies.Hold(ctx)
+	f := &flight{stage: stage}
 	s.flight = f
+
+	current, deadline := copyOf(s.state.Token), time.Now().Add(s.timeout)
+	f.token = future.Go(func() (*oauth2.Token, error) {
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(auth.Bypass(staged, s)), deadline)
+		defer cancel()
+		token, err := s.refresh(ctx, current)
+		if err == nil {
+			err = usable(token)
+		}
+		return token, err
+	})
+	go func() {
+		token, err := f.token.Await(context.Background())
+		s.land(ctx, f, token, err)
+	}()
+}
+
+// wait begins a wait for the flight, which ends at the time limit. The lock is held.
+func (s *UserStore[U]) wait(ctx context.Context, f *flight) {
+	w := &waiting{early: true}
+	w.outcome, w.resolve, w.reject = future.WithResolvers[auth.Snapshot]()
+	f.waiting = w
+	if !f.returned {
+		w.limit = time.AfterFunc(s.timeout, func() { s.overrun(ctx, f, w) })
+	}
+
 	state := s.state
 	state.CheckingAuth = true
 	s.publish(state)
 	go s.deliver()
-	go s.run(ctx, f, copyOf(state.Token))
-	return f
 }
 
-// run is the refresh, from its start to its end.
-func (s *UserStore[U]) run(ctx context.Context, f *flight, current *oauth2.Token) {
-	ctx = auth.Bypass(ctx, s)
-	staged, stage := cookies.Hold(ctx)
-	f.stage = stage
-	token, err := detached.Run(staged, s.timeout,
-		func(ctx context.Context) (*oauth2.Token, error) {
-			defer f.returned.Store(true)
-			token, err := s.refresh(ctx, current)
-			if err == nil && token != nil && token.AccessToken == "" {
-				err = errors.New("store: the RefreshFunc returned a token without an access token")
-			}
-			return token, err
-		},
-		func(token *oauth2.Token, err error) { // after the timeout
-			if err == nil {
-				s.succeed(f, token)
-			} else {
-				s.settleCookies(f)
-			}
-			stage.Close()
-		})
-	if err == nil {
-		s.succeed(f, token)
-	} else {
-		s.fail(ctx, f, err)
-	}
-	if f.returned.Load() {
-		stage.Close()
-	}
-}
+// land takes the outcome of the RefreshFunc, whenever it comes. If the login of the flight is over, the outcome changes nothing.
+func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token, err error) {
+	// Not under the lock: err may be the user's code.
+	timedOut := errors.Is(err, context.DeadlineExceeded)
+	asked := pause{retryafter.Of(err, time.Now()), err}
 
-// isCurrent reports whether the login that f belongs to goes on, and no other refresh has come first.
-func (s *UserStore[U]) isCurrent(f *flight) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.flight == f || s.generation == f.from
-}
-
-// settleCookies gives the jar what a failed refresh's answers set, as a browser does, unless the login is over.
-func (s *UserStore[U]) settleCookies(f *flight) {
 	s.settling.Lock()
-	defer s.settling.Unlock()
-	if s.isCurrent(f) {
-		f.commitCookies()
-	} else {
-		f.stage.Drop()
-	}
-}
-
-// commitCookies is called under settling. A jar that panics costs its cookies alone: the tokens may be spent, and are kept.
-func (f *flight) commitCookies() {
-	if err := f.stage.Commit(); err != nil {
-		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
-	}
-}
-
-// succeed publishes the new token, unless its login is over, or it comes late and another refresh has come first. The slot empties
-// with it.
-func (s *UserStore[U]) succeed(f *flight, token *oauth2.Token) {
-	s.settling.Lock()
-	if !s.isCurrent(f) {
-		f.stage.Drop()
-		s.settling.Unlock()
-		return
-	}
-	f.commitCookies() // before the state says that calls need not wait any more
-
 	s.mu.Lock()
-	s.generation.Refresh++
-	s.obtained, s.refreshed, s.failure = time.Now(), true, nil
-	if s.flight == f {
-		s.flight = nil
-	}
-	next := State[U]{User: s.state.User, Token: s.state.Token, CheckingAuth: s.flight != nil}
-	if token != nil {
-		old := next.Token
-		if next.Token = copyOf(token); next.Token.RefreshToken == "" && old != nil {
-			next.Token.RefreshToken = old.RefreshToken
+	current, w := s.flight == f, f.waiting
+	if current {
+		f.returned = true
+		if w != nil && w.limit != nil {
+			w.limit.Stop()
 		}
 	}
-	s.publish(next)
-	now := s.snapshot()
 	s.mu.Unlock()
-	s.settling.Unlock()
-	f.resolve(now)
-	s.deliver()
+
+	switch {
+	case !current:
+		f.settleCookies(false)
+		s.settling.Unlock()
+
+	case err == nil:
+		// The cookies come first: calls need not wait any more once the state says so.
+		f.settleCookies(true)
+		s.mu.Lock()
+		s.succeed(token)
+		now := s.snapshot()
+		// A caller may have joined while the jar took the cookies.
+		w = f.waiting
+		s.mu.Unlock()
+		s.settling.Unlock()
+		if w != nil {
+			w.resolve(now)
+		}
+		s.deliver()
+
+	default:
+		s.mu.Lock()
+		s.pause = asked
+		judged := w != nil && w.expired
+		told := f.waiting == nil && f.overran && timedOut
+		if told {
+			// The RefreshFunc gave up at its time limit, and its callers have been told so already.
+			s.flight = nil
+		}
+		s.mu.Unlock()
+		if told {
+			f.settleCookies(true)
+		}
+		s.settling.Unlock()
+
+		// If the time-out of this refresh is being judged, this failure adds nothing to it. The judge empties the slot.
+		if !told && !judged {
+			s.fail(ctx, f, err)
+		}
+	}
 }
 
-// fail empties the slot and, if this failure ends the session, logs out, before it wakes those who wait. A late success that came
-// first stands.
-func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
-	ends := s.ends(err)
-	s.settling.Lock()
-	s.mu.Lock()
-	if s.flight != f { // a login or a logout has detached it, or its own late success came while ends was asking
-		s.mu.Unlock()
+// settleCookies gives the jar what the answers of a refresh that has returned have set, or drops it. The store's settling lock is
+// held. A jar that panics costs its cookies alone: the tokens may be spent, and are kept.
+func (f *flight) settleCookies(keep bool) {
+	if !keep {
 		f.stage.Drop()
-		s.settling.Unlock()
+	} else if err := f.stage.Commit(); err != nil {
+		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
+	}
+	f.stage.Close()
+}
+
+// overrun ends a wait whose time limit has passed. The flight stays where it is.
+func (s *UserStore[U]) overrun(ctx context.Context, f *flight, w *waiting) {
+	s.mu.Lock()
+	if s.flight != f || f.waiting != w || f.returned {
+		s.mu.Unlock()
 		return
 	}
+	f.overran, w.expired = true, true
+	s.mu.Unlock()
+
+	s.fail(ctx, f, fmt.Errorf("store: the refresh has not finished after %v: %w", s.timeout, context.DeadlineExceeded))
+}
+
+// succeed stores the new token, and empties the slot with it. The lock is held.
+func (s *UserStore[U]) succeed(token *oauth2.Token) {
 	s.flight = nil
-	if !f.early {
+	s.generation.Refresh++
+	s.obtained, s.refreshed = time.Now(), true
+	s.failure, s.pause = nil, pause{}
+	s.publish(State[U]{User: s.state.User, Token: renewed(s.state.Token, token)})
+}
+
+// fail ends the wait for a flight that has failed or has overrun its time limit. If that ends the session, it logs out before it
+// wakes those who wait. A late success that came first stands.
+func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
+	ends, refused := s.ends(err), auth.Refused(err)
+
+	s.settling.Lock()
+	s.mu.Lock()
+	current, returned, w := s.flight == f, f.returned, f.waiting
+	ended := current && ends && (f.needed || refused)
+	var last *oauth2.Token
+	if current {
+		last = s.state.Token
+		s.settleFailure(f, err, ended)
+	}
+	s.mu.Unlock()
+	if returned {
+		// A failure that leaves the session as it is leaves its cookies too, as in a browser.
+		f.settleCookies(current && !ended)
+	}
+	s.settling.Unlock()
+
+	switch {
+	case !current:
+		// A login or a logout has detached the flight, or its own late success came while WithLogoutWhen's function was asked.
+		return
+	case ended:
+		go s.deliver()
+		if logoutErr := s.tellLogout(ctx, last, nil); logoutErr != nil {
+			err = fmt.Errorf("%w (and the logout failed: %w)", err, logoutErr)
+		}
+		if w != nil {
+			w.reject(err)
+		}
+	default:
+		if w != nil {
+			w.reject(err)
+		}
+		s.deliver()
+	}
+}
+
+// settleFailure writes a failed refresh into the state. The slot stays taken while the RefreshFunc runs on. The lock is held.
+func (s *UserStore[U]) settleFailure(f *flight, err error, ended bool) {
+	waited := f.waiting != nil
+	f.waiting = nil
+	if f.returned {
+		s.flight = nil
+	}
+	if f.needed {
 		s.failures++
 		s.failure = err
 	}
-	overtaken := s.generation != f.from // by the late success of the one before: what failed was with its old token
-	if overtaken || !ends || f.early && auth.KeepSession(s.state.Token, err) {
+
+	if ended {
+		s.end()
+	} else if waited {
 		state := s.state
 		state.CheckingAuth = false
 		s.publish(state)
-		now := s.snapshot()
-		s.mu.Unlock()
-		switch {
-		case overtaken:
-			f.stage.Drop()
-		case f.returned.Load(): // else its late outcome settles them
-			f.commitCookies()
-		}
-		s.settling.Unlock()
-		if overtaken {
-			f.resolve(now)
-		} else {
-			f.reject(err)
-		}
-		s.deliver()
-		return
 	}
-	last, _ := s.end()
-	s.mu.Unlock()
-	f.stage.Drop()
-	s.settling.Unlock()
-	go s.deliver()
-	if logoutErr := s.tellLogout(ctx, last); logoutErr != nil {
-		err = fmt.Errorf("%w (and the logout failed: %w)", err, logoutErr)
-	}
-	f.reject(err)
 }
 
-// ends asks which failure ends the session. A refresh that was nested in itself, or in one of a session that changed, never does;
-// a user's function that panics is taken for a yes.
+// ends asks WithLogoutWhen's function whether a failure ends the session. A function that does not answer, because it panics,
+// exits or takes longer than the refresh timeout, is taken for a yes. A refresh that was nested in itself, or in one of a session
+// that changed, never ends the session.
 func (s *UserStore[U]) ends(err error) bool {
 	if errors.Is(err, auth.ErrNestedRefresh) || errors.Is(err, auth.ErrSessionChanged) {
 		return false
 	}
-	yes, failed := future.Go(func() (bool, error) { return s.logoutWhen(err), nil }).Await(context.Background())
+	yes, failed := detached.Run(context.Background(), s.timeout, func(context.Context) (bool, error) {
+		return s.logoutWhen(err), nil
+	}, nil)
 	return yes || failed != nil
+}
+
+// renewed returns the token that a session has after a refresh: the new one, with the refresh token and the type of the old one
+// where it brings none of its own, or the old one if there is no new one.
+func renewed(old, fresh *oauth2.Token) *oauth2.Token {
+	if fresh == nil {
+		return old
+	}
+	token := copyOf(fresh)
+	if old != nil && token.RefreshToken == "" {
+		token.RefreshToken = old.RefreshToken
+	}
+	if old != nil && token.TokenType == "" {
+		token.TokenType = old.TokenType
+	}
+	return token
+}
+
+// usable returns an error if no request can carry the new token: it is empty, or it or its type has a byte that no header value
+// may have (RFC 9110 §5.5). The error does not hold the token.
+func usable(token *oauth2.Token) error {
+	if token == nil {
+		return nil
+	}
+	if token.AccessToken == "" {
+		return errors.New("store: the RefreshFunc returned a token without an access token")
+	}
+	if i := controlByte(token.AccessToken); i >= 0 {
+		return fmt.Errorf("store: the RefreshFunc returned an access token with a control character at byte %d", i)
+	}
+	if i := controlByte(token.TokenType); i >= 0 {
+		return fmt.Errorf("store: the RefreshFunc returned a token type with a control character at byte %d", i)
+	}
+	return nil
+}
+
+// controlByte returns the index of the first byte that no header value may have, or -1.
+func controlByte(text string) int {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return i
+		}
+	}
+	return -1
 }

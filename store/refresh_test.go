@@ -115,7 +115,8 @@ func TestR17_WhatANewTokenKeepsOfTheOld(t *testing.T) {
 		current, new, want *oauth2.Token
 	}{
 		{"it has a refresh token: nothing", old, tokenNamed("new"), tokenNamed("new")},
-		{"without a refresh token: the old refresh token", old, &oauth2.Token{AccessToken: "a"}, &oauth2.Token{AccessToken: "a", RefreshToken: "refresh-old"}},
+		{"without a refresh token: the old refresh token", old, &oauth2.Token{AccessToken: "a", TokenType: "DPoP"}, &oauth2.Token{AccessToken: "a", RefreshToken: "refresh-old", TokenType: "DPoP"}},
+		{"without a type: the old type", old, &oauth2.Token{AccessToken: "a", RefreshToken: "r"}, &oauth2.Token{AccessToken: "a", RefreshToken: "r", TokenType: "Bearer"}},
 		{"without any before", nil, &oauth2.Token{AccessToken: "a"}, &oauth2.Token{AccessToken: "a"}},
 		{"nil and nil: the token", old, nil, old},
 		{"nil and nil, with cookies", nil, nil, nil},

@@ -25,6 +25,7 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
+	"github.com/axlehttp/axle/internal/expiry"
 )
 
 // State is what a store holds. What is published is never modified: to change it, see [UserStore.SetState].
@@ -34,13 +35,21 @@ type State[U any] struct {
 	CheckingAuth bool          // a refresh is in flight
 }
 
-// RefreshFunc gets a new token for the current one, which is nil where there is none. A new token without a refresh token
-// keeps the old refresh token; nil and nil keep the whole token, for cookies. Its context is detached from every caller's,
-// ends after the refresh timeout, and is under auth.Bypass.
+// RefreshFunc gets a new token for the current one, which is nil where there is none. A new token without a refresh token or
+// without a type keeps that of the old one; nil and nil keep the whole token, for cookies. A token that no header can carry,
+// since it or its type has a control character in it, is a failed refresh.
+//
+// Its context is detached from every caller's, ends after the refresh timeout, and is under auth.Bypass. A RefreshFunc should
+// return then: callers do not wait longer, but no other refresh of the same login is started until it returns, since two would
+// spend the same refresh token. One that never returns makes each later refresh of its login fail at its time limit. A new login
+// starts its own. What a RefreshFunc comes to after the time limit counts if the login is still the same.
 //
 // Cookies that are set by the answers to its requests are held back, if an axle client sends the requests with that context, through
 // [axle.Client.HTTPClient] too. The RefreshFunc's own later requests carry them. They reach the jar together with the new token, or
 // with a failure that leaves the session as it is. If the login is over by then they never do.
+//
+// Store a rotated token for the next start of the program here, before returning it, if the program may end right after a call:
+// subscribers may be told later than that, see [UserStore.Subscribe].
 type RefreshFunc func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error)
 
 // UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe for concurrent use.
@@ -67,7 +76,8 @@ type UserStore[U any] struct {
 	refreshed   bool      // the token was obtained by a refresh, not by a login
 	failures    uint64    // how many refreshes have failed, early ones apart; never goes down
 	failure     error     // the last of them, of this login
-	flight      *flight   // nil: no refresh
+	pause       pause     // what the token endpoint's Retry-After asks for, of this login
+	flight      *flight   // nil: no call of the RefreshFunc runs for this login
 	subscribers []*subscriber[U]
 	queue       []transition[U]
 	delivering  bool
@@ -99,6 +109,12 @@ func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 }
 
 // WithLogoutWhen decides which failed refresh ends the session. The default, also for nil, is every one, as in the reference.
+//
+// The function is asked once for each refresh that failed. If a refresh overran its time limit and then fails for another reason,
+// the function is asked about both. It is not asked for calls that fail at once because of a Retry-After.
+//
+// The function is bounded by the refresh timeout. If it gives no answer, since it panics or is not done by then, that is taken for a
+// yes, which is the default's answer: a session that the server may have refused must not go on as if nothing had happened.
 func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	return func(o *options) {
 		if fn != nil {
@@ -112,13 +128,13 @@ func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
 
 // WithLogout sets what Logout does beyond clearing: tell the server, empty the jar. It runs after the session has ended, with the
 // last token, on a context that is detached from every caller's, ends after the refresh timeout, and under which calls are
-// neither held nor refreshed.
+// neither held nor refreshed. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
 func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
 	return func(o *options) { o.onLogout = fn }
 }
 
-// WithRefreshTimeout bounds RefreshFunc and WithLogout's function. Who waits returns then, even if they ignore their context. The
-// default, also for d <= 0, is 30 s.
+// WithRefreshTimeout bounds RefreshFunc, WithLogoutWhen's function and WithLogout's function, each by itself. Callers who wait for
+// one return then, even if it ignores its context. The default, also for d <= 0, is 30 s.
 func WithRefreshTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {
@@ -209,9 +225,8 @@ func copyOf[T any](p *T) *T {
 
 // begin starts a login. The lock is held.
 func (s *UserStore[U]) begin(state State[U]) {
-	s.detach()
-	s.generation.Login++
-	s.ended, s.obtained, s.refreshed, s.failure = false, time.Now(), false, nil
+	s.leave()
+	s.ended, s.obtained = false, time.Now()
 	state.CheckingAuth = false
 	s.publish(state)
 }
@@ -222,29 +237,42 @@ func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
 		return nil, false
 	}
 	last = s.state.Token
-	s.detach()
-	s.generation.Login++
-	s.ended, s.refreshed, s.failure = true, false, nil
+	s.leave()
+	s.ended = true
 	s.publish(State[U]{})
 	return last, true
 }
 
-// detach leaves the refresh in flight to itself. The lock is held.
-func (s *UserStore[U]) detach() {
-	if s.flight != nil {
-		s.flight.reject(auth.ErrSessionChanged)
-		s.flight = nil
+// leave leaves a login, and the refresh that may be in flight for it to itself. The lock is held.
+func (s *UserStore[U]) leave() {
+	if f := s.flight; f != nil && f.waiting != nil {
+		if f.waiting.limit != nil {
+			f.waiting.limit.Stop()
+		}
+		f.waiting.reject(auth.ErrSessionChanged)
 	}
+	s.flight = nil
+	s.generation.Login++
+	s.refreshed, s.failure, s.pause = false, nil, pause{}
 }
 
-// Logout ends the session: the user and the token are nil when it returns. Then it does what [WithLogout] says, within ctx, and
-// returns the error of that. A session that has ended already is left alone.
+// Logout ends the session: the user and the token are nil at once. Then it does what [WithLogout] says, within ctx, and returns the
+// error of that. A session that has ended already is left alone.
+//
+// While a refresh is in flight, WithLogout's function has to wait for it, since the refresh is spending the token: the function
+// runs when the refresh has settled, with the new token if there is one. It waits for the refresh timeout at most, and then gets
+// the old token. Somebody else may log in meanwhile. A Logout that is called from within a RefreshFunc, with its context, does
+// not wait for that refresh.
 func (s *UserStore[U]) Logout(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
+	// Not under the lock: ctx may be the user's code.
+	nested := auth.Bypassed(ctx, s)
+
 	s.settling.Lock()
 	s.mu.Lock()
+	late := s.flight
 	last, ended := s.end()
 	s.mu.Unlock()
 	s.settling.Unlock()
@@ -252,17 +280,24 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 		return nil
 	}
 	s.deliver()
+
 	if s.onLogout == nil {
 		return nil
 	}
-	_, err := future.Go(func() (struct{}, error) { return struct{}{}, s.tellLogout(ctx, last) }).Await(ctx)
+	if nested {
+		late = nil
+	}
+	_, err := future.Go(func() (struct{}, error) { return struct{}{}, s.tellLogout(ctx, last, late) }).Await(ctx)
 	return err
 }
 
-// tellLogout runs WithLogout's function.
-func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token) error {
+// tellLogout runs WithLogout's function, after late has settled, if there is such a refresh.
+func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, late *flight) error {
 	if s.onLogout == nil {
 		return nil
+	}
+	if late != nil {
+		last = s.newest(ctx, last, late)
 	}
 	ctx = cookies.Unstaged(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
 	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
@@ -271,11 +306,28 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token) error
 	return err
 }
 
+// newest waits for the refresh of a login that is over, and returns the token that the server knows after it: last if the refresh
+// fails or does not settle within the time limit.
+func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, late *flight) *oauth2.Token {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	defer cancel()
+
+	token, err := late.token.Await(ctx)
+	if err != nil {
+		return last
+	}
+	return renewed(last, token)
+}
+
 var errNilContext = errors.New("store: the context is nil")
 
-// TokenSource returns the same session as x/oauth2 has it, for any other library: its Token is the store's, refreshed once for all
-// when it has expired. ctx bounds its waits. An ended session and one without a token are errors. Give it to an oauth2.Transport:
-// oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
+// TokenSource returns the same session as x/oauth2 has it, for any other library. Its Token is the store's. A token that has
+// expired, by the wall clock, is refreshed first, once for all who ask, unless a refresh brought it expired as it is: then the
+// clock is ahead, and the token is handed out. An early refresh, see [UserStore.KeepFresh], holds nobody. A refresh that
+// somebody needs, since the token was refused, is waited for.
+//
+// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors. Give the source to an
+// oauth2.Transport: oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
 func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return tokenSource[U]{s, ctx}
 }
@@ -290,7 +342,7 @@ func (t tokenSource[U]) Token() (*oauth2.Token, error) {
 		return nil, errNilContext
 	}
 	now := t.store.Snapshot()
-	if now.Active && !auth.Bypassed(t.ctx, t.store) && (now.Refreshing || now.Token != nil && !now.Token.Valid()) {
+	if now.Active && !auth.Bypassed(t.ctx, t.store) && mustRefresh(now) {
 		var err error
 		if now, err = t.store.RefreshSince(t.ctx, now.Generation); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
@@ -303,4 +355,20 @@ func (t tokenSource[U]) Token() (*oauth2.Token, error) {
 		return nil, errors.New("store: the session has no token")
 	}
 	return copyOf(now.Token), nil
+}
+
+// mustRefresh reports whether the token is of no use as it stands: it has expired, or somebody found it refused and waits for
+// another.
+func mustRefresh(now auth.Snapshot) bool {
+	if now.Refreshing && !now.Early {
+		return true
+	}
+	if now.Token == nil {
+		return false
+	}
+	// A refresh that brought a token without use brings the like again: a clock that is ahead takes each new token for expired.
+	if now.Refreshed && (now.Token.AccessToken == "" || expiry.Passed(now.Token, now.Obtained)) {
+		return false
+	}
+	return now.Token.AccessToken == "" || expiry.Passed(now.Token, time.Now())
 }

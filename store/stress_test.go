@@ -29,6 +29,12 @@ type stress struct {
 	logins  atomic.Int64
 	serial  atomic.Int64
 	running sync.Map // login -> *atomic.Int64: its refreshes
+	slow    bool     // refreshes may overrun their time limit
+}
+
+func (x *stress) runningOf(login string) *atomic.Int64 {
+	counter, _ := x.running.LoadOrStore(login, &atomic.Int64{})
+	return counter.(*atomic.Int64)
 }
 
 func loginOf(token *oauth2.Token) string {
@@ -46,14 +52,16 @@ func (x *stress) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.To
 		return nil, errBoom
 	}
 	login := loginOf(current)
-	counter, _ := x.running.LoadOrStore(login, &atomic.Int64{})
-	running := counter.(*atomic.Int64)
+	running := x.runningOf(login)
 	assert.Equal(x.t, int64(1), running.Add(1), "refreshes of one login at a time")
 	defer running.Add(-1)
 	_, err := x.store.RefreshToken(ctx)
 	assert.Error(x.t, err, "nested")
 	for range rand.IntN(4) {
 		runtime.Gosched()
+	}
+	if x.slow {
+		time.Sleep(time.Duration(rand.IntN(4)) * refreshTimeout / 2)
 	}
 	switch rand.IntN(8) {
 	case 0:
@@ -131,7 +139,7 @@ func (x *stress) refreshToken() {
 		_, err = x.store.TokenSource(ctx).Token()
 	}
 	if err != nil && !errors.Is(err, auth.ErrSessionChanged) && !errors.Is(err, context.Canceled) && !errors.Is(err, errBoom) &&
-		!store.RejectedOnly(err) {
+		!store.RejectedOnly(err) && (!x.slow || !errors.Is(err, context.DeadlineExceeded)) {
 		assert.ErrorContains(x.t, err, "future: ") // a panic
 	}
 }
@@ -154,49 +162,78 @@ func (x *stress) subscribe() {
 	}
 }
 
+const refreshTimeout = 30 * time.Second
+
+// told is WithLogout's function.
+func (x *stress) told(ctx context.Context, last *oauth2.Token) error {
+	_, err := x.store.RefreshToken(ctx)
+	assert.Error(x.t, err, "nobody refreshes from within a logout")
+	if last == nil {
+		return nil
+	}
+	if !x.slow {
+		assert.Zero(x.t, x.runningOf(loginOf(last)).Load(), "no refresh is spending the token any more")
+	}
+	if rand.IntN(4) == 0 {
+		return errTold
+	}
+	return nil
+}
+
 func TestStore_HoldsUnderRandomConcurrentUse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := &stress{t: t}
-		x.store = store.New[user](x.refresh, store.WithLogoutWhen(store.RejectedOnly), store.WithLogout(func(ctx context.Context, last *oauth2.Token) error {
-			_, err := x.store.RefreshToken(ctx)
-			assert.Error(t, err, "nobody refreshes from within a logout")
-			if last != nil && rand.IntN(4) == 0 {
-				return errTold
-			}
-			return nil
-		}))
-		x.login()
-		var last store.State[user]
-		transitions := 0
-		x.store.Subscribe(func(state, _ store.State[user]) { last, transitions = state, transitions+1 })
-		acts := []func(){x.login, x.logout, x.setState, x.refreshToken, x.refreshToken, x.refreshToken, x.subscribe}
-		start := time.Now()
-		var workers sync.WaitGroup
-		for range 8 {
-			workers.Go(func() {
-				for range 400 {
-					acts[rand.IntN(len(acts))]()
-				}
-			})
-		}
-		workers.Wait()
-		synctest.Wait()
+	for name, c := range map[string]struct {
+		slow  bool
+		turns int
+	}{
+		"refreshes in time":      {false, 400},
+		"refreshes that overrun": {true, 150},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { holdsUnderRandomConcurrentUse(t, c.slow, c.turns) })
+		})
+	}
+}
 
+func holdsUnderRandomConcurrentUse(t *testing.T, slow bool, turns int) {
+	x := &stress{t: t, slow: slow}
+	x.store = store.New[user](x.refresh, store.WithLogoutWhen(store.RejectedOnly), store.WithLogout(x.told),
+		store.WithRefreshTimeout(refreshTimeout))
+	x.login()
+	var last store.State[user]
+	transitions := 0
+	x.store.Subscribe(func(state, _ store.State[user]) { last, transitions = state, transitions+1 })
+
+	acts := []func(){x.login, x.logout, x.setState, x.refreshToken, x.refreshToken, x.refreshToken, x.subscribe}
+	start := time.Now()
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for range turns {
+				acts[rand.IntN(len(acts))]()
+			}
+		})
+	}
+	workers.Wait()
+	synctest.Wait()
+
+	if slow {
+		time.Sleep(10 * refreshTimeout)
+	} else {
 		assert.Zero(t, time.Since(start), "nothing had to wait for a timeout")
-		assert.False(t, x.store.Snapshot().Refreshing)
-		assert.False(t, x.store.State().CheckingAuth)
-		assert.Equal(t, x.store.State(), last, "the last transition is the state")
-		assert.Positive(t, transitions)
-		x.check(x.store.State())
+	}
+	assert.False(t, x.store.Snapshot().Refreshing)
+	assert.False(t, x.store.State().CheckingAuth)
+	assert.Equal(t, x.store.State(), last, "the last transition is the state")
+	assert.Positive(t, transitions)
+	x.check(x.store.State())
 
-		// It works as on its first day.
-		x.store.Login(user{"0"}, tokenNamed("0.0"))
-		require.Eventually(t, func() bool {
-			_, err := x.store.RefreshToken(t.Context())
-			if errors.Is(err, auth.ErrSessionChanged) {
-				x.store.Login(user{"0"}, tokenNamed("0.0"))
-			}
-			return err == nil
-		}, time.Hour, time.Second)
-	})
+	// It works as on its first day.
+	x.store.Login(user{"0"}, tokenNamed("0.0"))
+	require.Eventually(t, func() bool {
+		_, err := x.store.RefreshToken(t.Context())
+		if errors.Is(err, auth.ErrSessionChanged) {
+			x.store.Login(user{"0"}, tokenNamed("0.0"))
+		}
+		return err == nil
+	}, time.Hour, time.Second)
 }

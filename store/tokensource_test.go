@@ -204,3 +204,52 @@ func TestP13_ARotationIsToldAndNoLockIsHeldOverTheNetworkAndEveryWaitHasAContext
 		assert.Equal(t, []string{"refresh-old -> refresh-new"}, rotations)
 	})
 }
+
+func TestTokenSource_ATokenThatCameExpiredFromARefreshIsHandedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refreshes := 0
+		s := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			refreshes++
+			return expired(tokenNamed("new")), nil // the clock is two hours ahead
+		})
+		s.Login(user{"ada"}, expired(tokenNamed("old")))
+		for range 10 {
+			token, err := s.TokenSource(t.Context()).Token()
+			require.NoError(t, err)
+			assert.Equal(t, "access-new", token.AccessToken)
+			time.Sleep(time.Minute)
+		}
+		assert.Equal(t, 1, refreshes)
+	})
+}
+
+func TestTokenSource_ATokenThatExpiresAfterItsRefreshIsRefreshedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refreshes := 0
+		s := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			refreshes++
+			return &oauth2.Token{AccessToken: "new", Expiry: time.Now().Add(time.Second)}, nil
+		})
+		s.Login(user{"ada"}, expired(tokenNamed("old")))
+		for i := range 3 {
+			_, err := s.TokenSource(t.Context()).Token()
+			require.NoError(t, err)
+			assert.Equal(t, i+1, refreshes)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestTokenSource_WithoutAnAccessTokenAsksOncePerLogin(t *testing.T) {
+	refreshes := 0
+	s := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+		refreshes++
+		return nil, nil
+	})
+	s.Login(user{"ada"}, &oauth2.Token{RefreshToken: "r"})
+	for range 3 {
+		_, err := s.TokenSource(t.Context()).Token()
+		require.ErrorContains(t, err, "no token")
+	}
+	assert.Equal(t, 1, refreshes)
+}
