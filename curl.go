@@ -22,10 +22,6 @@ func (r *Request) Curl() string {
 		b.WriteString(" -X " + shellQuote(r.method()))
 	}
 	b.WriteString(" " + shellQuote(r.redactedURL()))
-	s := r.settings()
-	if s == nil {
-		s = &noSettings
-	}
 	body, contentType, err := r.EncodedBody()
 	if m, ok := r.Body.(*Multipart); ok && m != nil {
 		contentType = m.contentType(r.contentType())
@@ -36,7 +32,7 @@ func (r *Request) Curl() string {
 			if name == contentTypeHeader && contentType != "" {
 				value = contentType
 			}
-			if s.isSensitive(name) || redact.Name(name) {
+			if r.isCredential(name) {
 				value = redact.Mask
 			}
 			header(name, redact.Text(value))

@@ -49,37 +49,50 @@ type Error struct {
 	same        *Error // the Error that this one completes: errors.Is takes one for the other
 }
 
-// Error names the method, the URL without its secrets, the status, the code, the cause, and the interceptor that failed.
+// Error names the method, the URL, the status, the code, the interceptor that failed, and the cause, all without secrets and
+// without a server's control characters. A cause that is of the same call does not name method, URL and status again.
 func (e *Error) Error() string {
 	if e == nil { // joined with others, it is still no error
 		return "<nil>"
 	}
-	var b strings.Builder
-	b.WriteString("axle: ")
-	if e.Request != nil {
-		b.WriteString(e.Request.method())
-		b.WriteByte(' ')
-		b.WriteString(e.Request.redactedURL())
-		b.WriteString(": ")
-	}
+
+	heading, status := e.heading(), ""
 	if e.Response != nil {
-		b.WriteString(e.Response.statusLine())
-		b.WriteString(": ")
+		status = e.Response.statusLine() + ": "
 	}
+	var b strings.Builder
+	b.WriteString(heading)
+	b.WriteString(status)
 	b.WriteString(string(e.Code))
 	if e.interceptor != "" {
 		b.WriteString(": interceptor ")
 		b.WriteString(e.interceptor)
 	}
-	if e.Message != "" {
-		b.WriteString(": ")
-		b.WriteString(e.Message)
-	}
+
+	texts := [2]string{e.Message}
 	if e.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(e.Err.Error())
+		texts[1] = e.Err.Error()
 	}
-	return b.String()
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		if e.Request != nil {
+			text = strings.ReplaceAll(text, heading+status, "")
+			text = strings.ReplaceAll(text, heading, "")
+		}
+		b.WriteString(": ")
+		b.WriteString(redact.Text(text))
+	}
+	return redact.Printable(b.String())
+}
+
+// heading is how the text of each error of one request begins.
+func (e *Error) heading() string {
+	if e.Request == nil {
+		return "axle: "
+	}
+	return "axle: " + redact.OneLine(e.Request.method()) + " " + e.Request.redactedURL() + ": "
 }
 
 // Unwrap returns the cause.
@@ -220,12 +233,4 @@ func badOption(req *Request, message string, cause error) *Error {
 
 func invalidURL(req *Request, message string) *Error {
 	return &Error{Code: CodeInvalidURL, Message: message, Request: req}
-}
-
-// redactedURL is the URL as it would be sent, for people: where it cannot be resolved, as it was written.
-func (r *Request) redactedURL() string {
-	if u, err := r.resolve(); err == nil {
-		return redact.URL(u)
-	}
-	return redact.RawURL(r.URL)
 }

@@ -22,7 +22,7 @@ type errorForm struct {
 func (e *Error) form() errorForm {
 	f := errorForm{Code: string(e.Code), Message: redact.Text(e.Message), Status: e.StatusCode(), Interceptor: e.interceptor}
 	if e.Request != nil {
-		f.Method, f.URL, f.Attempt = e.Request.method(), e.Request.redactedURL(), e.Request.Attempt()
+		f.Method, f.URL, f.Attempt = redact.OneLine(e.Request.method()), e.Request.redactedURL(), e.Request.Attempt()
 	}
 	if e.Err != nil {
 		f.Cause = redact.Text(e.Err.Error())

@@ -146,6 +146,6 @@ func ExampleMultipart() {
 	client := axle.New().SetBaseURL(server.URL)
 	form := axle.NewMultipart().Field("title", "a cat").File("picture", "cat.png", strings.NewReader("meow"))
 	resp, err := client.Post(context.Background(), "/upload", form)
-	fmt.Println(resp, err)
+	fmt.Println(resp.String(), err)
 	// Output: a cat, cat.png, 4 bytes, <nil> <nil>
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/axlehttp/axle/internal/redact"
 )
 
 // Response is an answer: from the network, or made by a handler with [NewResponse].
@@ -48,7 +50,7 @@ func NewResponse(req *Request, status int, header http.Header, body []byte) *Res
 // Bytes returns the body. It is nil for a stream until [Response.Buffer].
 func (r *Response) Bytes() []byte { return r.body }
 
-// String returns the body as a string.
+// String returns the body as a string. To print a Response shows its status and headers, see [Response.Format].
 func (r *Response) String() string { return string(r.body) }
 
 // SetBytes sets the body, for interceptors that unwrap or transform it. A stream that it replaces is closed.
@@ -264,19 +266,18 @@ func (r *Response) root() *Response {
 	return r
 }
 
+// statusLine is the status for people, in one line.
 func (r *Response) statusLine() string {
-	code := strconv.Itoa(r.StatusCode)
+	code, text := strconv.Itoa(r.StatusCode), redact.OneLine(r.Status)
 	switch {
-	case r.Status == "":
+	case text == "":
 		return code
-	case strings.HasPrefix(r.Status, code):
-		return r.Status
+	case strings.HasPrefix(text, code):
+		return text
 	}
-	return code + " " + r.Status // a transport of the user's own may leave it out
+	return code + " " + text // a transport of the user's own may leave it out
 }
 
-// contentLength is how many bytes of a body the network announced; -1: unknown. Where there can be no body (RFC 9110 §6.4.1),
-// a Content-Length is that of another answer.
 func (r *Response) contentLength() int64 {
 	switch {
 	case r.raw == nil, r.raw.Uncompressed:

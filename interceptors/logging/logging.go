@@ -5,7 +5,7 @@
 // An attempt is one sending of a call: its first, and each replay that an interceptor asks for. Its record has
 //
 //	method    GET
-//	url       as it would be sent; userinfo and the values of secret query parameters are REDACTED
+//	url       as it would be sent; userinfo and the values of secret parameters are REDACTED
 //	status    200; absent if no response arrived
 //	duration  of the dispatch ([axle.Response.Duration]); without one, since the attempt began
 //	bytes     of the response's body, decompressed; absent for a stream of unknown length
@@ -33,9 +33,14 @@
 //
 // # Redaction
 //
-// It cannot be turned off. Secret are the headers that the client holds to be sensitive (see [axle.Client.SetSensitiveHeaders]),
-// and every header, query parameter and field whose name says so: access_token, clientSecret, X-Api-Key. A body is shown only
-// if its secrets can be told from the rest of it; a stream is never touched.
+// It cannot be turned off. Of headers only those are shown that are known to be harmless, such as Content-Type and X-Request-Id;
+// WithAllowedHeaders adds to them. Of query parameters, of placeholders in the path, and of the fields of bodies those are
+// REDACTED whose name says that they hold a secret, as access_token, clientSecret and newpassword do; WithSecretNames and
+// WithAllowedNames add to that list and take from it.
+//
+// A body is shown if its secrets can be told from the rest of it: if it is JSON or a form. Of any other body, of plain text too,
+// the type and the length stand there. A stream is never touched. The list is one of credentials: what else is private, as a
+// social security number is, has to be added to it.
 package logging
 
 import (
@@ -44,6 +49,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/textproto"
 	"strings"
 	"time"
 
@@ -59,7 +65,10 @@ type Interceptor struct {
 	highest slog.Level // that level can return
 	headers bool
 	bodies  bool
-	limit   int // of bodies
+	limit   int // of bodies, in bytes
+
+	allowedHeaders map[string]bool // in canonical form
+	names          redact.Names
 }
 
 // Option is an option of [New].
@@ -80,22 +89,47 @@ func WithLevel(level func(resp *axle.Response, err *axle.Error) slog.Level) Opti
 	}
 }
 
-// WithHeaders adds the headers of the request, as the handlers left them, and of the response. The values of secret ones are
-// REDACTED.
+// WithHeaders adds the headers of the request, as the handlers left them, and of the response. The values of those that are not
+// known to be harmless are REDACTED, see [WithAllowedHeaders].
 func WithHeaders() Option {
 	return func(i *Interceptor) { i.headers = true }
 }
 
-// WithBodies adds the first limit bytes of each body that is JSON, a form or plain text, with the values of its secret fields,
-// at any depth, REDACTED. Of any other body the type and the length stand there. JSON loses its white space. A limit of zero or
-// less shows the type and the length of every body.
+// WithAllowedHeaders adds to the headers whose values WithHeaders shows, also headers whose name says that they hold a secret.
+// Authorization, Proxy-Authorization, Cookie and Set-Cookie are never shown, nor is what the client declares to be sensitive (see
+// [axle.Request.IsDeclaredSensitive]) or what [WithSecretNames] names.
+func WithAllowedHeaders(names ...string) Option {
+	return func(i *Interceptor) {
+		for _, name := range names {
+			i.allowedHeaders[textproto.CanonicalMIMEHeaderKey(name)] = true
+		}
+	}
+}
+
+// WithAllowedNames shows the query parameters, path parameters and body fields of these names, which would be REDACTED:
+// WithAllowedNames("secretPath") for an API that calls something harmless so. Each is a whole name, however it is spelled:
+// "secretPath" stands for secret_path and Secret-Path too. The text of an error is redacted before it comes here, and stays so.
+func WithAllowedNames(names ...string) Option {
+	return func(i *Interceptor) { i.names.Allow(names...) }
+}
+
+// WithSecretNames adds names whose values are REDACTED, in headers, query parameters, path parameters and body fields:
+// WithSecretNames("ssn"). They count where they are words of a longer name too, as in customer_ssn. A name that is also allowed
+// is REDACTED.
+func WithSecretNames(names ...string) Option {
+	return func(i *Interceptor) { i.names.AddSecret(names...) }
+}
+
+// WithBodies adds the first limit bytes of each body that is JSON or a form, with the values of its secret fields, at any depth,
+// REDACTED. Of any other body the type and the length stand there. JSON loses its white space. A limit of zero or less shows the
+// type and the length of every body. What a record costs depends on the limit, not on the body's length.
 func WithBodies(limit int) Option {
 	return func(i *Interceptor) { i.bodies, i.limit = true, max(limit, 0) }
 }
 
 // New returns an interceptor that logs every attempt.
 func New(opts ...Option) *Interceptor {
-	i := &Interceptor{level: Level, highest: slog.LevelError}
+	i := &Interceptor{level: Level, highest: slog.LevelError, allowedHeaders: map[string]bool{}}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(i)
@@ -186,7 +220,7 @@ func (l *installed) log() *slog.Logger {
 func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Request, resp *axle.Response, err *axle.Error) {
 	this, begun := l.attempts.Get(req)
 	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String("method", cmp.Or(strings.ToUpper(req.Method), http.MethodGet)), slog.String("url", urlOf(req)))
+	attrs = append(attrs, slog.String("method", cmp.Or(strings.ToUpper(req.Method), http.MethodGet)), slog.String("url", l.urlOf(req)))
 	if resp != nil {
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}
@@ -201,7 +235,7 @@ func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Requ
 	}
 	attrs = append(attrs, slog.Int("attempt", max(this.number, 1)))
 	if err != nil {
-		attrs = append(attrs, slog.String("code", string(err.Code)), slog.String("error", redact.Text(err.Error())))
+		attrs = append(attrs, slog.String("code", string(err.Code)), slog.String("error", l.names.Text(err.Error())))
 	}
 	if request := l.requestDetails(req); len(request) > 0 {
 		attrs = append(attrs, slog.GroupAttrs("request", request...))
@@ -210,14 +244,6 @@ func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Requ
 		attrs = append(attrs, slog.GroupAttrs("response", response...))
 	}
 	l.log().LogAttrs(ctx, level, "http request", attrs...)
-}
-
-func urlOf(req *axle.Request) string {
-	u, err := req.ResolveURL()
-	if err != nil {
-		return redact.RawURL(req.URL)
-	}
-	return redact.URL(u)
 }
 
 // lengthOf returns the length of a body that is in memory, or that a stream's headers announce.
@@ -238,10 +264,10 @@ func lengthOf(resp *axle.Response) (n int64, known bool) {
 
 func (l *installed) requestDetails(req *axle.Request) (attrs []slog.Attr) {
 	if l.headers {
-		attrs = appendHeaders(attrs, req.Client(), req.Header)
+		attrs = l.appendHeaders(attrs, req, req.Header)
 	}
 	if l.bodies {
-		attrs = appendBody(attrs, requestBody(req, l.limit))
+		attrs = appendBody(attrs, l.requestBody(req))
 	}
 	return attrs
 }
@@ -251,10 +277,10 @@ func (l *installed) responseDetails(req *axle.Request, resp *axle.Response) (att
 		return nil
 	}
 	if l.headers {
-		attrs = appendHeaders(attrs, req.Client(), resp.Header)
+		attrs = l.appendHeaders(attrs, req, resp.Header)
 	}
 	if l.bodies {
-		attrs = appendBody(attrs, responseBody(resp, l.limit))
+		attrs = appendBody(attrs, l.responseBody(resp))
 	}
 	return attrs
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/textproto"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,20 +14,56 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// This file is what of headers and bodies a record shows; internal/redact takes the secrets out.
+// This file is what of URLs, headers and bodies a record shows; internal/redact takes the secrets out.
+
+var placeholder = regexp.MustCompile(`\{([^{}]+)\}`)
+
+// urlOf returns the URL as it would be sent, and, where it cannot be resolved, as it was written. The values of placeholders that
+// are named as secrets are, {token}, are masked.
+func (i *Interceptor) urlOf(req *axle.Request) string {
+	shown := req
+	if template := req.BaseURL() + req.URL; strings.Contains(template, "{") {
+		for _, match := range placeholder.FindAllStringSubmatch(template, -1) {
+			if name := match[1]; i.names.Secret(name) {
+				shown = shown.Clone().SetPathParam(name, redact.Mask)
+			}
+		}
+	}
+
+	u, err := shown.ResolveURL()
+	if err != nil {
+		return i.names.RawURL(req.URL)
+	}
+	return i.names.URL(u)
+}
+
+// neverShown are the headers that nobody can allow.
+var neverShown = map[string]bool{"Authorization": true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true}
+
+// shows reports whether a record has the value of a header of req or of its answer.
+func (i *Interceptor) shows(req *axle.Request, name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	switch {
+	case neverShown[name], req.IsDeclaredSensitive(name), i.names.IsAdded(name):
+		return false
+	case i.allowedHeaders[name]:
+		return true
+	}
+	return redact.HarmlessHeader(name)
+}
 
 // appendHeaders adds a group of the headers, by name.
-func appendHeaders(attrs []slog.Attr, client *axle.Client, header http.Header) []slog.Attr {
+func (i *Interceptor) appendHeaders(attrs []slog.Attr, req *axle.Request, header http.Header) []slog.Attr {
 	if len(header) == 0 {
 		return attrs
 	}
 	shown := make([]slog.Attr, 0, len(header))
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		value := redact.Mask
-		if !redact.Name(name) && (client == nil || !client.IsSensitiveHeader(name)) {
-			value = redact.Text(strings.Join(header[name], ", ")) // Location and Link hold URLs
+		if i.shows(req, name) {
+			value = i.names.Text(strings.Join(header[name], ", ")) // Location and Link hold URLs
 		}
-		shown = append(shown, slog.String(name, value))
+		shown = append(shown, slog.String(redact.OneLine(name), redact.OneLine(value)))
 	}
 	return append(attrs, slog.GroupAttrs("header", shown...))
 }
@@ -33,7 +71,7 @@ func appendHeaders(attrs []slog.Attr, client *axle.Client, header http.Header) [
 // stream stands for a body that is nobody's to read but the transport's or the caller's.
 const stream = "[stream]"
 
-func requestBody(req *axle.Request, limit int) string {
+func (i *Interceptor) requestBody(req *axle.Request) string {
 	if _, ok := req.Body.(io.Reader); ok {
 		return stream
 	}
@@ -41,12 +79,12 @@ func requestBody(req *axle.Request, limit int) string {
 	if err != nil {
 		return "" // the error is the attempt's, and is logged
 	}
-	return redact.Body(body, contentType, req.Header.Get("Content-Encoding"), limit)
+	return i.names.Body(body, contentType, req.Header.Get("Content-Encoding"), i.limit)
 }
 
-func responseBody(resp *axle.Response, limit int) string {
+func (i *Interceptor) responseBody(resp *axle.Response) string {
 	if n, known := lengthOf(resp); resp.Bytes() == nil && resp.Raw() != nil && (!known || n > 0) {
 		return stream
 	}
-	return redact.Body(resp.Bytes(), resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), limit)
+	return i.names.Body(resp.Bytes(), resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), i.limit)
 }

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 )
 
 // jsonMask copies JSON without white space and without the values of secret names. It works token by token, so that what is
 // cut off or broken is shown up to there and no further.
 type jsonMask struct {
+	names *Names
 	in    *json.Decoder
 	out   bytes.Buffer
 	limit int // of out; a little more may be written
+	depth int // of JSON and URLs in strings
 }
 
 // maxDepth is how deeply JSON may be nested, lest a body overflow the stack; encoding/json goes as deep.
@@ -23,14 +26,70 @@ var (
 	errDepth  = errors.New("the JSON is nested too deeply")
 )
 
-// maskJSON masks one JSON value, or several in a row.
-func maskJSON(body []byte, limit int) string {
-	m := &jsonMask{in: json.NewDecoder(bytes.NewReader(body)), limit: limit}
+// looksLikeJSON reports whether a text begins as an object or an array does, and as "[note] text" and "{id}" do not.
+func looksLikeJSON(text string) bool {
+	const space = " \t\r\n"
+	text = strings.TrimLeft(text, space+"\ufeff")
+	if text == "" || text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	inside := strings.TrimLeft(text[1:], space)
+	switch {
+	case inside == "", inside[0] == '"', inside[0] == '}' && text[0] == '{':
+		return true
+	}
+	return text[0] == '[' && (strings.ContainsRune("[{]-0123456789", rune(inside[0])) ||
+		strings.HasPrefix(inside, "true") || strings.HasPrefix(inside, "false") || strings.HasPrefix(inside, "null"))
+}
+
+// json masks one JSON value, or several in a row. Of a body that was cut off, the string that the cut is in is shown up to there.
+func (n *Names) json(body []byte, limit int, cut bool, depth int) string {
+	if depth > maxNesting {
+		return Mask
+	}
+	if cut {
+		body = closeString(body)
+	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
+
+	m := &jsonMask{names: n, in: json.NewDecoder(bytes.NewReader(body)), limit: limit, depth: depth}
 	m.in.UseNumber()
+	if err := m.all(); err != nil && !errors.Is(err, errEnough) && !cut {
+		m.out.WriteString("… [unreadable from here]")
+	}
+	return Printable(m.out.String())
+}
+
+// closeString ends the string that a cut has left open, without an escape that was cut in two.
+func closeString(body []byte) []byte {
+	inString, escape := false, -1 // escape is where the escape at hand began
+	for i, c := range body {
+		switch {
+		case escape >= 0:
+			isHex := i > escape+1 && body[escape+1] == 'u'
+			if !isHex && c != 'u' || isHex && i == escape+5 {
+				escape = -1
+			}
+		case inString && c == '\\':
+			escape = i
+		case c == '"':
+			inString = !inString
+		}
+	}
+	if !inString {
+		return body
+	}
+	if escape >= 0 {
+		body = body[:escape]
+	}
+	return append(body[:len(body):len(body)], '"')
+}
+
+func (m *jsonMask) all() error {
 	for {
 		token, err := m.in.Token()
 		if errors.Is(err, io.EOF) {
-			return m.out.String()
+			return nil
 		}
 		if m.out.Len() > 0 {
 			m.out.WriteByte('\n')
@@ -38,12 +97,8 @@ func maskJSON(body []byte, limit int) string {
 		if err == nil {
 			err = m.value(token, 1)
 		}
-		if errors.Is(err, errEnough) {
-			return m.out.String()
-		}
 		if err != nil {
-			m.out.WriteString("… [unreadable from here]")
-			return m.out.String()
+			return err
 		}
 	}
 }
@@ -58,16 +113,21 @@ func (m *jsonMask) value(token json.Token, depth int) error {
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		return m.composite(t, depth)
+		if t == '[' {
+			return m.array(depth)
+		}
+		return m.object(depth)
 	case string:
-		return m.write(Text(t))
+		return m.write(m.names.value(t, m.depth+1))
 	default: // a number, a boolean or null
 		return m.write(t)
 	}
 }
 
-func (m *jsonMask) composite(open json.Delim, depth int) error {
-	m.out.WriteRune(rune(open))
+// array writes the rest of an array. In a list of names and values, ["Cookie", "a=1"], what follows a secret's name is masked.
+func (m *jsonMask) array(depth int) error {
+	m.out.WriteByte('[')
+	afterName := false
 	for first := true; m.in.More(); first = false {
 		if !first {
 			m.out.WriteByte(',')
@@ -76,21 +136,11 @@ func (m *jsonMask) composite(open json.Delim, depth int) error {
 		if err != nil {
 			return err
 		}
-		if name, ok := token.(string); ok && open == '{' {
-			if err := m.write(name); err != nil {
-				return err
-			}
-			m.out.WriteByte(':')
-			if token, err = m.in.Token(); err != nil {
-				return err
-			}
-			if Name(name) && token != nil {
-				if err := m.skip(token); err != nil {
-					return err
-				}
-				token = Mask
-			}
+		text, isString := token.(string)
+		if afterName && isString {
+			token = Mask
 		}
+		afterName = isString && m.names.Secret(text)
 		if err := m.value(token, depth+1); err != nil {
 			return err
 		}
@@ -98,7 +148,100 @@ func (m *jsonMask) composite(open json.Delim, depth int) error {
 	if _, err := m.in.Token(); err != nil {
 		return err
 	}
-	m.out.WriteRune(rune(open) + 2) // '}' is two after '{', and ']' after '['
+	m.out.WriteByte(']')
+	return nil
+}
+
+// pair is an object that may be a name and its value: {"name": "password", "value": "…"}, in either order.
+type pair struct {
+	named  bool // by a string
+	secret bool // by that of a secret
+	scalar bool // the value is no array and no object
+	from   int  // the value's place in the output; 0: there was none yet
+	to     int
+}
+
+var (
+	nameMembers  = setOf("name", "key", "field", "param", "parameter", "header", "property", "attribute", "label", "id", "k", "n")
+	valueMembers = setOf("value", "val", "values", "content", "default", "text", "v")
+)
+
+func setOf(words ...string) map[string]bool {
+	m := make(map[string]bool, len(words))
+	for _, w := range words {
+		m[w] = true
+	}
+	return m
+}
+
+// object writes the rest of an object.
+func (m *jsonMask) object(depth int) error {
+	var p pair
+	err := m.members(&p, depth)
+
+	// A value that stands before its name waits for it. If the name is not to come, because the output is full or the input
+	// is broken, the value may be a secret.
+	mayBeSecret := p.secret || err != nil && !p.named && p.scalar
+	if p.from > 0 && mayBeSecret {
+		rest := bytes.Clone(m.out.Bytes()[min(max(p.to, p.from), m.out.Len()):])
+		if p.to == 0 {
+			rest = nil // it was not written to its end
+		}
+		m.out.Truncate(p.from)
+		m.out.WriteString(`"` + Mask + `"`)
+		m.out.Write(rest)
+	}
+	return err
+}
+
+func (m *jsonMask) members(p *pair, depth int) error {
+	m.out.WriteByte('{')
+	for first := true; m.in.More(); first = false {
+		if !first {
+			m.out.WriteByte(',')
+		}
+		token, err := m.in.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		if err := m.write(name); err != nil {
+			return err
+		}
+		m.out.WriteByte(':')
+		if token, err = m.in.Token(); err != nil {
+			return err
+		}
+
+		role := strings.ToLower(name)
+		text, isString := token.(string)
+		if isString && nameMembers[role] {
+			p.named = true
+			p.secret = p.secret || m.names.Secret(text)
+		}
+		isValue := valueMembers[role] && p.from == 0
+		if isValue {
+			_, composite := token.(json.Delim)
+			p.from, p.scalar = m.out.Len(), !composite
+		}
+
+		if m.names.Secret(name) && token != nil {
+			if err := m.skip(token); err != nil {
+				return err
+			}
+			token = Mask
+		}
+		if err := m.value(token, depth+1); err != nil {
+			return err
+		}
+		if isValue {
+			p.to = m.out.Len()
+		}
+	}
+	if _, err := m.in.Token(); err != nil {
+		return err
+	}
+	m.out.WriteByte('}')
 	return nil
 }
 

@@ -135,12 +135,12 @@ func appendSpelled(list, names []string) []string {
 	return list
 }
 
-// common is what is known without a user's additions.
-var common Names
-
-// Name reports whether a header, a parameter or a field of this name holds a secret. It does not allocate for names of up to
-// 64 bytes.
-func Name(name string) bool { return common.Secret(name) }
+// IsAdded reports whether a user added a name that this one is, or has as a word in it.
+func (n *Names) IsAdded(name string) bool {
+	s := spelling{}
+	s.letters, s.starts = spell(name, nil, nil)
+	return s.hasAny(n.secret)
+}
 
 // Secret reports whether a header, a parameter or a field of this name holds a secret.
 func (n *Names) Secret(name string) bool {
@@ -149,10 +149,8 @@ func (n *Names) Secret(name string) bool {
 	s := spelling{}
 	s.letters, s.starts = spell(name, roomForLetters[:0], roomForStarts[:0])
 
-	for _, own := range n.secret {
-		if s.hasWord(own) {
-			return true
-		}
+	if s.hasAny(n.secret) {
+		return true
 	}
 	for _, own := range n.allowed {
 		if string(s.letters) == own {
@@ -280,12 +278,14 @@ func (s *spelling) has(n *needle, i int) bool {
 	return true
 }
 
-// hasWord reports whether text stands in the name as one or several of its words.
-func (s *spelling) hasWord(text string) bool {
-	n := needle{text: text, place: word}
-	for i := range s.letters {
-		if s.has(&n, i) {
-			return true
+// hasAny reports whether one of the texts stands in the name as one or several of its words.
+func (s *spelling) hasAny(texts []string) bool {
+	for _, text := range texts {
+		n := needle{text: text, place: word}
+		for i := range s.letters {
+			if s.has(&n, i) {
+				return true
+			}
 		}
 	}
 	return false

@@ -33,7 +33,7 @@ func TestRawURL_WhatDoesNotParseKeepsNeitherUserinfoNorQuery(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://me:s3cret@[::1?token=s3cret": "REDACTED@[::1?REDACTED",
 		"http://a b?x=s3cret#s3cret":         "http://a b?REDACTED",
-		"http://a\r\nb":                      "http://ab",
+		"http://a\r\nb":                      `http://a\r\nb`,
 	} {
 		assert.Equal(t, want, redact.RawURL(in))
 	}

@@ -1,0 +1,48 @@
+package redact
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Printable returns text with what a terminal or a reader would not see as a character written out, as "\u001b": control
+// characters of both sets, marks that turn the direction of writing, invisible characters, and bytes that are no UTF-8. Line
+// breaks and tabs stay.
+func Printable(text string) string {
+	start := strings.IndexFunc(text, isHidden)
+	if start < 0 {
+		return text
+	}
+
+	var b strings.Builder
+	b.WriteString(text[:start])
+	for i := start; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case r == '\r':
+			b.WriteString(`\r`)
+		case isHidden(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// isHidden reports whether a rune is none that a reader sees. U+FFFD may stand for a byte that is no UTF-8.
+func isHidden(r rune) bool {
+	return r == utf8.RuneError || !unicode.IsGraphic(r) && r != '\n' && r != '\t'
+}
+
+// OneLine is [Printable] for what has no line breaks of its own: a status, a URL, a header.
+func OneLine(text string) string {
+	return lineBreaks.Replace(Printable(text))
+}
+
+var lineBreaks = strings.NewReplacer("\n", `\n`, "\t", `\t`)

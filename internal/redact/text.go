@@ -1,0 +1,116 @@
+package redact
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+)
+
+// maxText is how much of a text is shown, in bytes, so that the cost of an error that quotes a whole answer is bounded.
+const maxText = 16 << 10
+
+const (
+	jwtStart        = "eyJ"
+	privateKeyStart = "-----BEGIN "
+	oauth2Failure   = "oauth2: cannot fetch token: "
+)
+
+var (
+	urlInText    = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>\\]+`)
+	jwtInText    = regexp.MustCompile(`\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
+	schemeInText = regexp.MustCompile(`(?i)\b(bearer|basic|dpop|negotiate|ntlm)\s+[\w.~+/=-]{8,}`)
+
+	// A PEM block that is cut off goes on to the text's end.
+	privateKeyInText = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)`)
+
+	// The error of golang.org/x/oauth2 quotes the whole answer of the token endpoint.
+	oauth2InText = regexp.MustCompile(`(oauth2: cannot fetch token: [^\n]*\nResponse: )([\s\S]*)`)
+
+	pairInText   = regexp.MustCompile(`([\w.\[\]%-]+)=("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&"'<>][^\s&"<>]*[^\s&"'<>.,:;!)}\]\\]|[^\s&"'<>.,:;!)}\]\\])`)
+	quotedInText = regexp.MustCompile(`"([^"\\]+)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|-?\d[\d.eE+-]*|\[[^\]]*\]?)`)
+
+	// JSON in a string: \"name\": \"value\".
+	escapedInText = regexp.MustCompile(`\\"([^"\\]+)\\"(\s*:\s*)(?:\\"(?:[^"\\]|\\{2,4}.)*(?:\\")?|-?\d[\d.eE+-]*)`)
+
+	// A header, or a member of a printed map. That what stands there is a secret shows in its length and in its having digits:
+	// the text of an error, as in "token: it has expired" and "/token: 401 Unauthorized", stays readable.
+	colonInText = regexp.MustCompile(`(?:^|[\s"'{(\[,;])([A-Za-z][\w.-]{4,}):\s?([^\s,;"'<>{}()\[\]]{6,})`)
+)
+
+// Text masks what looks like a secret in free text, as an error's: URLs with secrets in them, credentials of HTTP, JWTs, private
+// keys, name=value, JSON's "name": "value", and the answer that golang.org/x/oauth2 quotes. What is too long is cut off, and
+// control characters are written out, see [Printable].
+func (n *Names) Text(text string) string {
+	if len(text) <= maxText {
+		return n.text(text, 0)
+	}
+	return fmt.Sprintf("%s… (%d bytes)", n.text(clip(text, maxText), 0), len(text))
+}
+
+// text is Text of any length.
+func (n *Names) text(text string, depth int) string {
+	if strings.Contains(text, privateKeyStart) {
+		text = privateKeyInText.ReplaceAllLiteralString(text, Mask)
+	}
+	if strings.Contains(text, oauth2Failure) {
+		text = oauth2InText.ReplaceAllStringFunc(text, func(match string) string {
+			groups := oauth2InText.FindStringSubmatch(match)
+			if !looksLikeJSON(groups[2]) {
+				return groups[1] + Mask
+			}
+			return groups[1] + n.json([]byte(groups[2]), math.MaxInt, false, depth+1)
+		})
+	}
+
+	if strings.Contains(text, "://") {
+		text = urlInText.ReplaceAllStringFunc(text, func(match string) string {
+			plain := strings.TrimRight(match, ":.,;!)]}")
+			return n.rawURL(plain, depth) + match[len(plain):]
+		})
+	}
+	if strings.Contains(text, jwtStart) {
+		text = jwtInText.ReplaceAllLiteralString(text, Mask)
+	}
+	text = schemeInText.ReplaceAllString(text, "$1 "+Mask)
+
+	if strings.Contains(text, "=") {
+		text = n.named(text, pairInText, func(m []string) string { return m[1] + "=" + Mask })
+	}
+	if strings.Contains(text, ":") {
+		text = n.named(text, quotedInText, func(m []string) string {
+			return `"` + m[1] + `"` + m[2] + `"` + Mask + `"`
+		})
+		text = n.named(text, escapedInText, func(m []string) string {
+			return `\"` + m[1] + `\"` + m[2] + `\"` + Mask + `\"`
+		})
+		text = n.named(text, colonInText, func(m []string) string {
+			if !strings.ContainsAny(m[2], "0123456789") {
+				return m[0]
+			}
+			return strings.TrimSuffix(m[0], m[2]) + Mask
+		})
+	}
+	return Printable(text)
+}
+
+// named replaces the matches whose first group is the name of a secret.
+func (n *Names) named(text string, pattern *regexp.Regexp, masked func(groups []string) string) string {
+	return pattern.ReplaceAllStringFunc(text, func(match string) string {
+		groups := pattern.FindStringSubmatch(match)
+		if !n.Secret(unescape(groups[1])) {
+			return match
+		}
+		return masked(groups)
+	})
+}
+
+var graphQLInText = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[^{]*)?\{\s*[A-Za-z_.@#]`)
+
+// graphQLShown stands for a GraphQL document: its literals have no names that could be told apart from the rest.
+const graphQLShown = "[GraphQL]"
+
+// isGraphQL reports whether a text is a GraphQL document that may have literals in it, which stand in brackets.
+func isGraphQL(text string) bool {
+	return strings.Contains(text, "(") && graphQLInText.MatchString(text)
+}

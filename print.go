@@ -1,0 +1,185 @@
+package axle
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/axlehttp/axle/internal/redact"
+)
+
+// This file is what a Request, a Response and an Error show of themselves where somebody prints them: by fmt, by log/slog,
+// and by encoding/json. Its methods have value receivers, so that a copy prints no more than a pointer does.
+
+// Format prints the method, the URL and the headers, without secrets, whatever the verb: of a header that is not known to be
+// harmless, the name alone. It prints no body.
+func (r Request) Format(f fmt.State, verb rune) {
+	var b strings.Builder
+	b.WriteString("axle.Request(" + redact.OneLine(r.method()) + " " + r.redactedURL())
+	writeHeader(&b, r.shownHeader())
+	b.WriteString(")")
+	printAs(f, verb, b.String())
+}
+
+// LogValue returns what Format prints, as a group.
+func (r Request) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("method", redact.OneLine(r.method())), slog.String("url", r.redactedURL())}
+	if r.attempt > 0 {
+		attrs = append(attrs, slog.Int("attempt", r.attempt))
+	}
+	return slog.GroupValue(appendHeader(attrs, r.shownHeader())...)
+}
+
+// MarshalJSON returns what Format prints, as an object. It is for people: the body and the values of most headers are not in
+// it, so that it cannot be sent.
+func (r Request) MarshalJSON() ([]byte, error) {
+	return json.Marshal(requestForm{
+		Method: redact.OneLine(r.method()), URL: r.redactedURL(), Attempt: r.attempt, Header: r.shownHeader(),
+	})
+}
+
+type requestForm struct {
+	Method  string      `json:"method"`
+	URL     string      `json:"url"`
+	Attempt int         `json:"attempt,omitempty"`
+	Header  http.Header `json:"header,omitempty"`
+}
+
+// Format prints the status, the method, the URL and the headers, without secrets, whatever the verb: of a header that is not
+// known to be harmless, the name alone. It prints no body: see [Response.String].
+func (r Response) Format(f fmt.State, verb rune) {
+	form := r.form()
+	var b strings.Builder
+	b.WriteString("axle.Response(" + form.Status)
+	if form.Method != "" {
+		b.WriteString(" to " + form.Method + " " + form.URL)
+	}
+	writeHeader(&b, form.Header)
+	b.WriteString(")")
+	printAs(f, verb, b.String())
+}
+
+// LogValue returns what Format prints, as a group.
+func (r Response) LogValue() slog.Value {
+	form := r.form()
+	attrs := []slog.Attr{slog.String("status", form.Status)}
+	if form.Method != "" {
+		attrs = append(attrs, slog.String("method", form.Method), slog.String("url", form.URL))
+	}
+	return slog.GroupValue(appendHeader(attrs, form.Header)...)
+}
+
+// MarshalJSON returns what Format prints, as an object. The body is not in it: see [Response.Bytes].
+func (r Response) MarshalJSON() ([]byte, error) { return json.Marshal(r.form()) }
+
+type responseForm struct {
+	Status string      `json:"status"`
+	Method string      `json:"method,omitempty"`
+	URL    string      `json:"url,omitempty"`
+	Header http.Header `json:"header,omitempty"`
+}
+
+func (r *Response) form() responseForm {
+	form := responseForm{Status: r.statusLine()}
+	req := r.Request
+	if req == nil {
+		req = &Request{}
+	} else {
+		form.Method, form.URL = redact.OneLine(req.method()), req.redactedURL()
+	}
+	form.Header = req.shown(r.Header)
+	return form
+}
+
+// Format prints what Error returns, whatever the verb.
+func (e Error) Format(f fmt.State, verb rune) { printAs(f, verb, e.Error()) }
+
+// printAs prints a text by a verb that may ask for Go syntax or for fields, neither of which would be redacted.
+func printAs(f fmt.State, verb rune, text string) {
+	if verb == 'q' {
+		_, _ = io.WriteString(f, strconv.Quote(text))
+		return
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, 's'), text)
+}
+
+// IsDeclaredSensitive reports whether it was said of a header that it holds a credential: by [Client.SetSensitiveHeaders], by
+// [Client.SetXSRF], or by [Request.BindHeader]. Whether its name says so is for [Client.IsSensitiveHeader] to tell.
+func (r *Request) IsDeclaredSensitive(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	if s := r.settings(); s != nil && (s.sensitive[name] || name == s.xsrfHeader && name != "") {
+		return true
+	}
+	return !redact.Name(name) && slices.ContainsFunc(r.origins, func(o headerOrigin) bool { return o.name == name })
+}
+
+// isCredential reports whether a header of r must not be printed.
+func (r *Request) isCredential(name string) bool {
+	return redact.Name(name) || r.IsDeclaredSensitive(name)
+}
+
+func (r *Request) shownHeader() http.Header { return r.shown(r.Header) }
+
+// shown returns the headers of a request or its answer as they may be printed.
+func (r *Request) shown(header http.Header) http.Header {
+	if len(header) == 0 {
+		return nil
+	}
+	shown := make(http.Header, len(header))
+	for name, list := range header {
+		values := make([]string, len(list))
+		for i, value := range list {
+			values[i] = redact.Mask
+			if redact.HarmlessHeader(name) && !r.isCredential(name) {
+				values[i] = redact.OneLine(redact.Text(value))
+			}
+		}
+		name = redact.OneLine(name)
+		shown[name] = append(shown[name], values...)
+	}
+	return shown
+}
+
+func writeHeader(b *strings.Builder, shown http.Header) {
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		b.WriteString(" [" + name + ": " + strings.Join(shown[name], ", ") + "]")
+	}
+}
+
+func appendHeader(attrs []slog.Attr, shown http.Header) []slog.Attr {
+	if len(shown) == 0 {
+		return attrs
+	}
+	header := make([]slog.Attr, 0, len(shown))
+	for _, name := range slices.Sorted(maps.Keys(shown)) {
+		header = append(header, slog.String(name, strings.Join(shown[name], ", ")))
+	}
+	return append(attrs, slog.GroupAttrs("header", header...))
+}
+
+// redactedURL is the URL as it would be sent, for people: where it cannot be resolved, as it was written. The values of
+// placeholders that are named as secrets are, {token}, are masked.
+func (r *Request) redactedURL() string {
+	shown := r
+	for _, name := range placeholderNames(r.BaseURL() + r.URL) {
+		if !redact.Name(name) {
+			continue
+		}
+		if shown == r {
+			held := *r
+			shown = &held
+		}
+		shown.SetPathParam(name, redact.Mask)
+	}
+	if u, err := shown.resolve(); err == nil {
+		return redact.URL(u)
+	}
+	return redact.RawURL(r.URL)
+}
