@@ -1,6 +1,7 @@
 package logging_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -279,4 +280,87 @@ func TestLogging_AnInvalidURLIsRedactedToo(t *testing.T) {
 	require.ErrorIs(t, err, axle.CodeInvalidURL)
 	assert.Equal(t, "ftp://REDACTED@h/?token=REDACTED", j.only(t)["url"])
 	assert.NotContains(t, j.String(), "s3cr3t")
+}
+
+// exchange logs one call with headers and bodies, and returns its record.
+func exchange(t *testing.T, edit func(*axle.Client), send func(*axle.Request), opts ...logging.Option) record {
+	t.Helper()
+	var j journal
+	_, client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Mine", "mine")
+		w.Header().Set("Set-Cookie", "session=s3cret")
+		_, _ = io.WriteString(w, `{"secretPath":"a/b","customer_ssn":"s3cret","token":"s3cret"}`)
+	})
+	edit(client.SetCookieJar(nil))
+	opts = append(opts, logging.WithLogger(j.logger()), logging.WithHeaders(), logging.WithBodies(1<<10))
+	_, err := client.Use(logging.New(opts...)).Get(t.Context(), "/items/{secretPath}/{token}?secret_path=c&ssn=s3cret", func(r *axle.Request) {
+		r.SetPathParam("secretPath", "p").SetPathParam("token", "s3cret").With(send)
+	})
+	require.NoError(t, err)
+	assert.NotContains(t, j.String(), "s3cret")
+	return j.only(t)
+}
+
+func TestLogging_OnlyHarmlessHeadersAreShownByDefault(t *testing.T) {
+	r := exchange(t, func(*axle.Client) {}, func(r *axle.Request) {
+		r.SetHeader("Accept", "text/html").SetHeader("X-Request-Id", "42").SetHeader("X-Mine", "mine").SetHeader("X-Api-Key", "s3cret")
+	}, logging.WithSecretNames("ssn"))
+	assert.Equal(t, "text/html", r.at("request.header.Accept"))
+	assert.Equal(t, "42", r.at("request.header.X-Request-Id"))
+	assert.Equal(t, "REDACTED", r.at("request.header.X-Mine"))
+	assert.Equal(t, "REDACTED", r.at("request.header.X-Api-Key"))
+	assert.Equal(t, "application/json", r.at("response.header.Content-Type"))
+	assert.Equal(t, "REDACTED", r.at("response.header.X-Mine"))
+	assert.Equal(t, "REDACTED", r.at("response.header.Set-Cookie"))
+}
+
+func TestLogging_AllowedHeadersAreShown(t *testing.T) {
+	r := exchange(t, func(*axle.Client) {}, func(r *axle.Request) { r.SetHeader("X-Page-Token", "7").SetHeader("X-Other", "s3cret") },
+		logging.WithAllowedHeaders("x-mine", "X-PAGE-TOKEN"), logging.WithSecretNames("ssn"))
+	assert.Equal(t, "mine", r.at("response.header.X-Mine"))
+	assert.Equal(t, "7", r.at("request.header.X-Page-Token"), "also where the name alone says that it is a secret")
+	assert.Equal(t, "REDACTED", r.at("request.header.X-Other"))
+}
+
+func TestLogging_NoOptionShowsACredential(t *testing.T) {
+	all := []string{"Authorization", "Cookie", "X-Declared", "X-Bound", "X-Customer-Ssn", "Set-Cookie"}
+	r := exchange(t, func(c *axle.Client) {
+		c.SetSensitiveHeaders("X-Declared")
+		c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			for _, name := range all {
+				r.SetHeader(name, "s3cret")
+			}
+			r.BindHeader("X-Bound", r.BaseOrigin())
+			return r, nil
+		}, nil)
+	}, func(*axle.Request) {}, logging.WithAllowedHeaders(all...), logging.WithSecretNames("ssn"))
+	for _, name := range all {
+		assert.Equal(t, "REDACTED", r.at("request.header."+name), name)
+	}
+	assert.Equal(t, "REDACTED", r.at("response.header.Set-Cookie"))
+}
+
+func TestLogging_AllowedAndSecretNamesHoldForURLsAndBodies(t *testing.T) {
+	r := exchange(t, func(*axle.Client) {}, func(*axle.Request) {}, logging.WithAllowedNames("secretPath"), logging.WithSecretNames("ssn"))
+	assert.Contains(t, r["url"], "/items/p/REDACTED?secret_path=c&ssn=REDACTED")
+	assert.Equal(t, `{"secretPath":"a/b","customer_ssn":"REDACTED","token":"REDACTED"}`, r.at("response.body"))
+
+	r = exchange(t, func(*axle.Client) {}, func(*axle.Request) {}, logging.WithSecretNames("ssn"))
+	assert.Contains(t, r["url"], "/items/REDACTED/REDACTED?secret_path=REDACTED&ssn=REDACTED", "by default secretPath is a secret's name")
+	assert.Equal(t, `{"secretPath":"REDACTED","customer_ssn":"REDACTED","token":"REDACTED"}`, r.at("response.body"))
+}
+
+func TestLogging_ControlCharactersOfAServerAreWrittenOut(t *testing.T) {
+	var j journal
+	client := axle.New().SetTransport(roundTripper(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{
+			StatusCode: 200, Request: r, Header: http.Header{"Etag": {"\u009b31m\u202e"}, "Content-Type": {"application/json"}},
+			Body: io.NopCloser(strings.NewReader(`"\u009b31m"`)),
+		}, nil
+	}))
+	_, err := client.Use(logging.New(logging.WithLogger(j.logger()), logging.WithHeaders(), logging.WithBodies(99))).Get(t.Context(), "http://h/")
+	require.NoError(t, err)
+	assert.Equal(t, `\u009b31m\u202e`, j.only(t).at("response.header.Etag"))
+	assert.Equal(t, `"\u009b31m"`, j.only(t).at("response.body"))
 }

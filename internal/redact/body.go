@@ -18,8 +18,8 @@ func (n *Names) Body(body []byte, contentType, encoding string, limit int) strin
 	opaque := fmt.Sprintf("[%s, %d bytes]", media, len(body))
 
 	read := body
-	if cut := len(body) - lookahead; cut > limit {
-		read = []byte(clip(string(body[:limit+lookahead]), limit+lookahead))
+	if end := len(body) - lookahead; end > limit {
+		read = body[:runeStart(body, limit+lookahead)]
 	}
 
 	switch {
@@ -53,11 +53,17 @@ func clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
-	end := limit
-	for end > 0 && end > limit-utf8.UTFMax && !utf8.RuneStart(text[end]) {
-		end--
+	return text[:runeStart(text, limit)]
+}
+
+// runeStart returns where the character begins that the byte i is of.
+func runeStart[T string | []byte](text T, i int) int {
+	for start := i; start >= 0 && start > i-utf8.UTFMax; start-- {
+		if utf8.RuneStart(text[start]) {
+			return start
+		}
 	}
-	return text[:end]
+	return i // it is no UTF-8
 }
 
 const noType = "no type"

@@ -25,7 +25,7 @@ func Printable(text string) string {
 			fmt.Fprintf(&b, `\x%02x`, text[i])
 		case r == '\r':
 			b.WriteString(`\r`)
-		case isHidden(r):
+		case r != utf8.RuneError && isHidden(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
@@ -35,7 +35,7 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// isHidden reports whether a rune is none that a reader sees. U+FFFD may stand for a byte that is no UTF-8.
+// isHidden reports whether a rune is none that a reader sees, or U+FFFD, which a byte that is no UTF-8 decodes to.
 func isHidden(r rune) bool {
 	return r == utf8.RuneError || !unicode.IsGraphic(r) && r != '\n' && r != '\t'
 }

@@ -43,12 +43,12 @@ var (
 // control characters are written out, see [Printable].
 func (n *Names) Text(text string) string {
 	if len(text) <= maxText {
-		return n.text(text, 0)
+		return Printable(n.text(text, 0))
 	}
-	return fmt.Sprintf("%s… (%d bytes)", n.text(clip(text, maxText), 0), len(text))
+	return fmt.Sprintf("%s… (%d bytes)", Printable(n.text(clip(text, maxText), 0)), len(text))
 }
 
-// text is Text of any length.
+// text is Text of any length, with its control characters.
 func (n *Names) text(text string, depth int) string {
 	if strings.Contains(text, privateKeyStart) {
 		text = privateKeyInText.ReplaceAllLiteralString(text, Mask)
@@ -91,7 +91,7 @@ func (n *Names) text(text string, depth int) string {
 			return strings.TrimSuffix(m[0], m[2]) + Mask
 		})
 	}
-	return Printable(text)
+	return text
 }
 
 // named replaces the matches whose first group is the name of a secret.
