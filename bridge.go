@@ -2,6 +2,7 @@ package axle
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,8 +22,11 @@ import (
 func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 
 // HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it stands: the one line that
-// plugs axle into a generated SDK. A replay brings its request's cookies up to date with that jar, which a refresh may have
-// changed; one behind a bare RoundTripper sends the cookies that it was given.
+// plugs axle into a generated SDK.
+//
+// The jar gets the cookies of every answer, also of one that a handler replays or replaces. A replay sends the cookies that the jar has
+// by then, which a refresh may have changed, and the caller's own as they were. Behind a bare RoundTripper, whose jar is
+// unknown, a replay sends the cookies that it was given.
 func (c *Client) HTTPClient() *http.Client {
 	jar := cookies.Route(c.settings.Load().jar)
 	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
@@ -38,6 +42,7 @@ type hop struct {
 	*http.Request
 	url     string         // the request's, as text; empty where nobody sees it
 	jar     http.CookieJar // of the http.Client above; nil: unknown
+	jars    jarCookies     // what of the request's cookies is the jar's
 	crossed bool           // it follows a redirect that left its origin
 	given   Request        // the request as axle has it
 	sent    http.Request   // what the transport gets at the first attempt
@@ -143,14 +148,64 @@ func (r *Response) netHTTP(out *http.Response, orig *http.Request) {
 		*out = *r.raw
 	}
 	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
-	if out.Body = r.Stream(); r.stream == nil && orig.Method != http.MethodHead && r.StatusCode != http.StatusNotModified {
-		out.ContentLength = int64(len(r.body))
-		length := strconv.Itoa(len(r.body))
-		if said := r.Header["Content-Length"]; said != nil && !slices.Equal(said, []string{length}) { // a handler has changed the body
-			out.Header = r.Header.Clone()
-			out.Header["Content-Length"] = []string{length}
+	out.Body = r.Stream()
+
+	switch {
+	case orig.Method == http.MethodHead:
+		r.leaveOutBody(out)
+		if r.raw == nil {
+			out.ContentLength = saidLength(r.Header)
 		}
+	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
+		r.leaveOutBody(out)
+		out.ContentLength = 0
+	case r.stream == nil:
+		setLength(out, int64(len(r.body)))
+	case r.replaced:
+		length := saidLength(r.Header)
+		if r.raw != nil && length == r.raw.ContentLength { // it was said of the stream before
+			length = -1
+		}
+		setLength(out, length)
 	}
+}
+
+// leaveOutBody leaves an answer without the body that it must not have (RFC 9110 §6.4.1), whatever a handler put there.
+func (r *Response) leaveOutBody(out *http.Response) {
+	switch {
+	case r.stream == nil:
+		out.Body = http.NoBody
+	case r.replaced:
+		out.Body = struct {
+			io.Reader
+			io.Closer
+		}{http.NoBody, r.stream}
+	}
+}
+
+// saidLength is the number that a Content-Length header says; -1: it says none.
+func saidLength(header http.Header) int64 {
+	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	if err != nil || length < 0 {
+		return -1
+	}
+	return length
+}
+
+// setLength gives out a length in both places where net/http has it; -1: unknown. The header says it only if it said one before.
+func setLength(out *http.Response, length int64) {
+	out.ContentLength = length
+	said := out.Header["Content-Length"]
+	if said == nil || length >= 0 && slices.Equal(said, []string{strconv.FormatInt(length, 10)}) {
+		return
+	}
+
+	out.Header = out.Header.Clone()
+	if length < 0 {
+		delete(out.Header, "Content-Length")
+		return
+	}
+	out.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
 
 // transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
@@ -171,7 +226,23 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 	if err := f.attach(out); err != nil {
 		return nil, err
 	}
-	return p.settings.engine.transport().RoundTrip(out)
+	answer, err := p.settings.engine.transport().RoundTrip(out)
+	if err == nil {
+		p.keepCookies(out, answer)
+	}
+	return answer, err
+}
+
+// keepCookies gives the cookies that an answer sets to the jar of the http.Client above, which itself sees the last answer alone, and
+// only if no handler replaces it. They are kept before the response handlers run: what a refresh sets in one of those is
+// newer. The answer that reaches the http.Client is then kept by that once more, as it would be without axle.
+func (p *pass) keepCookies(sent *http.Request, answer *http.Response) {
+	if p.bridge.jar == nil || len(p.responses) == 0 || len(answer.Header["Set-Cookie"]) == 0 {
+		return
+	}
+	if list := answer.Cookies(); len(list) > 0 {
+		p.bridge.jar.SetCookies(cookies.URLOf(sent), list)
+	}
 }
 
 // resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
@@ -197,27 +268,92 @@ func (p *pass) dropAcrossOrigins(header http.Header) {
 	p.settings.stripSensitive(header)
 	if given := p.bridge.Header["Cookie"]; ok && given != nil {
 		header["Cookie"] = slices.Clone(given) // and not what a handler made of them
-		p.renewCookies(header)
+		p.bridge.renewCookies(header, p.bridge.jars)
 	}
 }
 
-// renewCookies puts the jar's cookies in the place of those that it gave the request at first.
-func (p *pass) renewCookies(header http.Header) {
-	if p.bridge == nil || p.bridge.jar == nil {
-		return
+// jarCookies is the end of a Cookie header that the http.Client above has added to what the caller wrote there: its jar's cookies.
+type jarCookies struct {
+	known bool
+	text  string
+}
+
+// noteCookies tells the jar's cookies in the request's Cookie header from the caller's, while the jar still has what it gave.
+func (h *hop) noteCookies() jarCookies {
+	list := h.Header["Cookie"]
+	switch {
+	case h.jar == nil:
+		return jarCookies{}
+	case len(list) == 0:
+		return jarCookies{known: true}
 	}
-	now := p.bridge.jar.Cookies(p.bridge.URL)
-	fromJar := func(c *http.Cookie) bool {
-		return slices.ContainsFunc(now, func(n *http.Cookie) bool { return n.Name == c.Name })
+
+	now := h.jar.Cookies(cookies.URLOf(h.Request))
+	text := cookieText(now)
+	if _, ok := cutCookies(list[0], text); ok {
+		return jarCookies{known: true, text: text}
 	}
-	given := slices.DeleteFunc((&http.Request{Header: header}).Cookies(), fromJar)
-	renewed := &http.Request{Header: http.Header{}}
-	for _, c := range slices.Concat(given, now) {
-		renewed.AddCookie(c)
+
+	// Another call has changed the jar meanwhile. The cookies that stand last and have names of the jar's are the jar's.
+	rest := list[0]
+	for rest != "" {
+		i := strings.LastIndex(rest, "; ")
+		name, _, _ := strings.Cut(strings.TrimPrefix(rest[max(i, 0):], "; "), "=")
+		if !slices.ContainsFunc(now, func(c *http.Cookie) bool { return c.Name == name }) {
+			break
+		}
+		rest = rest[:max(i, 0)]
 	}
-	if list := renewed.Header["Cookie"]; list != nil {
-		header["Cookie"] = list
+	return jarCookies{known: true, text: strings.TrimPrefix(list[0][len(rest):], "; ")}
+}
+
+// renewCookies puts the cookies that the jar has now in the place of those that it gave a request before. Whatever else the Cookie
+// header has is the caller's, and stays byte for byte. It returns what is the jar's now.
+func (h *hop) renewCookies(header http.Header, before jarCookies) jarCookies {
+	if h == nil || !before.known {
+		return jarCookies{}
 	}
+	list, given := header["Cookie"], ""
+	if len(list) > 0 {
+		given = list[0]
+	}
+	written, found := cutCookies(given, before.text)
+	if !found {
+		return before // a replay's edit has written another header
+	}
+
+	now := cookieText(h.jar.Cookies(cookies.URLOf(h.Request)))
+	renewed := written
+	if written != "" && now != "" {
+		renewed += "; "
+	}
+	renewed += now
+	switch {
+	case renewed != "":
+		header["Cookie"] = append([]string{renewed}, list[min(len(list), 1):]...)
+	case len(list) > 1:
+		header["Cookie"] = slices.Clone(list[1:])
+	default:
+		delete(header, "Cookie")
+	}
+	return jarCookies{known: true, text: now}
+}
+
+// cookieText is what net/http makes of cookies in a header that has none.
+func cookieText(list []*http.Cookie) string {
+	r := http.Request{Header: http.Header{}}
+	for _, c := range list {
+		r.AddCookie(c)
+	}
+	return r.Header.Get("Cookie")
+}
+
+// cutCookies takes the cookies at the end of a Cookie header away, as they were added there; false: they are not there.
+func cutCookies(header, added string) (rest string, found bool) {
+	if added == "" || header == added {
+		return strings.TrimSuffix(header, added), true
+	}
+	return strings.CutSuffix(header, "; "+added)
 }
 
 // redirectedAcross reports whether an http.Client made r of a redirect that left the first request's origin, on whichever hop.

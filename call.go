@@ -47,6 +47,7 @@ type pass struct {
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
 	body     [1]*rewinder             // room for the first
 	values   [2]string                // of the headers that every request has
+	jars     jarCookies               // what of the source's cookies is the jar's; only in the bridge
 	bound    [1]headerOrigin          // room for the first header that is bound to an origin
 
 	defaultType []string // the client's default Content-Type, where the caller sets none
@@ -103,6 +104,10 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 		return nil, badOption(merged, "the context is nil", nil)
 	}
 	k.requests, k.responses = requests.running(merged), responses.running(merged)
+	if k.bridge != nil && len(k.responses) > 0 { // one of them may replay
+		k.bridge.jars = k.bridge.noteCookies()
+		p.jars = k.bridge.jars
+	}
 	resp, err := p.run(merged, len(k.responses))
 	if err != nil && !err.refused && k.unseen { // now somebody sees it
 		k.bridge.spell(merged)

@@ -53,7 +53,7 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	defer next.end()
 	again := p.source.Clone()
 	again.pass, again.place, again.client, again.values = next, 0, p.client, r.values
-	p.renewCookies(again.Header)
+	next.jars = p.bridge.renewCookies(again.Header, p.jars)
 	p.settings.noteOrigins(again)
 	again.With(edits...)
 	if again.nilContext {

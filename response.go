@@ -30,6 +30,7 @@ type Response struct {
 	raw      *http.Response
 	body     []byte
 	stream   io.ReadCloser // what is still to be read; nil: body is all
+	replaced bool          // the stream is a handler's, and may have another length
 	duration time.Duration
 	of       *Response // what this one is a copy of; they share the stream
 }
@@ -79,7 +80,7 @@ func (r *Response) SetStream(body io.ReadCloser) *Response {
 	if body == nil {
 		body = http.NoBody
 	}
-	r.body, r.stream = nil, body
+	r.body, r.stream, r.replaced = nil, body, true
 	return r
 }
 
@@ -248,9 +249,11 @@ func (r *readErrors) Read(p []byte) (int, error) {
 
 // close ends a stream that nobody will read. The body in memory stays.
 func (r *Response) close() {
-	if r != nil && r.stream != nil {
-		_ = r.stream.Close()
+	if r == nil || r.stream == nil {
+		return
 	}
+	r.drain()
+	_ = r.stream.Close()
 }
 
 // is reports whether both stand for one answer, with one stream: a handler may return a copy of what it was given.

@@ -156,7 +156,7 @@ func (s *Stage) Adopt(jar http.CookieJar, r *http.Request) *http.Request {
 	s.mu.Lock()
 	v := s.over(routed)
 	s.mu.Unlock()
-	u := cookieURL(r)
+	u := URLOf(r)
 	if len(v.scratch.Cookies(u)) == 0 {
 		return r
 	}
@@ -180,8 +180,8 @@ func (s *Stage) Adopt(jar http.CookieJar, r *http.Request) *http.Request {
 	return adopted
 }
 
-// cookieURL is the URL for which http.Client asks its jar.
-func cookieURL(r *http.Request) *url.URL {
+// URLOf is the URL for which an http.Client asks its jar, and for which it tells it what the answer sets: it has the Host of r.
+func URLOf(r *http.Request) *url.URL {
 	if r.Host == "" || r.Host == r.URL.Host {
 		return r.URL
 	}
