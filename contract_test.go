@@ -146,7 +146,10 @@ var (
 	_ func(error) bool                                                           = store.RejectedOnly
 	_ func(func(ctx, tok) error) store.Option                                    = store.WithLogout
 	_ func(time.Duration) store.Option                                           = store.WithRefreshTimeout
-	_ func(client, string) store.RefreshFunc                                     = store.Endpoint
+	_ func(client, string, ...store.EndpointOption) store.RefreshFunc            = store.Endpoint
+	_ func(func(request, tok)) store.EndpointOption                              = store.EndpointRequest
+	_ func(func(response) (tok, error)) store.EndpointOption                     = store.EndpointAnswer
+	_ func(client)                                                               = client.ClearCookies
 	_ func(*oauth2.Config) store.RefreshFunc                                     = store.OAuth2
 	_ func(*store.UserStore[int]) store.State[int]                               = (*store.UserStore[int]).State
 	_ func(*store.UserStore[int], func(*store.State[int]))                       = (*store.UserStore[int]).SetState

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/axlehttp/axle/internal/detached"
 )
 
 // timeLimit is the clock of one dispatch.
@@ -23,7 +25,7 @@ func (p *pass) limitTime(req *Request, limit *timeLimit) *Error {
 	if req.own.timeout {
 		after = req.timeout
 	}
-	if after == 0 {
+	if after == 0 || !req.own.timeout && detached.IsWithoutLimits(ctx) {
 		limit.Context = ctx
 		return nil
 	}

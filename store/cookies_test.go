@@ -171,6 +171,13 @@ var cookieWays = map[string]func(c *axle.Client) store.RefreshFunc{
 	"one that calls through a clone": func(c *axle.Client) store.RefreshFunc {
 		return store.Endpoint(c.Clone(), refreshPath)
 	},
+	"OAuth2, by HTTPClient()": func(c *axle.Client) store.RefreshFunc {
+		refresh := withClient(c.HTTPClient(), store.OAuth2(configFor(c.BaseURL())))
+		return func(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
+			_, _ = refresh(ctx, tokenNamed("old")) // the cookie is what counts here
+			return nil, nil
+		}
+	},
 	"HTTPClient()":                  func(c *axle.Client) store.RefreshFunc { return byHTTPClient(c, refreshPath) },
 	"HTTPClient(), along redirects": func(c *axle.Client) store.RefreshFunc { return byHTTPClient(c, "/hop") },
 }

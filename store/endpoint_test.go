@@ -85,6 +85,7 @@ func TestEndpoint_Answers(t *testing.T) {
 	tokens := func(expiresIn string) string {
 		return `{"access_token":"a","refresh_token":"r","token_type":"Bearer","expires_in":` + expiresIn + `}`
 	}
+	only := &oauth2.Token{AccessToken: "a", TokenType: "Bearer"} // the type is the old one's
 	for _, c := range []struct {
 		name   string
 		status int
@@ -93,11 +94,14 @@ func TestEndpoint_Answers(t *testing.T) {
 		code   axle.Code // of the failure
 	}{
 		{name: "204", status: http.StatusNoContent},
-		{name: "200 without a body", status: http.StatusOK},
-		{name: "JSON without tokens", status: http.StatusOK, body: `{"ok":true}`},
-		{name: "null", status: http.StatusOK, body: `null`},
-		{name: "an access token", status: http.StatusOK, body: `{"access_token":"a"}`, want: &oauth2.Token{AccessToken: "a"}},
-		{name: "201", status: http.StatusCreated, body: `{"access_token":"a"}`, want: &oauth2.Token{AccessToken: "a"}},
+		{name: "200 without a body", status: http.StatusOK, code: axle.CodeBadResponse},
+		{name: "JSON without tokens", status: http.StatusOK, body: `{"ok":true}`, code: axle.CodeBadResponse},
+		{name: "null", status: http.StatusOK, body: `null`, code: axle.CodeBadResponse},
+		{name: "an access token", status: http.StatusOK, body: `{"access_token":"a"}`, want: only},
+		{name: "after a byte order mark", status: http.StatusOK, body: "\ufeff" + `{"access_token":"a"}`, want: only},
+		{name: "an error that says nothing", status: http.StatusOK, body: `{"access_token":"a","error":""}`, want: only},
+		{name: "null for an error", status: http.StatusOK, body: `{"access_token":"a","error":null}`, want: only},
+		{name: "201", status: http.StatusCreated, body: `{"access_token":"a"}`, want: only},
 		{name: "all of it", status: http.StatusOK, body: tokens(`3600`), want: bearer(time.Hour)},
 		{name: "seconds as a string", status: http.StatusOK, body: tokens(`"3600"`), want: bearer(time.Hour)},
 		{name: "seconds with a fraction", status: http.StatusOK, body: tokens(`3600.7`), want: bearer(time.Hour)},
@@ -106,16 +110,20 @@ func TestEndpoint_Answers(t *testing.T) {
 		{name: "no seconds", status: http.StatusOK, body: tokens(`0`), want: bearer(0)},
 		{name: "less than no seconds", status: http.StatusOK, body: tokens(`-1`), want: bearer(0)},
 		{name: "seconds beyond counting", status: http.StatusOK, body: tokens(`1e11`), want: bearer(math.MaxInt32 * time.Second)},
-		{name: "more of them", status: http.StatusOK, body: tokens(`1e300`), want: bearer(math.MaxInt32 * time.Second)},
-		{name: "seconds in words", status: http.StatusOK, body: tokens(`"soon"`), code: axle.CodeBadResponse},
-		{name: "seconds that are no number", status: http.StatusOK, body: tokens(`"NaN"`), code: axle.CodeBadResponse},
-		{name: "seconds without end", status: http.StatusOK, body: tokens(`"Inf"`), code: axle.CodeBadResponse},
-		{name: "seconds that are true", status: http.StatusOK, body: tokens(`true`), code: axle.CodeBadResponse},
+		{name: "more of them", status: http.StatusOK, body: tokens(`1e20`), want: bearer(0)},
+		{name: "still more", status: http.StatusOK, body: tokens(`1e300`), want: bearer(0)},
+		{name: "seconds in words", status: http.StatusOK, body: tokens(`"soon"`), want: bearer(0)},
+		{name: "minutes", status: http.StatusOK, body: tokens(`"15m"`), want: bearer(0)},
+		{name: "seconds that are no number", status: http.StatusOK, body: tokens(`"NaN"`), want: bearer(0)},
+		{name: "seconds without end", status: http.StatusOK, body: tokens(`"Inf"`), want: bearer(0)},
+		{name: "seconds that are true", status: http.StatusOK, body: tokens(`true`), want: bearer(0)},
+		{name: "seconds in an object", status: http.StatusOK, body: tokens(`{"s":1}`), want: bearer(0)},
+		{name: "seconds as a float", status: http.StatusOK, body: tokens(`3600.0`), want: bearer(time.Hour)},
 		{name: "a page", status: http.StatusOK, body: `<html>`, code: axle.CodeBadResponse},
 		{name: "half of it", status: http.StatusOK, body: `{"access_token":"a"`, code: axle.CodeBadResponse},
-		{name: "a list", status: http.StatusOK, body: `[]`},
-		{name: "a string", status: http.StatusOK, body: ` "ok" `},
-		{name: "blank", status: http.StatusOK, body: " \n"},
+		{name: "a list", status: http.StatusOK, body: `[]`, code: axle.CodeBadResponse},
+		{name: "a string", status: http.StatusOK, body: ` "ok" `, code: axle.CodeBadResponse},
+		{name: "blank", status: http.StatusOK, body: " \n", code: axle.CodeBadResponse},
 		{name: "text", status: http.StatusOK, body: "ok", code: axle.CodeBadResponse},
 		{name: "400", status: http.StatusBadRequest, body: `{"error":"invalid_grant"}`, code: axle.CodeBadRequest},
 		{name: "401", status: http.StatusUnauthorized, body: tokens(`1`), code: axle.CodeBadRequest},
@@ -450,7 +458,8 @@ func TestOAuth2_AnInvalidGrantIsARefusal(t *testing.T) {
 		want   bool
 	}{
 		{http.StatusBadRequest, `{"error":"invalid_grant","error_description":"spent"}`, true},
-		{http.StatusUnauthorized, `{"error":"invalid_client"}`, true},
+		{http.StatusUnauthorized, `{"error":"invalid_client"}`, false},
+		{http.StatusForbidden, `no`, true},
 		{http.StatusServiceUnavailable, `{"error":"temporarily_unavailable"}`, false},
 	}
 	for _, c := range cases {

@@ -362,10 +362,7 @@ func renewed(old, fresh *oauth2.Token) *oauth2.Token {
 	if old != nil && token.RefreshToken == "" {
 		token.RefreshToken = old.RefreshToken
 	}
-	if old != nil && token.TokenType == "" {
-		token.TokenType = old.TokenType
-	}
-	return token
+	return withTypeOf(old, token)
 }
 
 // usable returns an error if no request can carry the new token: it is empty, or it or its type has a byte that no header value

@@ -123,7 +123,8 @@ func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	}
 }
 
-// RejectedOnly is for [WithLogoutWhen]: the session ends if the server refused (400, 401, 403), not if the network failed.
+// RejectedOnly is for [WithLogoutWhen]: the session ends if the server refused for good, see [auth.Refused], and not if the network
+// failed, or a server or a firewall did.
 func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
 
 // WithLogout sets what Logout does beyond clearing: tell the server, empty the jar. It runs after the session has ended, with the

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"net/http"
 	"reflect"
 	"time"
 
@@ -173,25 +172,6 @@ func Challenge(ctx context.Context) *axle.Response {
 		return mark.refused
 	}
 	return nil
-}
-
-// Refused reports whether a failed refresh was refused by the server (400, 401 or 403), and did not just fail to reach it.
-func Refused(refreshErr error) bool {
-	status := 0
-	var retrieve *oauth2.RetrieveError
-	var call *axle.Error
-	switch {
-	case errors.As(refreshErr, &retrieve):
-		if retrieve.Response != nil {
-			status = retrieve.Response.StatusCode
-		}
-		if code := retrieve.ErrorCode; code == "invalid_grant" || code != "" && status < http.StatusMultipleChoices {
-			return true // some servers refuse with 200
-		}
-	case errors.As(refreshErr, &call):
-		status = call.StatusCode()
-	}
-	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // KeepSession reports whether a session survives a failed refresh that only early callers waited for: its token is still

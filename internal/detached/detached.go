@@ -39,3 +39,16 @@ func Run[T any](ctx context.Context, limit time.Duration, work func(context.Cont
 	var zero T
 	return zero, fmt.Errorf("not finished after %v: %w", limit, context.DeadlineExceeded)
 }
+
+type withoutLimitsKey struct{}
+
+// WithoutLimits returns a context under which the time limit of an axle client does not count: the work has a limit of its own.
+func WithoutLimits(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutLimitsKey{}, true)
+}
+
+// IsWithoutLimits reports whether ctx is one of [WithoutLimits].
+func IsWithoutLimits(ctx context.Context) bool {
+	without, _ := ctx.Value(withoutLimitsKey{}).(bool)
+	return without
+}
