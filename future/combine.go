@@ -27,15 +27,15 @@ func All[T any](fs ...*Future[T]) *Future[[]T] {
 	}
 	out := pending[[]T]()
 	left := countdown(len(fs))
-	watchAll(fs, out, func(i int, f *Future[T]) {
+	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		if f.err != nil {
-			out.reject(f.err)
-			return
+			return out.rejectQuietly(f.err)
 		}
 		values[i] = f.value
-		if left() == 0 {
-			out.settle(values, nil)
+		if left() > 0 {
+			return nil
 		}
+		return out.settleQuietly(values, nil)
 	})
 	return out
 }
@@ -49,11 +49,12 @@ func AllSettled[T any](fs ...*Future[T]) *Future[[]Settled[T]] {
 	}
 	out := pending[[]Settled[T]]()
 	left := countdown(len(fs))
-	watchAll(fs, out, func(i int, f *Future[T]) {
+	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		outcomes[i] = Settled[T]{Value: f.value, Err: f.err}
-		if left() == 0 {
-			out.settle(outcomes, nil)
+		if left() > 0 {
+			return nil
 		}
+		return out.settleQuietly(outcomes, nil)
 	})
 	return out
 }
@@ -67,15 +68,15 @@ func Any[T any](fs ...*Future[T]) *Future[T] {
 	out := pending[T]()
 	errs := make([]error, len(fs))
 	left := countdown(len(fs))
-	watchAll(fs, out, func(i int, f *Future[T]) {
+	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		if f.err == nil {
-			out.settle(f.value, nil)
-			return
+			return out.settleQuietly(f.value, nil)
 		}
 		errs[i] = f.err
-		if left() == 0 {
-			out.reject(fmt.Errorf("future: all rejected: %w", errors.Join(errs...)))
+		if left() > 0 {
+			return nil
 		}
+		return out.rejectQuietly(fmt.Errorf("future: all rejected: %w", errors.Join(errs...)))
 	})
 	return out
 }
@@ -87,22 +88,23 @@ func Race[T any](fs ...*Future[T]) *Future[T] {
 		return Rejected[T](ErrEmpty)
 	}
 	out := pending[T]()
-	watchAll(fs, out, func(_ int, f *Future[T]) { out.settle(f.value, f.err) })
+	watchAll(fs, out, func(_ int, f *Future[T]) watchers { return out.settleQuietly(f.value, f.err) })
 	return out
 }
 
 // watchAll calls on for each of fs as it settles, until out does. Then it detaches from the rest: a future that
 // never settles, raced a million times, must not remember a million races.
-func watchAll[T, U any](fs []*Future[T], out *Future[U], on func(i int, f *Future[T])) {
+func watchAll[T, U any](fs []*Future[T], out *Future[U], on func(i int, f *Future[T]) watchers) {
 	stops := make([]func(), len(fs))
 	for i, f := range fs {
 		f = f.orRejected()
-		stops[i] = f.watch(func() { on(i, f) })
+		stops[i] = f.watch(func() watchers { return on(i, f) })
 	}
-	out.watch(func() {
+	out.watch(func() watchers {
 		for _, stop := range stops {
 			stop()
 		}
+		return nil
 	})
 }
 

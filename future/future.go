@@ -22,10 +22,31 @@ type Future[T any] struct {
 	done chan struct{} // closed by settle; value and err are frozen from then on
 
 	mu       sync.Mutex
-	watchers map[*func()]struct{} // run by settle; nil once settled
+	watchers watchers // run by settle; nil once settled
 
 	value T
 	err   error
+}
+
+// watcher is told that the future it watches has settled. It may settle another future in turn, and then returns those who
+// watch that one, for its caller to tell: if it told them itself, a chain of a million futures would need a stack as deep.
+type watcher func() watchers
+
+type watchers map[*watcher]struct{}
+
+// tell runs watchers, those whom they return, and so on, one after the other.
+func tell(told watchers) {
+	var few [4]watchers // most have nobody who waits behind them
+	rest := append(few[:0], told)
+	for len(rest) > 0 {
+		last := len(rest) - 1
+		told, rest = rest[last], rest[:last]
+		for fn := range told {
+			if next := (*fn)(); next != nil {
+				rest = append(rest, next)
+			}
+		}
+	}
 }
 
 // Go runs fn on a goroutine of its own and returns the future of its outcome. If fn returns an error the value
@@ -98,12 +119,12 @@ func Then[T, U any](f *Future[T], fn func(T) (U, error)) *Future[U] {
 	}
 	f = f.orRejected()
 	out := pending[U]()
-	f.watch(func() {
+	f.watch(func() watchers {
 		if f.err != nil {
-			out.reject(f.err)
-			return
+			return out.rejectQuietly(f.err)
 		}
 		go run(func() (U, error) { return fn(f.value) }, out.settle)
+		return nil
 	})
 	return out
 }
@@ -116,12 +137,12 @@ func (f *Future[T]) Catch(fn func(error) (T, error)) *Future[T] {
 	}
 	f = f.orRejected()
 	out := pending[T]()
-	f.watch(func() {
+	f.watch(func() watchers {
 		if f.err == nil {
-			out.settle(f.value, nil)
-			return
+			return out.settleQuietly(f.value, nil)
 		}
 		go run(func() (T, error) { return fn(f.err) }, out.settle)
+		return nil
 	})
 	return out
 }
@@ -134,8 +155,9 @@ func (f *Future[T]) Finally(fn func()) *Future[T] {
 	}
 	f = f.orRejected()
 	out := pending[T]()
-	f.watch(func() {
+	f.watch(func() watchers {
 		go run(func() (T, error) { fn(); return f.value, f.err }, out.settle)
+		return nil
 	})
 	return out
 }
@@ -161,47 +183,58 @@ func (f *Future[T]) settled() bool {
 	}
 }
 
-// settle gives f its outcome, unless it has one, then wakes the waiters and runs the watchers.
+// settle gives f its outcome, unless it has one, wakes the waiters and tells the watchers.
 func (f *Future[T]) settle(v T, err error) {
+	if told := f.settleQuietly(v, err); told != nil {
+		tell(told)
+	}
+}
+
+// settleQuietly gives f its outcome, unless it has one, and wakes the waiters. The watchers are the caller's to tell.
+func (f *Future[T]) settleQuietly(v T, err error) watchers {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.settled() {
-		f.mu.Unlock()
-		return
+		return nil
 	}
 	if err == nil {
 		f.value = v
 	}
 	f.err = err
-	watchers := f.watchers
+	told := f.watchers
 	f.watchers = nil
 	close(f.done)
-	f.mu.Unlock()
-
-	for fn := range watchers {
-		(*fn)()
-	}
+	return told
 }
 
 func (f *Future[T]) reject(err error) {
+	if told := f.rejectQuietly(err); told != nil {
+		tell(told)
+	}
+}
+
+func (f *Future[T]) rejectQuietly(err error) watchers {
 	if err == nil {
 		err = errNilReason
 	}
 	var zero T
-	f.settle(zero, err)
+	return f.settleQuietly(zero, err)
 }
 
 // watch calls fn once f has settled: at once if it has, else on the goroutine that settles it. So fn must be quick
 // and ours; a caller's function gets a goroutine. Until then stop makes f forget fn.
-func (f *Future[T]) watch(fn func()) (stop func()) {
+func (f *Future[T]) watch(fn watcher) (stop func()) {
 	f.mu.Lock()
 	if f.settled() {
 		f.mu.Unlock()
-		fn()
+		if told := fn(); told != nil {
+			tell(told)
+		}
 		return func() {}
 	}
 	defer f.mu.Unlock()
 	if f.watchers == nil {
-		f.watchers = make(map[*func()]struct{})
+		f.watchers = make(watchers)
 	}
 	f.watchers[&fn] = struct{}{}
 	return func() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -391,4 +392,63 @@ func TestContinuations_ALongChainOfPassedOnRejectionsHolds(t *testing.T) {
 func TestErrors_NameThePackage(t *testing.T) {
 	_, err := future.Go[int](nil).Await(t.Context())
 	assert.True(t, strings.HasPrefix(err.Error(), "future: "))
+}
+
+func TestFuture_ALongChainSettlesWithinASmallStack(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(1 << 20)) // in bytes; beyond it the process ends
+	type link = func(*future.Future[int]) *future.Future[int]
+	never := func(int) (int, error) { panic("a rejection passes it by") }
+	for name, x := range map[string]struct {
+		links  int
+		err    error
+		extend link
+	}{
+		"Then, rejected": {50_000, errBoom, func(f *future.Future[int]) *future.Future[int] { return future.Then(f, never) }},
+		"Catch, resolved": {50_000, nil, func(f *future.Future[int]) *future.Future[int] {
+			return f.Catch(func(error) (int, error) { panic("no rejection") })
+		}},
+		"Race": {20_000, errBoom, func(f *future.Future[int]) *future.Future[int] { return future.Race(f) }},
+		"Any":  {20_000, nil, func(f *future.Future[int]) *future.Future[int] { return future.Any(f) }},
+	} {
+		first, resolve, reject := future.WithResolvers[int]()
+		last := first
+		for range x.links {
+			last = x.extend(last)
+		}
+		if x.err != nil {
+			reject(x.err)
+		} else {
+			resolve(7)
+		}
+
+		v, err := last.Await(t.Context())
+		if x.err != nil {
+			assert.Same(t, x.err, err, name)
+		} else {
+			require.NoError(t, err, name)
+			assert.Equal(t, 7, v, name)
+		}
+	}
+}
+
+func TestFuture_ManyContinuationsOfEachLinkAllSettle(t *testing.T) {
+	first, resolve, _ := future.WithResolvers[int]()
+	layer := []*future.Future[int]{first}
+	var all []*future.Future[int]
+	for range 8 {
+		var next []*future.Future[int]
+		for _, f := range layer {
+			for range 3 {
+				next = append(next, f.Catch(func(error) (int, error) { return 0, nil }))
+			}
+		}
+		all = append(all, next...)
+		layer = next
+	}
+	resolve(7)
+	for _, f := range all {
+		v, err := f.Await(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 7, v)
+	}
 }
