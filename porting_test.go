@@ -174,7 +174,8 @@ func TestPorting_ProxyIsTheTransports(t *testing.T) {
 	u, err := url.Parse(proxy.URL)
 	require.NoError(t, err)
 	u.User = url.UserPassword("me", "secret")
-	transport := &http.Transport{Proxy: http.ProxyURL(u)}
+	transport := axle.DefaultTransport()
+	transport.Proxy = http.ProxyURL(u)
 	defer transport.CloseIdleConnections()
 	resp, err := axle.New().SetTransport(transport).Get(t.Context(), "http://api.test/a")
 	require.NoError(t, err)
@@ -192,9 +193,10 @@ func TestPorting_SocketPathLookupAndFamilyAreADialer(t *testing.T) {
 	server.Listener = listener
 	server.Start()
 	defer server.Close()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport := axle.DefaultTransport()
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
+	}
 	defer transport.CloseIdleConnections()
 	resp, err := axle.New().SetBaseURL("http://api.test").SetTransport(transport).Get(t.Context(), "/")
 	require.NoError(t, err)
@@ -209,7 +211,8 @@ func TestPorting_HTTPSAgentAndHTTP2AreTheTransports(t *testing.T) {
 	defer server.Close()
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
+	transport := axle.DefaultTransport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	defer transport.CloseIdleConnections()
 	resp, err := axle.New().SetBaseURL(server.URL).SetTransport(transport).Get(t.Context(), "/")
 	require.NoError(t, err)
@@ -360,4 +363,25 @@ func TestPorting_BeforeRedirect(t *testing.T) {
 	_, err := c.Get(t.Context(), "/", func(r *axle.Request) { r.SetRedirectCheck(check) })
 	require.NoError(t, err)
 	assert.Equal(t, []string{"/next"}, hops)
+}
+
+func TestPorting_ADefaultForAConfigMemberOfOnesOwn(t *testing.T) { // axios.create({ tenant: 'a' })
+	tenant := axle.NewKey[string]("tenant")
+	c := newLoopback(t, echo)
+	useRequest(c, func(r *axle.Request) {
+		name, ok := tenant.Get(r)
+		if !ok {
+			name = "a"
+			tenant.Set(r, name)
+		}
+		r.SetHeader("X-Tenant", name)
+	})
+	for want, edit := range map[string]func(*axle.Request){"a": nil, "b": func(r *axle.Request) { tenant.Set(r, "b") }} {
+		resp, err := c.Get(t.Context(), "/", edit)
+		require.NoError(t, err)
+		got, ok := tenant.Get(resp.Request)
+		assert.True(t, ok)
+		assert.Equal(t, want, got)
+		assert.Equal(t, want, resp.Request.Header.Get("X-Tenant"))
+	}
 }

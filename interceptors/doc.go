@@ -19,8 +19,9 @@
 // # Order
 //
 // Request handlers run last in, first out, response handlers first in, first out: what is installed first is nearest to the
-// wire. A replay runs again what is nearer than the handler that asked for it, and for what is further nothing has happened
-// yet. So install logging before auth for a record per attempt, and after it for a record per call.
+// wire. A replay runs the whole request chain again, then dispatch, and of the response chain the handlers that are nearer to the
+// wire than the one that asked for it. The response handlers that are further away run once, on the outcome of the replay. So
+// install logging before auth for a record per attempt, which shows the 401 too, and after it for a record per call.
 //
 // # A whole interceptor
 //
@@ -75,14 +76,16 @@
 //		case <-time.After(i.wait):
 //			return err.Request.Replay()
 //		case <-ctx.Done():
-//			return nil, err
+//			return nil, context.Cause(ctx) // the call ends as a timeout or a cancellation, not as a 503
 //		}
 //	}
 //
 // # What a handler may do
 //
 // Change. A request handler changes its request as it likes: the request is the call's own copy. A response handler unwraps or
-// transforms with [axle.Response.SetBytes], or wraps a stream with [axle.Response.SetStream].
+// transforms with [axle.Response.SetBytes], or wraps a stream with [axle.Response.SetStream]. It asks
+// [axle.Response.IsStream] first: a stream has no bytes yet, and SetBytes(Bytes()) would make nothing of it. A handler that has
+// to see the body buffers the stream; any other passes it on.
 //
 // Answer. What it returns is the next state of the call: a value goes to the next fulfilled handler, an error to the next
 // rejected one. A rejected handler recovers by returning a value; it passes an error on by returning that error. A plain error
@@ -97,8 +100,9 @@
 // Remember. State of one call is kept in a Key, never in the Interceptor, and never in a map by request: a replay is another
 // *Request with the same Key values. Make the Key once, in New or in Install.
 //
-// Wait. Within ctx, which is the request's, and outside every lock. Handlers run on the caller's goroutine; one that starts
-// another sees to its end.
+// Wait. Within ctx, which is the request's, and outside every lock. A handler whose wait ends with ctx returns
+// context.Cause(ctx): the call's error is then [axle.CodeTimeout] or [axle.CodeCanceled]. Handlers run on the caller's goroutine;
+// one that starts another sees to its end.
 //
 // Close. A response that the handler was given is closed by axle when the handler replaces, rejects or replays it, and need not
 // be read. A response that the handler got for itself, from Do, and does not return is its own: if it is a stream, it must close

@@ -23,10 +23,14 @@ func (e *Error) Error() string { return fmt.Sprintf("notes: %s (%s, %d)", e.Mess
 // Unwrap returns the *axle.Error.
 func (e *Error) Unwrap() error { return e.cause }
 
-// envelope unwraps {"data": …} and makes an Error of {"error": …}, whatever the status.
+// envelope unwraps {"data": …} and makes an Error of {"error": …}, whatever the status. A stream, such as an attachment, has no
+// envelope and is passed on unread.
 func envelope(c *axle.Client) (uninstall func()) {
 	id := c.Interceptors.Response.Use(
 		func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
+			if resp.IsStream() {
+				return resp, nil
+			}
 			data, apiErr := open(resp)
 			if apiErr != nil {
 				apiErr.cause = &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: resp}
@@ -35,7 +39,7 @@ func envelope(c *axle.Client) (uninstall func()) {
 			return resp.SetBytes(data), nil
 		},
 		func(_ context.Context, err *axle.Error) (*axle.Response, error) {
-			if err.Response == nil {
+			if err.Response == nil || err.Response.IsStream() {
 				return nil, err
 			}
 			if _, apiErr := open(err.Response); apiErr != nil {

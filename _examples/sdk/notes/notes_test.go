@@ -2,7 +2,9 @@ package notes_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -61,6 +63,23 @@ func TestCreate_AReplayKeepsItsKey(t *testing.T) {
 	require.Len(t, keys, 2)
 	assert.NotEmpty(t, keys[0])
 	assert.Equal(t, keys[0], keys[1])
+}
+
+func TestEnvelope_AStreamIsPassedOn(t *testing.T) {
+	var inner *axle.Client
+	_, _ = newClient(t, notes.WithAxle(func(c *axle.Client) {
+		inner = c
+		c.SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{
+				StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+				Body: io.NopCloser(strings.NewReader("an attachment")),
+			}, nil
+		}))
+	}))
+	resp, err := inner.R(t.Context()).SetStream(true).Get("/notes/1/attachment")
+	require.NoError(t, err)
+	require.NoError(t, resp.Buffer())
+	assert.Equal(t, "an attachment", resp.String())
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
