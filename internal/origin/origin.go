@@ -1,28 +1,36 @@
-// Package origin compares web origins (RFC 6454): scheme, host and port.
+// Package origin compares web origins (RFC 6454): scheme, host and port, as net/http puts them on the wire.
 package origin
 
 import (
+	"bufio"
+	"bytes"
+	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
-// Of returns u's origin as "scheme://host" or "scheme://host:port": in lower case, without a default port, and with
-// the dot that may end a host name removed. It is empty for a URL without a scheme or a host, and for one whose opaque part names
-// another host, to which a proxy would send it.
+// Of returns u's origin as "scheme://host" or "scheme://host:port": in lower case, without a default port, and with the dot
+// that may end a host name removed. An internationalised host is in punycode, as it is sent.
+//
+// Of is empty for a URL without a scheme or a host, for a host that net/http cannot send, and for a URL whose opaque part
+// names another origin, to which a proxy or a server would take the request.
 func Of(u *url.URL) string {
-	if u == nil || u.Scheme == "" || u.Host == "" {
+	if u == nil || u.Scheme == "" || u.Host == "" || u.Opaque != "" && !isOwnOpaque(u) {
 		return ""
 	}
-	if opaque, found := strings.CutPrefix(u.Opaque, "//"); found {
-		if named, _, _ := strings.Cut(opaque, "/"); !strings.EqualFold(named, u.Host) {
-			return ""
-		}
+
+	scheme, host, port := strings.ToLower(u.Scheme), u.Hostname(), u.Port()
+	if isASCII(host) {
+		host = strings.ToLower(host)
+	} else {
+		host = punycode(host)
 	}
-	scheme, host, port := strings.ToLower(u.Scheme), strings.ToLower(u.Hostname()), u.Port()
 	host = strings.TrimSuffix(host, ".")
 	if host == "" {
 		return ""
 	}
+
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
@@ -36,4 +44,63 @@ func Of(u *url.URL) string {
 func Same(a, b *url.URL) bool {
 	o := Of(a)
 	return o != "" && o == Of(b)
+}
+
+// To returns where a request to u goes whose Host is this one. It is u's origin, unless the request is plain http and the Host
+// names another origin: a forward proxy is told the Host, and may take the request there. To then names both places, as no
+// origin does. Of https the Host says nothing of the place: the request goes to the peer that TLS has authenticated.
+func To(u *url.URL, host string) string {
+	o := Of(u)
+	if o == "" || host == "" || host == u.Host || !strings.EqualFold(u.Scheme, "http") {
+		return o
+	}
+	named := Of(&url.URL{Scheme: u.Scheme, Host: host})
+	if named == o {
+		return o
+	}
+	return o + " with the Host " + host
+}
+
+// isOwnOpaque reports whether the opaque part of u, which is sent in the place of its path, stays on u's origin.
+func isOwnOpaque(u *url.URL) bool {
+	target := u.Opaque
+	if strings.HasPrefix(target, "//") { // net/http sends it with the scheme in front
+		target = u.Scheme + ":" + target
+	}
+	if strings.HasPrefix(target, "/") || target == "*" {
+		return true
+	}
+	named, err := url.Parse(target)
+	return err == nil && named.Opaque == "" && named.User == nil && Same(named, &url.URL{Scheme: u.Scheme, Host: u.Host})
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// punycode returns an internationalised host as net/http sends it in the Host, in lower case, or nothing if net/http refuses the
+// host. net/http itself writes it here, since what counts is what it sends.
+//
+// The Host says which characters the URL had. So a host that only looks up the same address, as one with full-width digits does,
+// which net/http dials as if they were ASCII ones, has an origin of its own.
+func punycode(host string) string {
+	if !utf8.ValidString(host) {
+		return ""
+	}
+
+	var wire bytes.Buffer
+	written := http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: host}, Header: http.Header{}}
+	if err := written.Write(&wire); err != nil {
+		return ""
+	}
+	read, err := http.ReadRequest(bufio.NewReader(&wire))
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(read.Host)
 }
