@@ -258,18 +258,66 @@ func (p *pass) resolve(req *Request) (*url.URL, *Error) {
 	return req.resolve()
 }
 
-// dropAcrossOrigins removes the credentials of a request that follows a redirect to another origin. Its cookies are from the
-// jar above, which knows where they belong.
-func (p *pass) dropAcrossOrigins(header http.Header) {
-	if p.bridge == nil || !p.bridge.crossed {
+// dropAcrossOrigins removes the credentials of a request that follows a redirect to another origin, or that a handler sends
+// elsewhere than the redirect leads. Its cookies are from the jar above, which knows where they belong.
+func (p *pass) dropAcrossOrigins(req *Request, u *url.URL) {
+	h := p.bridge
+	if h.Response == nil {
+		return // it is the first request
+	}
+	target, given := req.destination(u), placeOf(h.Request)
+	if h.crossed || target != given {
+		dropForeignReferer(req.Header, target)
+	}
+	if !h.crossed {
 		return
 	}
-	_, ok := header["Cookie"]
-	p.settings.stripSensitive(header)
-	if given := p.bridge.Header["Cookie"]; ok && given != nil {
-		header["Cookie"] = slices.Clone(given) // and not what a handler made of them
-		p.bridge.renewCookies(header, p.bridge.jars)
+
+	req.stripCredentials(req.Header)
+	if target != given {
+		return
 	}
+	if kept := h.withoutCallersCookies(); kept != nil { // and not what a handler made of them
+		req.Header["Cookie"] = kept
+		h.renewCookies(req.Header, h.jars)
+	}
+}
+
+// withoutCallersCookies is the Cookie header of a request that follows a redirect to another origin, without the cookies that the caller
+// wrote: the http.Client copies those to each hop of the same host, whatever its port and scheme, and adds its jar's.
+//
+// A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where the jar is unknown, a
+// request that has come back to its first origin keeps its cookies: whosever they are, they belong there.
+func (h *hop) withoutCallersCookies() []string {
+	first := h.Request
+	for first.Response != nil && first.Response.Request != nil {
+		first = first.Response.Request
+	}
+	if h.jar == nil && placeOf(first) == placeOf(h.Request) {
+		return slices.Clone(h.Header["Cookie"])
+	}
+
+	written := cookiePairs(first.Header["Cookie"])
+	var jars []*http.Cookie
+	if h.jar != nil {
+		jars = h.jar.Cookies(cookies.URLOf(h.Request))
+	}
+	kept := slices.DeleteFunc(cookiePairs(h.Header["Cookie"]), func(pair string) bool {
+		isSame := func(other string) bool { return isSameCookie(pair, other) }
+		isJars := func(c *http.Cookie) bool { return isSameCookie(pair, c.Name+"="+c.Value) }
+		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isJars)
+	})
+	if len(kept) == 0 {
+		return nil
+	}
+	return []string{strings.Join(kept, "; ")}
+}
+
+// isSameCookie compares two cookies of Cookie headers. net/http may take the quotes off a value that it copies.
+func isSameCookie(a, b string) bool {
+	nameA, valueA, _ := strings.Cut(a, "=")
+	nameB, valueB, _ := strings.Cut(b, "=")
+	return nameA == nameB && strings.Trim(valueA, `"`) == strings.Trim(valueB, `"`)
 }
 
 // jarCookies is the end of a Cookie header that the http.Client above has added to what the caller wrote there: its jar's cookies.
@@ -367,5 +415,5 @@ func redirectedAcross(r *http.Request) bool {
 		return false
 	}
 	slices.Reverse(via)
-	return crossedOrigin(via, r.URL)
+	return crossedOrigin(via, r)
 }

@@ -48,7 +48,7 @@ type pass struct {
 	body     [1]*rewinder             // room for the first
 	values   [2]string                // of the headers that every request has
 	jars     jarCookies               // what of the source's cookies is the jar's; only in the bridge
-	bound    [1]headerOrigin          // room for the first header that is bound to an origin
+	bound    [1]binding               // room for the first header that is bound to an origin
 
 	defaultType []string // the client's default Content-Type, where the caller sets none
 }
@@ -131,9 +131,9 @@ func (p *pass) begin(source *Request) *Request {
 			p.source = &held
 		}
 	}
-	if p.bridge == nil && !isCanonical(source.Header) {
+	if !isCanonical(source.Header) {
 		held := *p.source
-		held.Header = canonical(source.Header)
+		held.Header = source.pass.canonical(source.Header)
 		p.source = &held
 	}
 	r := &p.merged
@@ -400,6 +400,7 @@ func (p *pass) adopt(r, hand *Request) *Request {
 			c.ctx = hand.ctx
 		}
 		c.inherited = true
+		c.adoptOrigins(hand)
 	}
 	c.pass, c.place, c.client, c.id = p, 0, p.client, p.newID()
 	if !c.sent.known {
@@ -475,14 +476,16 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 	if err := req.check(); err != nil {
 		return nil, nil, badOption(req, err.Error(), nil)
 	}
+	if !isCanonical(req.Header) {
+		req.Header = p.canonical(req.Header)
+	}
 	u, err := p.resolve(req)
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(req.origins) > 0 {
-		req.dropStrayHeaders(p.settings.originOf(u))
+	if u, err = p.keepCredentials(req, u); err != nil {
+		return nil, nil, err
 	}
-	p.dropAcrossOrigins(req.Header)
 	maps.DeleteFunc(req.Header, isProxyCredential)
 	if err := checkHeaders(req.Header); err != nil {
 		return nil, nil, badOption(req, err.Error(), nil)
@@ -496,7 +499,7 @@ func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
 		req.relabel(f.payload.contentType)
 	}
 	f.header = f.wireHeader(req)
-	p.setXSRF(f.header, u)
+	p.setXSRF(f.header, req, u)
 	return f, u, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +41,7 @@ type settings struct {
 	transport     http.RoundTripper
 	jar           http.CookieJar
 	validate      func(status int) bool
-	sensitive     map[string]bool
+	sensitive     map[string]bool // SetSensitiveHeaders', in canonical form
 	methodHeader  map[string]http.Header
 	xsrfCookie    string
 	xsrfHeader    string // in canonical form
@@ -66,7 +65,7 @@ func New() *Client {
 	c.settings.Store(&settings{})
 	return c.update(func(s *settings) {
 		s.transport, s.jar, s.validate = defaultTransport(), cookies.NewJar(), isSuccess
-		s.sensitive, s.maxRedirects = sensitiveSet(nil), MaxRedirects
+		s.maxRedirects = MaxRedirects
 	})
 }
 
@@ -215,7 +214,8 @@ func (c *Client) SetMethodHeader(method, name, value string) *Client {
 	})
 }
 
-// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or its Query, does without.
+// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or its Query, does without. One
+// that is a secret by its name, as api_key is, goes to the base URL's origin alone: without a base URL, nowhere.
 func (c *Client) SetQueryParam(name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.query = maps.Clone(s.query); s.query == nil {
@@ -253,22 +253,19 @@ func (c *Client) SetValidateStatus(ok func(status int) bool) *Client {
 	return c.update(func(s *settings) { s.validate = ok })
 }
 
-// SetSensitiveHeaders names further headers that carry credentials, beside Authorization, Cookie, X-Api-Key and their like. A
-// sensitive header never crosses an origin and is redacted in logs.
+// SetSensitiveHeaders names further headers that carry credentials, in the place of those of an earlier call. Of Authorization,
+// Cookie, X-Api-Key and their like it is known: every name that axle hides in what it prints is sensitive. A sensitive header never
+// crosses an origin and is redacted in logs.
 func (c *Client) SetSensitiveHeaders(names ...string) *Client {
-	return c.update(func(s *settings) { s.sensitive = sensitiveSet(names) })
+	sensitive := make(map[string]bool, len(names))
+	for _, name := range names {
+		sensitive[textproto.CanonicalMIMEHeaderKey(name)] = true
+	}
+	return c.update(func(s *settings) { s.sensitive = sensitive })
 }
 
 // IsSensitiveHeader reports whether the client treats a header of this name as a credential.
 func (c *Client) IsSensitiveHeader(name string) bool { return c.settings.Load().isSensitive(name) }
-
-func sensitiveSet(names []string) map[string]bool {
-	m := make(map[string]bool, len(sensitiveHeaders)+len(names))
-	for _, name := range slices.Concat(sensitiveHeaders, names) {
-		m[textproto.CanonicalMIMEHeaderKey(name)] = true
-	}
-	return m
-}
 
 // SetResponseLimit bounds the bodies of answers, in bytes after decompression; more fails with CodeTooLarge. Zero, the default,
 // is none; a negative one fails the calls.

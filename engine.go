@@ -11,7 +11,6 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"github.com/axlehttp/axle/internal/cookies"
-	"github.com/axlehttp/axle/internal/origin"
 )
 
 // This file alone knows resty. The engine sends one dispatch and follows its redirects; what a call is, and what it means, is
@@ -220,11 +219,9 @@ func checkRedirect(engines func(*http.Request, []*http.Request) error) func(*htt
 		if err := keepMethod(next, last, via[0], f); err != nil {
 			return err
 		}
-		if crossedOrigin(via, next.URL) {
-			f.request.pass.settings.stripSensitive(next.Header)
-			if origin.Of(last.URL) != origin.Of(next.URL) {
-				next.Header.Del("Referer")
-			}
+		if crossedOrigin(via, next) {
+			f.request.stripCredentials(next.Header)
+			dropForeignReferer(next.Header, placeOf(next))
 		}
 		for _, check := range []func(*http.Request, []*http.Request) error{engines, f.request.redirect} {
 			if check != nil {

@@ -117,7 +117,7 @@ func (r *Request) IsDeclaredSensitive(name string) bool {
 	if s := r.settings(); s != nil && (s.sensitive[name] || name == s.xsrfHeader && name != "") {
 		return true
 	}
-	return !redact.Name(name) && slices.ContainsFunc(r.origins, func(o headerOrigin) bool { return o.name == name })
+	return !redact.Name(name) && slices.ContainsFunc(r.origins, func(b binding) bool { return b.isHeader(name) })
 }
 
 // isCredential reports whether a header of r must not be printed.

@@ -40,7 +40,7 @@ type Request struct {
 	attempt    int       // the number of its dispatch in the call
 	values     values
 	reader     *rewinder // the state of an io.Reader body that SetBody was given
-	origins    []headerOrigin
+	origins    []binding
 
 	pass  *pass  // the pass of the call that this copy belongs to; nil outside a call
 	place int32  // of a clone and of a replay's outcome: the response handler that made it, counted from 1

@@ -16,6 +16,7 @@ import (
 func (r *Request) ResolveURL() (*url.URL, error) {
 	if s := r.settings(); s != nil && r.pass == nil {
 		merged := *r
+		merged.origins = slices.Clip(r.origins)
 		s.mergeQuery(&merged)
 		r = &merged
 	}
@@ -23,24 +24,35 @@ func (r *Request) ResolveURL() (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	sent := *r
+	if sent.dropStray(r.destination(u)) {
+		if u, err = sent.resolve(); err != nil {
+			return nil, err
+		}
+	}
 	return u, nil
 }
 
 // Origin returns the origin (scheme, host and port) that the request would be sent to, as "https://api.example.com" or
-// "http://localhost:8080": in lower case and without a default port.
+// "http://localhost:8080": in lower case, without a default port, and with an internationalised host in punycode.
+//
+// For plain http a forward proxy is told the Host, and may take the request there. So where a Host header, or the Host of a request
+// behind [Client.RoundTripper], names another place than the URL does, Origin tells both, as in
+// "http://api.example.com with the Host other.example", which is the origin of no URL.
 func (r *Request) Origin() (string, error) {
 	if s := r.urlSettings(); s != nil && s.baseErr == nil && s.base != nil && s.base.isPlain && isPlainPath(r.URL) &&
 		len(r.pathParams) == 0 {
-		return s.origin, nil
+		return r.destination(&s.base.URL), nil
 	}
 	if r.pass != nil && r.pass.bridge.isAt(r) {
-		return r.pass.settings.originOf(r.pass.bridge.URL), nil
+		return r.destination(r.pass.bridge.URL), nil
 	}
 	u, err := r.resolve()
 	if err != nil {
 		return "", err
 	}
-	return origin.Of(u), nil
+	return r.destination(u), nil
 }
 
 // originOf is origin.Of, without making a new string of the base URL's.
@@ -258,7 +270,8 @@ func withQuery(raw, query string) string {
 	return raw + "?" + query
 }
 
-// mergeQuery gives r a Query of its own: what the caller set, and the defaults of other names.
+// mergeQuery gives r a Query of its own: what the caller set, and the defaults of other names. A default that is a secret by its
+// name goes to the base URL's origin alone.
 func (s *settings) mergeQuery(r *Request) {
 	r.Query = cloneValues(r.Query)
 	if len(s.query) == 0 {
@@ -268,9 +281,16 @@ func (s *settings) mergeQuery(r *Request) {
 	raw, _, _ = strings.Cut(raw, "#")
 	inURL, _ := url.ParseQuery(raw)
 	for name, list := range s.query {
-		if !r.Query.Has(name) && !inURL.Has(name) {
-			r.Query[name] = slices.Clone(list)
+		if r.Query.Has(name) || inURL.Has(name) {
+			continue
 		}
+		if redact.Name(name) {
+			if target, err := r.Origin(); err != nil || s.origin == "" || target != s.origin || r.CrossedOrigin() {
+				continue
+			}
+			r.origins = append(r.origins, binding{name: name, values: list, origin: s.origin, query: true})
+		}
+		r.Query[name] = slices.Clone(list)
 	}
 }
 

@@ -1,0 +1,272 @@
+package axle
+
+import (
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/axlehttp/axle/internal/cookies"
+	"github.com/axlehttp/axle/internal/origin"
+	"github.com/axlehttp/axle/internal/redact"
+)
+
+// This file says where a credential may go. Its name makes a header or a query parameter sensitive, a binding fixes the one place
+// that its values may go to, and dispatch removes what would go elsewhere. A redirect that leaves its origin takes none along.
+
+// binding is the one place that a header or a query parameter may go to, as [Request.Origin] writes it: the base URL's origin
+// for a client's default, the place that the caller's URL leads to for the caller's own header, the origin that a handler
+// named. It concerns these values alone: what a handler sets in their place is the handler's.
+type binding struct {
+	name   string // of a header in canonical form
+	values []string
+	origin string
+	own    bool // the caller set it on the request
+	query  bool // it is a query parameter, and else a header
+}
+
+func (b binding) isHeader(name string) bool { return !b.query && b.name == name }
+
+// SetByCaller reports whether the caller set this header on the request itself. It is false for a client's default and for
+// what a handler added or changed. The name may be in any case.
+func (r *Request) SetByCaller(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	list := r.headerValues(name)
+	if r.pass == nil || len(list) == 0 {
+		return len(list) > 0
+	}
+	for _, b := range r.origins {
+		if b.isHeader(name) {
+			return b.own && slices.Equal(b.values, list)
+		}
+	}
+	return slices.Equal(r.pass.source.Header[name], list)
+}
+
+// BindHeader makes the present values of a header, which a handler has set, a credential for this origin alone, see
+// [Request.Origin]: they are not sent elsewhere, whatever later handlers make of the URL, they do not follow a redirect to another
+// origin, and they are not printed. The name may be in any case. Outside a call BindHeader does nothing.
+func (r *Request) BindHeader(name, origin string) {
+	if r.pass == nil {
+		return
+	}
+	name = textproto.CanonicalMIMEHeaderKey(name)
+
+	var bound []binding // a slice of its own: clones share the one that is there
+	if len(r.origins) == 0 && r == &r.pass.merged {
+		bound = r.pass.bound[:0:1]
+	}
+	for _, b := range r.origins {
+		if !b.isHeader(name) {
+			bound = append(bound, b)
+		}
+	}
+	r.origins = append(bound, binding{name: name, values: r.headerValues(name), origin: origin})
+}
+
+// CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
+// [Client.RoundTripper] may. What a handler sets in a sensitive header of such a request is not sent.
+func (r *Request) CrossedOrigin() bool {
+	return r.pass != nil && r.pass.bridge != nil && r.pass.bridge.crossed
+}
+
+// isSensitive reports whether a header carries credentials by its name.
+func (s *settings) isSensitive(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(name)
+	if s.sensitive[name] || name == s.xsrfHeader && name != "" {
+		return true
+	}
+	return !isCommon(name) && redact.Name(name)
+}
+
+// isCommon tells headers of which most requests have some, and none is sensitive, without a look at their words.
+func isCommon(name string) bool {
+	switch name {
+	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Encoding", "Content-Length",
+		"Content-Type", "Host", "If-Modified-Since", "If-None-Match", "Origin", "Range", "Referer", "Traceparent", "User-Agent",
+		"X-Request-Id":
+		return true
+	}
+	return false
+}
+
+// destination is where the request goes if it is sent to u: u's origin, unless a Host of its own names another, see [origin.To].
+func (r *Request) destination(u *url.URL) string {
+	host := ""
+	if list := r.Header["Host"]; len(list) > 0 {
+		host = list[0]
+	}
+	if host == "" && r.pass != nil && r.pass.bridge != nil && u.Host == r.pass.bridge.URL.Host {
+		host = r.pass.bridge.Host
+	}
+	if host != "" && host != u.Host {
+		return origin.To(u, host)
+	}
+
+	if s := r.settings(); s != nil {
+		return s.originOf(u)
+	}
+	return origin.Of(u)
+}
+
+// noteOrigins fixes where the caller's sensitive headers may go before an edit can change the URL under them.
+func (s *settings) noteOrigins(r *Request) {
+	for name, list := range r.Header {
+		if !s.isSensitive(name) || slices.ContainsFunc(r.origins, func(b binding) bool { return b.isHeader(name) }) {
+			continue
+		}
+		target, _ := r.Origin()
+		r.origins = append(slices.Clip(r.origins), binding{name: name, values: slices.Clone(list), origin: target, own: true})
+	}
+}
+
+// adoptOrigins makes r, which a handler wrote anew, keep what the request that the handler was given says of its values.
+func (r *Request) adoptOrigins(given *Request) {
+	for _, b := range given.origins {
+		if !slices.ContainsFunc(r.origins, func(own binding) bool { return own.name == b.name && own.query == b.query }) {
+			r.origins = append(slices.Clip(r.origins), b)
+		}
+	}
+}
+
+// dropStray removes the bound headers and query parameters that may not go to target. It reports whether the query has changed.
+func (r *Request) dropStray(target string) (query bool) {
+	for _, b := range r.origins {
+		switch {
+		case b.origin == target:
+		case b.query:
+			query = query || r.Query.Has(b.name)
+			r.Query = without(r.Query, b)
+		default:
+			r.Header = without(r.Header, b)
+		}
+	}
+	return query
+}
+
+// without returns a header or a query without the values of a binding: of Cookie headers, which have all their cookies in one
+// value, without its cookies. What was given is not modified.
+func without[M ~map[string][]string](m M, b binding) M {
+	list, found := m[b.name]
+	if !found {
+		return m
+	}
+	var kept []string
+	switch {
+	case slices.Equal(list, b.values):
+	case b.isHeader("Cookie"):
+		given := cookiePairs(b.values)
+		pairs := slices.DeleteFunc(cookiePairs(list), func(pair string) bool { return slices.Contains(given, pair) })
+		if len(pairs) > 0 {
+			kept = []string{strings.Join(pairs, "; ")}
+		}
+	default:
+		kept = slices.DeleteFunc(slices.Clone(list), func(v string) bool { return slices.Contains(b.values, v) })
+		if len(kept) == len(list) {
+			return m
+		}
+	}
+
+	rest := make(M, len(m))
+	for name, list := range m {
+		if name != b.name {
+			rest[name] = list
+		}
+	}
+	if len(kept) > 0 {
+		rest[b.name] = kept
+	}
+	return rest
+}
+
+// cookiePairs are the "name=value" of Cookie headers.
+func cookiePairs(list []string) (pairs []string) {
+	for _, value := range list {
+		for pair := range strings.SplitSeq(value, ";") {
+			if pair = textproto.TrimString(pair); pair != "" {
+				pairs = append(pairs, pair)
+			}
+		}
+	}
+	return pairs
+}
+
+// keepCredentials removes from the request, and from the URL u that it resolves to, what may not go there, and returns the URL
+// that remains.
+func (p *pass) keepCredentials(req *Request, u *url.URL) (*url.URL, *Error) {
+	if len(req.origins) > 0 && req.dropStray(req.destination(u)) {
+		var err *Error
+		if u, err = p.resolve(req); err != nil {
+			return nil, err
+		}
+	}
+
+	if p.bridge != nil {
+		p.dropAcrossOrigins(req, u)
+		return u, nil
+	}
+
+	// The engine would make an Authorization of the userinfo.
+	if u.User != nil && req.destination(u) != p.settings.originOf(u) && !p.isCallersPlace(req) {
+		plain := *u
+		plain.User = nil
+		u = &plain
+	}
+	return u, nil
+}
+
+// isCallersPlace reports whether the caller gave both the host in the URL and the Host beside it.
+func (p *pass) isCallersPlace(req *Request) bool {
+	return isAbsolute(p.source.URL) && slices.Equal(p.source.Header["Host"], req.Header["Host"])
+}
+
+// setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).
+func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
+	s := p.settings
+	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || header.Get(s.xsrfHeader) != "" {
+		return
+	}
+	if req.destination(u) != s.origin {
+		return
+	}
+	for _, c := range cookies.StageOf(req.Context()).Over(s.jar).Cookies(u) {
+		if c.Name == s.xsrfCookie {
+			header[s.xsrfHeader] = []string{c.Value}
+			return
+		}
+	}
+}
+
+// stripCredentials removes what may not follow a redirect to another origin: sensitive headers and bound ones.
+func (r *Request) stripCredentials(header http.Header) {
+	for name := range header {
+		if r.isCredential(name) {
+			delete(header, name)
+		}
+	}
+}
+
+// crossedOrigin reports whether a chain of redirects that ends with next has left the origin that it started from.
+func crossedOrigin(via []*http.Request, next *http.Request) bool {
+	first := placeOf(via[0])
+	return first == "" || placeOf(next) != first || slices.ContainsFunc(via, func(r *http.Request) bool { return placeOf(r) != first })
+}
+
+func placeOf(r *http.Request) string { return origin.To(r.URL, r.Host) }
+
+// dropForeignReferer removes a Referer that names a page of another origin than target, where the request goes: its query may hold
+// a secret. A relative one names no origin.
+func dropForeignReferer(header http.Header, target string) {
+	for _, referer := range header["Referer"] {
+		if u, err := url.Parse(referer); err != nil || u.User != nil || target == "" || origin.Of(u) != target {
+			delete(header, "Referer")
+			return
+		}
+	}
+}
+
+// isProxyCredential tells the header that is the transport's business, and must not reach the origin.
+func isProxyCredential(name string, _ []string) bool {
+	return strings.EqualFold(name, "Proxy-Authorization")
+}
