@@ -81,6 +81,7 @@ type UserStore[U any] struct {
 	subscribers []*subscriber[U]
 	queue       []transition[U]
 	delivering  bool
+	changed     chan struct{} // closed by the next transition; nil: nobody waits for it
 }
 
 type options struct {

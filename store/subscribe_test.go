@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"log/slog"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -214,15 +217,24 @@ func TestStore_ARefreshNeverWaitsForASlowSubscriber(t *testing.T) {
 }
 
 func TestStore_ASubscriberThatDoesNotReturnKeepsNothingFromTheOthers(t *testing.T) {
-	for name, end := range map[string]func(){"panics": func() { panic("spilled tea") }, "calls Goexit": runtime.Goexit} {
+	for name, c := range map[string]struct {
+		end  func()
+		ends bool // the goroutine that tells
+	}{
+		"panics":       {func() { panic("spilled tea") }, false},
+		"calls Goexit": {runtime.Goexit, true},
+	} {
 		t.Run(name, func(t *testing.T) {
+			reports(t)
 			synctest.Test(t, func(t *testing.T) {
 				s := store.New[user](always(tokenNamed("new"), nil))
 				before, _ := record(s)
-				unsubscribe := s.Subscribe(func(_, _ store.State[user]) { end() })
+				unsubscribe := s.Subscribe(func(_, _ store.State[user]) { c.end() })
 				after, _ := record(s)
+
 				_, err := outcome(t, future.Go(func() (any, error) { s.Login(user{"ada"}, tokenNamed("old")); return nil, nil }))
-				require.Error(t, err, "it ends who told it")
+				assert.Equal(t, c.ends, err != nil)
+
 				unsubscribe()
 				assert.Equal(t, adaWith("old", false), s.State())
 				_, err = s.RefreshToken(t.Context())
@@ -238,6 +250,111 @@ func TestStore_ASubscriberThatDoesNotReturnKeepsNothingFromTheOthers(t *testing.
 			})
 		})
 	}
+}
+
+// reports returns what slog.Default is told from now on.
+func reports(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	var told bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&told, nil)))
+	return &told
+}
+
+func TestSubscribe_APanicIsRecoveredAndReportedWithItsStackAndWithoutTokens(t *testing.T) {
+	changes := map[string]func(s *store.UserStore[user]){
+		"on the goroutine of who logs in":  func(s *store.UserStore[user]) { s.Login(user{"ada"}, tokenNamed("ada")) },
+		"on the goroutine of who logs out": func(s *store.UserStore[user]) { _ = s.Logout(context.Background()) },
+		"on the goroutine of who sets the state": func(s *store.UserStore[user]) {
+			s.SetState(func(state *store.State[user]) { state.User.Name = "bob" })
+		},
+		"on the store's own": func(s *store.UserStore[user]) { _, _ = s.RefreshToken(context.Background()) },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			told := reports(t)
+			synctest.Test(t, func(t *testing.T) {
+				s := loggedIn(always(tokenNamed("new"), nil))
+				s.Subscribe(spillTea)
+				change(s)
+				synctest.Wait()
+
+				report := told.String()
+				assert.Contains(t, report, "a subscriber panicked")
+				assert.Contains(t, report, "spilled tea over")
+				assert.Contains(t, report, "spillTea", "the stack")
+				for _, name := range []string{"old", "new", "ada"} {
+					assert.NotContains(t, report, tokenNamed(name).AccessToken)
+					assert.NotContains(t, report, tokenNamed(name).RefreshToken)
+				}
+			})
+		})
+	}
+}
+
+// spillTea is a subscriber that panics with the tokens.
+func spillTea(state, previous store.State[user]) {
+	panic(fmt.Sprintf("spilled tea over %+v and %+v", state.Token, previous.Token))
+}
+
+func TestSubscribe_BeyondALimitTransitionsAreCoalescedAndThePreviousIsTheOneToldLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const changes = 10_000
+		s := loggedIn(nil)
+		release := make(chan struct{})
+		var seen []transition
+		s.Subscribe(func(state, previous store.State[user]) {
+			<-release
+			seen = append(seen, transition{state, previous})
+		})
+		var others int
+		s.Subscribe(func(_, _ store.State[user]) { others++ })
+
+		blocked := future.Go(func() (any, error) { s.Login(user{"0"}, nil); return nil, nil })
+		requireWaiting(t, blocked)
+		for i := range changes {
+			s.Login(user{fmt.Sprint(i + 1)}, nil)
+		}
+		close(release)
+		_, err := outcome(t, blocked)
+		require.NoError(t, err)
+
+		assert.Len(t, seen, 1024)
+		assert.Equal(t, len(seen), others)
+		for i := 1; i < len(seen); i++ {
+			require.Equal(t, seen[i-1].state, seen[i].previous)
+		}
+		assert.Equal(t, s.State(), seen[len(seen)-1].state, "the last state is told")
+
+		// It tells each transition again when it is not behind any more.
+		s.Login(user{"ada"}, nil)
+		s.Login(user{"bob"}, nil)
+		assert.Len(t, seen, 1026)
+	})
+}
+
+func TestSubscribe_OneWhoComesWhileTransitionsWaitIsToldOfNoneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := loggedIn(nil)
+		release := make(chan struct{})
+		s.Subscribe(func(_, _ store.State[user]) { <-release })
+		blocked := future.Go(func() (any, error) { s.Login(user{"0"}, nil); return nil, nil })
+		requireWaiting(t, blocked)
+		for range 2000 {
+			s.Login(user{"x"}, nil)
+		}
+		before := s.State()
+		late, _ := record(s)
+		for range 2000 {
+			s.Login(user{"y"}, nil)
+		}
+		close(release)
+		_, err := outcome(t, blocked)
+		require.NoError(t, err)
+		require.NotEmpty(t, *late)
+		assert.Equal(t, before, (*late)[0].previous)
+	})
 }
 
 func TestStore_ASubscriberThatCallsGoexitDuringARefreshHoldsNobodyUp(t *testing.T) {
