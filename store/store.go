@@ -5,7 +5,7 @@
 //
 // A [UserStore] is an auth.StatefulSession: it refreshes at most once per generation however many ask, and fences what comes
 // late from a login that is over. store.go is the state and who may change it, refresh.go the one refresh in flight,
-// subscribe.go who is told, endpoint.go the ways to get a new token.
+// subscribe.go who is told, keepfresh.go the refreshes of an idle program, endpoint.go the ways to get a new token.
 //
 // No user code, and no network, is ever called under the store's lock. One thing of the user's is called while Login, Logout and SetState
 // wait: the cookie jar that gets what a refresh's answers set. It may read the store, and must not change it.
