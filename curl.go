@@ -35,7 +35,7 @@ func (r *Request) Curl() string {
 			if r.isCredential(name) {
 				value = redact.Mask
 			}
-			header(name, redact.Text(value))
+			header(redact.OneLine(name), redact.OneLine(redact.Value(value)))
 		}
 	}
 	if _, isStream := r.Body.(io.Reader); isStream || err != nil {

@@ -138,7 +138,7 @@ func (r *Request) shown(header http.Header) http.Header {
 		for i, value := range list {
 			values[i] = redact.Mask
 			if redact.HarmlessHeader(name) && !r.isCredential(name) {
-				values[i] = redact.OneLine(redact.Text(value))
+				values[i] = redact.OneLine(redact.Value(value))
 			}
 		}
 		name = redact.OneLine(name)

@@ -61,7 +61,11 @@ func (i *Interceptor) appendHeaders(attrs []slog.Attr, req *axle.Request, header
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		value := redact.Mask
 		if i.shows(req, name) {
-			value = i.names.Text(strings.Join(header[name], ", ")) // Location and Link hold URLs
+			values := make([]string, len(header[name]))
+			for k, one := range header[name] { // Location holds a URL, and other headers may
+				values[k] = i.names.Value(one)
+			}
+			value = strings.Join(values, ", ")
 		}
 		shown = append(shown, slog.String(redact.OneLine(name), redact.OneLine(value)))
 	}

@@ -205,7 +205,7 @@ func (m *jsonMask) members(p *pair, depth int) error {
 			return err
 		}
 		name, _ := token.(string)
-		if err := m.write(name); err != nil {
+		if err := m.write(m.names.value(name, m.depth+1)); err != nil {
 			return err
 		}
 		m.out.WriteByte(':')

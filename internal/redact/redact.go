@@ -28,6 +28,9 @@ func RawURL(raw string) string { return common.RawURL(raw) }
 // Text is [Names.Text] by the common names.
 func Text(text string) string { return common.Text(text) }
 
+// Value is [Names.Value] by the common names.
+func Value(text string) string { return common.Value(text) }
+
 // Body is [Names.Body] by the common names.
 func Body(body []byte, contentType, encoding string, limit int) string {
 	return common.Body(body, contentType, encoding, limit)

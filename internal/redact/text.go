@@ -28,7 +28,10 @@ var (
 	oauth2InText = regexp.MustCompile(`(oauth2: cannot fetch token: [^\n]*\nResponse: )([\s\S]*)`)
 
 	pairInText   = regexp.MustCompile(`([\w.\[\]%-]+)=("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&"'<>][^\s&"<>]*[^\s&"'<>.,:;!)}\]\\]|[^\s&"'<>.,:;!)}\]\\])`)
-	quotedInText = regexp.MustCompile(`"([^"\\]+)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|-?\d[\d.eE+-]*|\[[^\]]*\]?)`)
+	quotedInText = regexp.MustCompile(`"([^"\\]+)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|-?\d[\d.eE+-]*)`)
+
+	// What follows is an object or an array, whose end no pattern finds.
+	compositeInText = regexp.MustCompile(`"([^"\\]+)"\s*:\s*[{\[]`)
 
 	// JSON in a string: \"name\": \"value\".
 	escapedInText = regexp.MustCompile(`\\"([^"\\]+)\\"(\s*:\s*)(?:\\"(?:[^"\\]|\\{2,4}.)*(?:\\")?|-?\d[\d.eE+-]*)`)
@@ -46,6 +49,14 @@ func (n *Names) Text(text string) string {
 		return Printable(n.text(text, 0))
 	}
 	return fmt.Sprintf("%s… (%d bytes)", Printable(n.text(clip(text, maxText), 0)), len(text))
+}
+
+// Value is [Names.Text] for a value whose name is harmless, as a header's, which may be a URL or JSON as a whole.
+func (n *Names) Value(text string) string {
+	if len(text) > maxText {
+		return n.Text(text)
+	}
+	return Printable(n.value(text, 0))
 }
 
 // text is Text of any length, with its control characters.
@@ -75,9 +86,10 @@ func (n *Names) text(text string, depth int) string {
 	text = schemeInText.ReplaceAllString(text, "$1 "+Mask)
 
 	if strings.Contains(text, "=") {
-		text = n.named(text, pairInText, func(m []string) string { return m[1] + "=" + Mask })
+		text = n.pairs(text, depth)
 	}
 	if strings.Contains(text, ":") {
+		text = n.composites(text)
 		text = n.named(text, quotedInText, func(m []string) string {
 			return `"` + m[1] + `"` + m[2] + `"` + Mask + `"`
 		})
@@ -92,6 +104,62 @@ func (n *Names) text(text string, depth int) string {
 		})
 	}
 	return text
+}
+
+// pairs masks the values of name=value, and values that have secrets in them, as an escaped URL does.
+func (n *Names) pairs(text string, depth int) string {
+	return pairInText.ReplaceAllStringFunc(text, func(match string) string {
+		name, value, _ := strings.Cut(match, "=")
+		if n.Secret(unescape(name)) {
+			return name + "=" + Mask
+		}
+		if plain := unescape(value); plain != value && n.value(plain, depth+1) != plain {
+			return name + "=" + Mask
+		}
+		return match
+	})
+}
+
+// composites masks the objects and arrays whose member names are those of secrets.
+func (n *Names) composites(text string) string {
+	var b strings.Builder
+	for {
+		at := compositeInText.FindStringSubmatchIndex(text)
+		if at == nil {
+			b.WriteString(text)
+			return b.String()
+		}
+
+		start := at[1] - 1
+		if !n.Secret(text[at[2]:at[3]]) {
+			b.WriteString(text[:start+1])
+			text = text[start+1:]
+			continue
+		}
+		b.WriteString(text[:start] + `"` + Mask + `"`)
+		text = text[start+compositeLength(text[start:]):]
+	}
+}
+
+// compositeLength returns how long the object or the array is that a text begins with. One that does not end is all of it.
+func compositeLength(text string) int {
+	depth, inString := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{', c == '[':
+			depth++
+		case c == '}', c == ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(text)
 }
 
 // named replaces the matches whose first group is the name of a secret.

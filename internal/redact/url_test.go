@@ -90,3 +90,18 @@ func TestNames_AUsersOwnHoldForURLsTextsAndBodies(t *testing.T) {
 		assert.Equal(t, want, shown)
 	}
 }
+
+func TestValue_MayBeAURLAsAWhole(t *testing.T) {
+	for in, want := range map[string]string{
+		"/login?next=%2Fcb%3Ftoken%3Ds3cret":  "/login?next=%2Fcb%3Ftoken%3DREDACTED",
+		"//me:s3cret@h/?a":                    "//REDACTED@h/?a",
+		`{"token":"s3cret"}`:                  `{"token":"REDACTED"}`,
+		`<https://h/?token=s3cret>; rel=next`: `<https://h/?token=REDACTED>; rel=next`,
+		"text/html; charset=utf-8":            "text/html; charset=utf-8",
+		"what? yes":                           "what? yes",
+		`W/"0815"`:                            `W/"0815"`,
+	} {
+		assert.Equal(t, want, redact.Value(in))
+	}
+	assert.Less(t, len(redact.Value("/?"+strings.Repeat("x", 1<<20))), 20<<10)
+}
