@@ -112,7 +112,7 @@ func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, er
 // attemptOf returns what was sent, if the session was in play: its token, or its cookies, at an allowed origin, in the end.
 func (i *Interceptor) attemptOf(resp *axle.Response) *attempt {
 	sent, _ := i.attempts.Get(resp.Request)
-	if sent == nil || sent.session == nil || sent.anonymous || skipped(resp.Request) {
+	if sent == nil || sent.anonymous || skipped(resp.Request) {
 		return nil
 	}
 	if attached := sent.header[0]; attached != "" && sentHeader(resp, i.header) != attached {

@@ -27,19 +27,21 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	if i.isCallersOwn(r, before) {
 		return i.leaveAlone(r), nil
 	}
-	if before != nil && r.Attempt() == 0 && !r.Nested() {
+	isNewCall := r.Attempt() == 0 && !r.Nested()
+	if before != nil && isNewCall {
 		// The call that this attempt was of is over, and its request is sent again.
 		i.detach(r, before)
 		before = nil
 	}
 
-	session, err := i.sessionOf(r, before)
-	if err != nil {
-		return nil, i.unsent(ctx, r, err)
+	session := i.session
+	if i.choose != nil {
+		if session, err = i.chosenFor(r, isNewCall); err != nil {
+			return nil, i.unsent(ctx, r, err)
+		}
 	}
 	if session == nil {
-		i.attempts.Set(r, notOurs)
-		return r, nil
+		return i.leaveAlone(r), nil
 	}
 	// What a session's own refresh sends carries no token of it: the one that it would get is dead, or another login's.
 	within := bypassOf(ctx, session.marked)
@@ -97,18 +99,6 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	}
 	i.attempts.Set(r, next)
 	return r, nil
-}
-
-// sessionOf returns the session of the request's call: the one that its first attempt was for. It is nil if there is none.
-func (i *Interceptor) sessionOf(r *axle.Request, before *attempt) (*tracked, error) {
-	switch {
-	case i.choose == nil:
-		return i.session, nil
-	case before != nil:
-		return before.session, nil
-	default:
-		return i.choice(r)
-	}
 }
 
 // leaveAlone takes the request for none of this session's.

@@ -35,9 +35,11 @@ const defaultRefreshTimeout = 30 * time.Second
 // Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then share its sessions' refreshes. It
 // is safe for concurrent use.
 type Interceptor struct {
-	session *tracked                            // of New
+	session *tracked // of New
+
 	choose  func(*axle.Request) StatefulSession // of Select
-	chosen  recentSessions                      // by choose
+	choices *axle.Key[*tracked]                 // what it chose for a call; nil: none
+	recent  recentSessions                      // that it chose
 
 	bad           error // what is wrong with the options; fails every call
 	codes         []int
@@ -155,7 +157,7 @@ func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 
 // attempt is what the interceptor knows of one attempt of a call. It is attached to the request and never modified.
 type attempt struct {
-	session    *tracked   // chosen for the whole call; nil: the call is none of the interceptor's business
+	session    *tracked
 	generation Generation // in which it was sent; of Login, in which the call was first made
 	failures   uint64     // the session's failed refreshes by then
 	header     [1]string  // the value that was attached; empty: none, the session's tokens are cookies
@@ -163,9 +165,6 @@ type attempt struct {
 	freed      bool       // the call has had its free replay
 	refreshed  bool       // the call has had its refresh
 }
-
-// notOurs is the attempt of a call for which Select's function chose no session.
-var notOurs = &attempt{}
 
 // allows reports whether the session's tokens may go to the origin o in this call.
 func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {

@@ -64,7 +64,7 @@ func count(s Session, timeout time.Duration) *counted {
 	if !reflect.ValueOf(s).Comparable() {
 		c.mark = c
 	}
-	_, _ = guard(func() (Snapshot, error) { return c.look(context.Background()) }) // notes when the first token was there
+	_, _ = guard("the session", func() (Snapshot, error) { return c.look(context.Background()) }) // notes when the first token was there
 	return c
 }
 
@@ -225,7 +225,7 @@ func (c *counted) refreshToken(ctx context.Context) (*oauth2.Token, error) {
 		return c.callRefreshToken(ctx, login)
 	}
 
-	returned, err, overrun := c.await(earlier, c.timeout)
+	returned, overrun, err := c.await(earlier)
 	if overrun || earlier.login == login {
 		return returned, err
 	}
@@ -250,7 +250,7 @@ func (c *counted) callRefreshToken(ctx context.Context, login uint64) (*oauth2.T
 	})
 	c.mu.Unlock()
 
-	returned, err, _ := c.await(call, c.timeout)
+	returned, _, err := c.await(call)
 	return returned, err
 }
 
@@ -263,20 +263,21 @@ func (c *counted) hasReturned(call *refreshCall) {
 	}
 }
 
-// await waits for a call's outcome. If it takes longer than the limit, the call has overrun, and the error says so.
-func (c *counted) await(call *refreshCall, limit time.Duration) (returned *oauth2.Token, err error, overrun bool) {
-	clock := time.NewTimer(limit)
+// await waits for a call's outcome, within the time limit. A call that takes longer has overrun, and the error says so.
+func (c *counted) await(call *refreshCall) (returned *oauth2.Token, overrun bool, err error) {
+	clock := time.NewTimer(c.timeout)
 	defer clock.Stop()
 	select {
 	case <-call.outcome.Done():
 	case <-clock.C:
 	}
+
 	select {
 	case <-call.outcome.Done():
 		returned, err = call.outcome.Await(context.Background())
-		return returned, err, false
+		return returned, false, err
 	default:
-		return nil, fmt.Errorf("auth: RefreshToken has not returned after %v: %w", limit, context.DeadlineExceeded), true
+		return nil, true, fmt.Errorf("auth: RefreshToken has not returned after %v: %w", c.timeout, context.DeadlineExceeded)
 	}
 }
 

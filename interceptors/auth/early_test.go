@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,6 +194,24 @@ func TestEarlyRefresh_ATokenThatExpiredBeforeTheProgramStartedIsRefreshedBeforeI
 	})
 }
 
+func TestEarlyRefresh_OfAnExpiredTokenIsOneForAllWhoNeedIt(t *testing.T) {
+	eachExpiring(t, -time.Hour, func(t *testing.T, e *expiring) {
+		slow := e.holdRefresh()
+		var calls []*future.Future[*axle.Response]
+		for range 20 {
+			calls = append(calls, e.world.get(t.Context(), "/"))
+		}
+		synctest.Wait()
+		slow.open()
+		for _, call := range calls {
+			_, err := result(call)
+			require.NoError(t, err)
+		}
+		assert.Equal(t, slices.Repeat([]string{"t1"}, 20), e.sent)
+		assert.EqualValues(t, 1, e.refreshes.Load())
+	})
+}
+
 func TestEarlyRefresh_IfTheRefreshOfAnExpiredTokenFailsTheCallIsNotSent(t *testing.T) {
 	eachExpiring(t, -time.Hour, func(t *testing.T, e *expiring) {
 		e.failRefresh(errBoom)
@@ -204,8 +223,10 @@ func TestEarlyRefresh_IfTheRefreshOfAnExpiredTokenFailsTheCallIsNotSent(t *testi
 }
 
 func TestEarlyRefresh_ATokenThatComesFromARefreshAlreadyExpiredIsSent(t *testing.T) {
-	eachExpiring(t, -time.Minute, func(t *testing.T, e *expiring) { // the clock is two hours ahead of the server's
-		e.refreshTo("ahead", -time.Hour)
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		e.refreshTo("ahead", -time.Hour) // the clock is two hours ahead of the server's
+		assert.Equal(t, "t0", e.get(t))
+		time.Sleep(2 * time.Hour)
 		other := e.client.Clone() // with another interceptor of the same session
 		other.Interceptors.Request.Clear()
 		other.Interceptors.Response.Clear()

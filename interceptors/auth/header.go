@@ -54,7 +54,7 @@ func (i *Interceptor) headerOf(t *tracked, token *oauth2.Token) (string, error) 
 		return "", nil
 	}
 	if i.headerValue != nil {
-		value, err := guard(func() (string, error) { return i.headerValue(token), nil })
+		value, err := guard("the function of WithHeader", func() (string, error) { return i.headerValue(token), nil })
 		if err != nil {
 			return "", err
 		}

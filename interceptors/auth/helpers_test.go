@@ -177,14 +177,20 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // kind is a kind of session: every rule holds for all of them.
-type kind struct{ store, cookies bool }
+type kind struct {
+	store, cookies bool
+	selected       bool // by auth.Select
+}
 
 func (k kind) String() string {
 	name := map[bool]string{true: "store", false: "plain"}[k.store]
-	return name + map[bool]string{true: ", cookies", false: ", bearer"}[k.cookies]
+	name += map[bool]string{true: ", cookies", false: ", bearer"}[k.cookies]
+	return name + map[bool]string{true: ", selected"}[k.selected]
 }
 
-var kinds = []kind{{true, false}, {true, true}, {false, false}, {false, true}}
+var kinds = []kind{
+	{store: true}, {store: true, cookies: true}, {}, {cookies: true}, {store: true, selected: true}, {store: true, cookies: true, selected: true},
+}
 
 type user struct{ Name string }
 
@@ -270,6 +276,9 @@ func newWorld(k kind, transport http.RoundTripper, a *api, baseURL string, opts 
 		w.session = w.plain
 	}
 	w.auth = auth.New(w.session, opts...)
+	if k.selected {
+		w.auth = auth.Select(func(*axle.Request) auth.StatefulSession { return w.users }, opts...)
+	}
 	w.client.Use(w.auth)
 	return w
 }

@@ -2,14 +2,11 @@ package auth
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/axlehttp/axle"
-	"github.com/axlehttp/axle/future"
 )
 
 // Select returns an interceptor for many sessions, as of tenants: choose says which one a request belongs to. The options are those
@@ -24,25 +21,30 @@ import (
 // that no call has been for in some minutes, so that it keeps no session in memory for ever.
 func Select(choose func(*axle.Request) StatefulSession, opts ...Option) *Interceptor {
 	i := newInterceptor(opts)
-	i.choose = choose
+	i.choose, i.choices = choose, axle.NewKey[*tracked]("auth.Select")
 	if choose == nil {
 		i.bad = errors.New("auth: Select: the function is nil")
 	}
 	return i
 }
 
-// choice asks the user's function whose session a request is for; nil: nobody's.
-func (i *Interceptor) choice(r *axle.Request) (t *tracked, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("auth: the function of Select panicked: %w", &future.PanicError{Value: p, Stack: debug.Stack()})
-		}
-	}()
-	s := i.choose(r)
-	if isNil(s) {
-		return nil, nil
+// chosenFor returns the session that was chosen for the request's call, and chooses one when the call comes for the first time.
+// It is nil if the call is nobody's.
+func (i *Interceptor) chosenFor(r *axle.Request, isNewCall bool) (*tracked, error) {
+	if before, asked := i.choices.Get(r); asked && !isNewCall {
+		return before, nil
 	}
-	return i.chosen.track(s), nil
+	s, err := guard("the function of Select", func() (StatefulSession, error) { return i.choose(r), nil })
+	if err != nil {
+		return nil, err
+	}
+
+	var t *tracked
+	if !isNil(s) {
+		t = i.recent.track(s)
+	}
+	i.choices.Set(r, t)
+	return t, nil
 }
 
 func isNil(s StatefulSession) bool {

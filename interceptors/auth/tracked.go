@@ -37,15 +37,16 @@ func trackPlain(s Session, timeout time.Duration) *tracked {
 
 // snapshot asks the session for its state. A panic of the session is an error of the call.
 func (t *tracked) snapshot(ctx context.Context) (Snapshot, error) {
-	return guard(func() (Snapshot, error) {
+	return guard("the session", func() (now Snapshot, err error) {
 		if t.counted != nil {
-			return t.counted.look(ctx)
+			now, err = t.counted.look(ctx)
+		} else {
+			now = t.session.Snapshot()
 		}
-		now := t.session.Snapshot()
-		if _, expires := expiry.Left(now.Token, time.Time{}); expires {
+		if err == nil {
 			t.sight(now)
 		}
-		return now, nil
+		return now, err
 	})
 }
 
@@ -53,13 +54,14 @@ func (t *tracked) snapshot(ctx context.Context) (Snapshot, error) {
 func (t *tracked) refreshSince(ctx context.Context, seen Generation, asked ask) (Snapshot, error) {
 	asked.by = t.marked
 	ctx = context.WithValue(ctx, askKey{}, &asked)
-	return guard(func() (Snapshot, error) { return t.session.RefreshSince(ctx, seen) })
+	return guard("the session", func() (Snapshot, error) { return t.session.RefreshSince(ctx, seen) })
 }
 
-func guard[T any](fn func() (T, error)) (v T, err error) {
+// guard calls what users wrote. A panic of it is an error that names it.
+func guard[T any](what string, fn func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("auth: the session panicked: %w", &future.PanicError{Value: p, Stack: debug.Stack()})
+			err = fmt.Errorf("auth: %s panicked: %w", what, &future.PanicError{Value: p, Stack: debug.Stack()})
 		}
 	}()
 	return fn()
