@@ -147,6 +147,37 @@ func TestEarlyRefresh_HoldsNobody(t *testing.T) {
 	})
 }
 
+// slowToAsk is a store whose RefreshSince notes, after a while, whether its context has ended.
+type slowToAsk struct {
+	*store.UserStore[user]
+	slow  *gate
+	ended chan error
+}
+
+func (s *slowToAsk) RefreshSince(ctx context.Context, _ auth.Generation) (auth.Snapshot, error) {
+	s.slow.pass()
+	s.ended <- ctx.Err()
+	return auth.Snapshot{}, errBoom
+}
+
+func TestEarlyRefresh_IsDetachedFromTheCallThatStartedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		users := store.New[user](nil)
+		users.Login(user{}, living("t0", time.Hour))
+		session := &slowToAsk{users, newGate(), make(chan error, 1)}
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
+			Use(auth.New(session, auth.WithEarlyRefresh(window)))
+
+		time.Sleep(55 * time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := client.Get(ctx, "/")
+		require.NoError(t, err)
+		cancel()
+		session.slow.open()
+		require.NoError(t, <-session.ended)
+	})
+}
+
 func TestEarlyRefresh_ACallThatComesAfterTheExpiryWaitsForTheOneThatRuns(t *testing.T) {
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
 		slow := e.holdRefresh()

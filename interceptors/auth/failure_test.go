@@ -242,23 +242,28 @@ func TestOverrun_NoRefreshIsStartedBesideOneThatOverrunsItsTimeLimit(t *testing.
 
 func TestOverrun_ItsLateOutcomeIsForThoseOfTheSameLoginWhoWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newExpiring(kind{}, living("t0", time.Hour), auth.WithRefreshTimeout(5*time.Second))
-		e.refreshTo("t1", time.Hour)
-		held := e.holdRefresh()
+		session := &forgetful{plainSession: &plainSession{token: living("t0", time.Hour)}, held: newGate()}
+		status := http.StatusOK
+		var seen []string
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+			seen = append(seen, r.Header.Get("Authorization"))
+			return status
+		})).Use(auth.New(session, auth.WithEarlyRefresh(window), auth.WithRefreshTimeout(5*time.Second)))
+
 		time.Sleep(55 * time.Minute)
-		assert.Equal(t, "t0", e.get(t)) // starts an early refresh, which fails after five seconds
+		_, err := client.Get(t.Context(), "/") // starts an early refresh, which fails after five seconds
+		require.NoError(t, err)
 		time.Sleep(6 * time.Second)
 
-		e.status = http.StatusUnauthorized
-		call := e.world.get(t.Context(), "/")
+		status = http.StatusUnauthorized
+		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
 		synctest.Wait()
-		e.status = http.StatusOK
-		held.open()
-		_, err := result(call)
+		status = http.StatusOK
+		session.held.open()
+		_, err = result(call)
 		require.NoError(t, err)
-		assert.Equal(t, []string{"t0", "t0", "t1"}, e.sent)
-		assert.EqualValues(t, 1, e.refreshes.Load())
-		assert.Zero(t, e.logouts.Load())
+		assert.Equal(t, []string{"Bearer t0", "Bearer t0", "Bearer adas"}, seen)
+		assert.EqualValues(t, 1, session.calls.Load())
 	})
 }
 

@@ -70,6 +70,40 @@ func TestWithHeader_ACallWhoseCallerSetsItIsLeftAlone(t *testing.T) {
 	}, withKey())
 }
 
+func TestWithHeader_UserinfoInTheURLGoesBesideIt(t *testing.T) {
+	var seen []string
+	client := axle.New().SetBaseURL("http://api.test").Use(auth.New(bearerSession("t"), withKey())).
+		SetTransport(answering(func(r *http.Request) int {
+			name, _, _ := r.BasicAuth()
+			seen = append(seen, name, r.Header.Get("X-Session"))
+			return http.StatusOK
+		}))
+	_, err := client.Get(t.Context(), "http://me:secret@api.test/")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"me", "t"}, seen)
+}
+
+func TestAnswer_A401OfARequestThatALaterHandlerAuthorizedOtherwiseStands(t *testing.T) {
+	for name, opts := range map[string][]auth.Option{"Authorization": nil, "X-Session": {withKey()}} {
+		t.Run(name, func(t *testing.T) {
+			users, refreshes := countingStore()
+			var seen []string
+			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+				seen = append(seen, r.Header.Get(name))
+				return http.StatusUnauthorized
+			}))
+			client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+				return r.SetHeader(name, "handlers"), nil
+			}, nil)
+			client.Use(auth.New(users, opts...)) // its request handler runs first
+			_, err := client.Get(t.Context(), "/")
+			require.ErrorIs(t, err, axle.CodeBadRequest)
+			assert.Equal(t, []string{"handlers"}, seen)
+			assert.Zero(t, refreshes.Load())
+		})
+	}
+}
+
 func TestWithHeader_AnEmptyValueAttachesNothing(t *testing.T) {
 	var header []http.Header
 	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
