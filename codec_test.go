@@ -28,7 +28,7 @@ const (
 	typeOctets    = "application/octet-stream"
 )
 
-// typed is a body that each codec encodes in its own way.
+// typedBody is a body that each codec encodes in its own way.
 type typedBody struct {
 	XMLName xml.Name `json:"-"   xml:"item"`
 	A       int      `json:"a"   xml:"a"`
@@ -117,9 +117,10 @@ func TestBody_AValueIsEncodedAsItsContentTypeSays(t *testing.T) {
 					want = typeJSON
 				}
 				assert.Equal(t, want, got().contentType, setBy)
-				if seeker, ok := x.body.(io.Seeker); ok {
-					_, _ = seeker.Seek(0, io.SeekStart)
-				} else if _, ok := x.body.(io.Reader); ok {
+				switch body := x.body.(type) {
+				case io.Seeker:
+					_, _ = body.Seek(0, io.SeekStart)
+				case io.Reader:
 					return // it can be read once
 				}
 			}
@@ -340,7 +341,7 @@ func TestBody_BehindTheBridgeTheHeaderIsTheCallersAlone(t *testing.T) {
 
 // SetCodec.
 
-// lines is a codec of one's own: a value a line.
+// marshalLines and unmarshalLines are a codec of one's own: a value a line.
 func marshalLines(v any) ([]byte, error) {
 	list, ok := v.([]string)
 	if !ok {

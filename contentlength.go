@@ -2,6 +2,7 @@ package axle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,7 +24,7 @@ func (b payload) declared(header http.Header) (payload, error) {
 		return b, fmt.Errorf("the Content-Length %q is not a number of bytes", list[0])
 	}
 
-	declared, known := int64(length), b.length //nolint:gosec // it has 63 bits
+	declared, known := int64(length), b.length
 	if b.open == nil {
 		known = 0
 	}
@@ -45,7 +46,7 @@ func (b payload) declared(header http.Header) (payload, error) {
 
 		// A body of no bytes is not read when it is sent.
 		if declared == 0 {
-			if _, err := exact.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := exact.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				_ = body.Close()
 				return nil, err
 			}

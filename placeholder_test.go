@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-resty/resty/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -17,7 +18,8 @@ func newURIServer(t *testing.T) (base string, c *axle.Client, last func() string
 	t.Helper()
 	var uri string
 	c = newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { uri = r.RequestURI })
-	return c.BaseURL(), c, func() string { return uri }
+	base = c.BaseURL()
+	return base, c, func() string { return uri }
 }
 
 func TestPath_WhatWasEscapedStaysEscapedWhateverElseNeedsAnEscape(t *testing.T) {
@@ -68,6 +70,13 @@ func TestPath_WhatWasEscapedStaysEscapedWhateverElseNeedsAnEscape(t *testing.T) 
 				u, err := r.ResolveURL()
 				require.NoError(t, err)
 				assert.Equal(t, base+want, u.String(), "ResolveURL says what is sent")
+
+				if param.value == "../../admin" {
+					engine := c.Clone().SetEngine(func(rc *resty.Client) { rc.SetHeader("X-Engine", "1") })
+					_, err = engine.R(t.Context()).SetURL(where.url).SetPathParam("id", param.value).Execute(http.MethodGet, where.url)
+					require.NoError(t, err)
+					assert.Equal(t, want, sent(), "%q %s, by a configured engine", dirty.text, where.name)
+				}
 			}
 		}
 	}

@@ -92,10 +92,14 @@ func TestOrigins_TokensGoToAllowedOriginsAlone(t *testing.T) {
 		"a host that begins like it":       {"https://api.test", "https://api.test.evil.test/x", nil, false},
 		"userinfo that looks like it":      {"https://api.test", "https://api.test@evil.test/x", nil, false},
 		"a path parameter cannot leave it": {"https://api.test", "/{p}", nil, true},
+		"a base URL with a placeholder":    {"https://{tenant}.api.test", "/x", nil, true},
+		"that base URL, written out":       {"https://{tenant}.api.test", "https://one.api.test/x", nil, true},
+		"another tenant's":                 {"https://{tenant}.api.test", "https://two.api.test/x", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
 			client := axle.New().SetTransport(seeing(&seen, 200)).SetBaseURL(c.base).Use(auth.New(bearerSession("t"), auth.WithAllowedOrigins(c.allowed...)))
+			client.SetPathParam("tenant", "one")
 			_, err := client.R(t.Context()).SetPathParam("p", "//evil.test").Get(c.url)
 			require.NoError(t, err)
 			require.Len(t, seen, 1)
