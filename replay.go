@@ -188,8 +188,8 @@ var fingerprintSeed = maphash.MakeSeed()
 
 // fingerprint takes r's. It allocates nothing.
 func (r *Request) fingerprint(withBytes bool) fingerprint {
-	print := fingerprint{known: true, body: r.Body}
-	print.parts = [sentParts]uint32{
+	taken := fingerprint{known: true, body: r.Body}
+	taken.parts = [sentParts]uint32{
 		partMethod: hashText(r.method()),
 		partURL:    hashText(r.URL),
 		partHeader: hashLists(r.Header),
@@ -200,17 +200,17 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		if value.raw {
 			one *= 31
 		}
-		print.parts[partURL] += one
+		taken.parts[partURL] += one
 	}
 	switch body := r.Body.(type) {
 	case url.Values:
-		print.parts[partBody] = hashLists(body)
+		taken.parts[partBody] = hashLists(body)
 	case []byte:
 		if withBytes {
-			print.parts[partBody] = uint32(maphash.Bytes(fingerprintSeed, body)) //nolint:gosec // half of it will do
+			taken.parts[partBody] = uint32(maphash.Bytes(fingerprintSeed, body)) //nolint:gosec // half of it will do
 		}
 	}
-	return print
+	return taken
 }
 
 // noteSent takes the fingerprint of what the response handlers are given. It does not read the caller's own bytes: every attempt

@@ -75,7 +75,8 @@ func (r *Response) Stream() io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(r.body))
 }
 
-// SetStream sets the stream, to wrap the one before, which it does not close. A nil body is an empty one.
+// SetStream sets the stream, to wrap the one before, which it does not close. A nil body is an empty one. Behind
+// [Client.RoundTripper] the answer then has no Content-Length, unless the handler sets that header itself.
 func (r *Response) SetStream(body io.ReadCloser) *Response {
 	if body == nil {
 		body = http.NoBody
