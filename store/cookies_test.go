@@ -271,6 +271,51 @@ func TestLateCookies_ARefreshOfALoginThatIsOverSetsNone(t *testing.T) {
 	}
 }
 
+func TestLateCookies_ALogoutDuringARefreshRevokesWhatTheRefreshBrought(t *testing.T) {
+	for name, tell := range map[string]func(ctx context.Context, c *axle.Client) error{
+		"by the client": func(ctx context.Context, c *axle.Client) error {
+			_, err := c.Post(ctx, "/logout", nil)
+			return err
+		},
+		"by HTTPClient()": func(ctx context.Context, c *axle.Client) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.BaseURL()+"/logout", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := c.HTTPClient().Do(req)
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &cookieServer{sessions: map[string]string{}, release: make(chan struct{})}
+				client := axle.New().SetBaseURL("http://axle.test").SetTransport(inMemory(server))
+				s := store.New[user](store.Endpoint(client, refreshPath), store.WithLogout(func(ctx context.Context, _ *oauth2.Token) error {
+					return tell(ctx, client)
+				}))
+				signIn(t, client, s, "ada")
+				call := refreshing(t.Context(), s)
+				requireWaiting(t, call)
+				left := make(chan error, 1)
+				go func() { left <- s.Logout(context.Background()) }()
+				synctest.Wait()
+				close(server.release)
+				require.NoError(t, <-left)
+
+				assert.Equal(t, map[string]string{"ada-1": "ada"}, server.sessions, "the session that the refresh brought is over")
+				u, err := url.Parse(client.BaseURL())
+				require.NoError(t, err)
+				assert.Empty(t, client.HTTPClient().Jar.Cookies(u), "what the logout's answer deletes is deleted")
+				_, err = outcome(t, call)
+				require.ErrorIs(t, err, auth.ErrSessionChanged)
+			})
+		})
+	}
+}
+
 func TestLateCookies_ReachTheJarTogetherWithTheNewState(t *testing.T) {
 	for name, way := range cookieWays {
 		t.Run(name, func(t *testing.T) {

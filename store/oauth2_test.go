@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,10 +59,13 @@ func TestOAuth2_OneRefreshSpendsARefreshTokenOnce(t *testing.T) {
 		{"a client without a secret", 0, "", func(oauth2.AuthStyle) (int, string) { return 200, good }, []oauth2.AuthStyle{params, params}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			var mu sync.Mutex
 			var sent []oauth2.AuthStyle
 			ctx, cfg := authorizationServer(t, func(w http.ResponseWriter, r *http.Request) {
 				style := styleOf(r)
+				mu.Lock()
 				sent = append(sent, style)
+				mu.Unlock()
 				status, body := c.answer(style)
 				if status == 0 {
 					conn, _, err := http.NewResponseController(w).Hijack()
@@ -79,6 +84,8 @@ func TestOAuth2_OneRefreshSpendsARefreshTokenOnce(t *testing.T) {
 				_, err := refresh(ctx, tokenNamed("old"))
 				require.Equal(t, c.fails, err != nil, "%v", err)
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			assert.Equal(t, c.want, sent)
 			assert.Equal(t, c.style, cfg.Endpoint.AuthStyle, "the config is the user's")
 		})
@@ -88,12 +95,12 @@ func TestOAuth2_OneRefreshSpendsARefreshTokenOnce(t *testing.T) {
 // A connection that the server closes when it has read the request, on a connection that has served one before: net/http sends some
 // requests again then, and must not send this one.
 func TestEndpointAndOAuth2_ALostAnswerOnAReusedConnectionIsNotAskedForAgain(t *testing.T) {
-	sent := 0
+	var sent atomic.Int64
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/warm" {
 			return
 		}
-		sent++
+		sent.Add(1)
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil {
 			conn.Close()
@@ -106,10 +113,10 @@ func TestEndpointAndOAuth2_ALostAnswerOnAReusedConnectionIsNotAskedForAgain(t *t
 	} {
 		_, err := client.Get(t.Context(), "/warm")
 		require.NoError(t, err)
-		sent = 0
+		sent.Store(0)
 		_, err = refresh(t.Context(), tokenNamed("old"))
 		require.Error(t, err, name)
-		assert.Equal(t, 1, sent, name)
+		assert.EqualValues(t, 1, sent.Load(), name)
 	}
 }
 

@@ -23,6 +23,7 @@ type Stage struct {
 	state  state
 	closed bool // the refresh has returned: its context stages nothing any more
 	views  []*view
+	past   *Stage   // whose cookies the requests of a farewell carry; nil for any other stage
 	mark   string   // see Mark; empty until it is needed
 	routes []func() // each removes one
 }
@@ -34,6 +35,7 @@ const (
 	open      state = iota // to the stage
 	committed              // to the jar itself
 	dropped                // nowhere
+	farewell               // to the jar itself, while requests still carry what the stage holds
 )
 
 type stageKey struct{}
@@ -50,6 +52,12 @@ func Unstaged(ctx context.Context) context.Context {
 		return ctx
 	}
 	return context.WithValue(ctx, stageKey{}, (*Stage)(nil))
+}
+
+// Farewell returns a context for what is sent after the login of the stage is over, to end it at the server too. Its requests carry
+// the cookies that the stage holds, for these are the newest that the server knows. What its answers set goes to the jar itself.
+func (s *Stage) Farewell(ctx context.Context) context.Context {
+	return context.WithValue(ctx, stageKey{}, &Stage{state: farewell, past: s})
 }
 
 // StageOf returns the stage of ctx; nil if it has none.
@@ -137,6 +145,11 @@ func (s *Stage) over(jar http.CookieJar) *view {
 		}
 	}
 	v := &view{stage: s, jar: jar, scratch: newCookieJar()}
+	if s.past != nil {
+		s.past.mu.Lock()
+		v.scratch = s.past.over(jar).scratch
+		s.past.mu.Unlock()
+	}
 	s.views = append(s.views, v)
 	return v
 }
@@ -200,7 +213,7 @@ func (s *Stage) Mark(jar http.CookieJar, resp *http.Response) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.state == committed {
+	if s.closed || s.state == committed || s.state == farewell {
 		return
 	}
 	if s.mark == "" {
@@ -366,8 +379,10 @@ func (v *view) SetCookies(u *url.URL, list []*http.Cookie) {
 		v.held = append(v.held, held{&at, slices.Clone(list)})
 	}
 	v.stage.mu.Unlock()
-	if state == committed {
+	if state == committed || state == farewell {
 		v.jar.SetCookies(u, list)
+	}
+	if state == committed {
 		return
 	}
 
