@@ -314,7 +314,7 @@ func TestResponse_IsStreamTellsAStreamFromABodyInMemory(t *testing.T) {
 
 	behind := false
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { behind = resp.IsStream(); return resp, nil })
-	resp, err := c.HTTPClient().Get("http://axle.test/") //nolint:noctx // the context is not the point
+	resp, err := c.HTTPClient().Get("http://axle.test/")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	assert.True(t, behind, "behind the bridge every body is one")

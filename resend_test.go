@@ -105,7 +105,7 @@ func (b *bulk) Read(p []byte) (int, error) {
 func TestError_ABodyThatCannotBeSentAgainOverAnOldConnectionIsANetworkError(t *testing.T) {
 	const large = axle.ReplayLimit + 1<<20
 	for _, behind := range []bool{false, true} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the test ends it
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
 		served := make(chan struct{})
 		go func() { // it answers one request on each connection, and hangs up on the next
@@ -116,7 +116,7 @@ func TestError_ABodyThatCannotBeSentAgainOverAnOldConnectionIsANetworkError(t *t
 					return
 				}
 				reader := bufio.NewReader(conn)
-				if r, err := http.ReadRequest(reader); err == nil && r.Method == "GET" {
+				if r, err := http.ReadRequest(reader); err == nil && r.Method == http.MethodGet {
 					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 					_, _ = io.CopyN(io.Discard, reader, large)
 				}

@@ -224,11 +224,11 @@ func (r *Response) SaveFile(path string) (err error) {
 		return err
 	}
 	if replaces { // the umask may have taken some of it
-		if err = file.Chmod(mode); err != nil {
+		if err := file.Chmod(mode); err != nil {
 			return err
 		}
 	}
-	if err = file.Close(); err != nil {
+	if err := file.Close(); err != nil {
 		return err
 	}
 	return os.Rename(name, path)

@@ -3,6 +3,7 @@ package axle
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,7 +48,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 
 // explain tells damaged data from a network that broke off. The end of an empty body is neither.
 func (g *gunzip) explain(err error) error {
-	if err == io.EOF || g.source.err != nil {
+	if errors.Is(err, io.EOF) || g.source.err != nil {
 		return err
 	}
 	return &Error{
@@ -166,7 +167,7 @@ func fill(buf []byte, body io.Reader) ([]byte, error) {
 }
 
 func unlessEOF(err error) error {
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // an error around io.EOF is an error of the body's
 		return nil
 	}
 	return err
