@@ -126,14 +126,14 @@ func TestRetryAfter_UntilThenRefreshesFailAtOnceWithThatErrorAndNothingIsSent(t 
 					for range 100 {
 						require.ErrorIs(t, wait(s), failure)
 					}
-					time.Sleep(pause - 1)
+					time.Sleep(pause - time.Nanosecond)
 					require.ErrorIs(t, wait(s), failure)
 					assert.Equal(t, 1, sent)
 					assert.Equal(t, 1, judged, "WithLogoutWhen is asked of the refresh that really failed")
 					assert.Equal(t, uint64(1), s.Snapshot().Failures)
 					assert.False(t, s.State().CheckingAuth)
 
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 					require.NoError(t, wait(s))
 					assert.Equal(t, 2, sent)
 				})

@@ -165,7 +165,8 @@ func (s *UserStore[U]) start(ctx context.Context) {
 		return token, err
 	})
 	go func() {
-		token, err := f.token.Await(context.Background())
+		<-f.token.Done()
+		token, err := f.token.Await(ctx)
 		s.land(ctx, f, token, err)
 	}()
 }
@@ -348,7 +349,7 @@ func (s *UserStore[U]) ends(err error) bool {
 	}
 	yes, failed := detached.Run(context.Background(), s.timeout, func(context.Context) (bool, error) {
 		return s.logoutWhen(err), nil
-	}, nil)
+	})
 	return yes || failed != nil
 }
 

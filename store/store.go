@@ -306,7 +306,7 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, late 
 	}
 	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.onLogout(ctx, copyOf(last))
-	}, nil)
+	})
 	return err
 }
 

@@ -301,7 +301,7 @@ func (c *counted) call(ctx context.Context, method func(context.Context) error) 
 			c.mu.Unlock()
 		}()
 		return struct{}{}, method(ctx)
-	}, nil)
+	})
 	return err
 }
 
@@ -313,7 +313,7 @@ func (c *counted) askAfter(ctx context.Context) (token *oauth2.Token, known bool
 	if stuck {
 		return nil, false
 	}
-	token, err := detached.Run(ctx, c.timeout, func(context.Context) (*oauth2.Token, error) { return c.Token(), nil }, nil)
+	token, err := detached.Run(ctx, c.timeout, func(context.Context) (*oauth2.Token, error) { return c.Token(), nil })
 	return token, err == nil
 }
 

@@ -11,33 +11,30 @@ import (
 
 // Run calls work with a context that keeps ctx's values and not its end, and that ends after limit. It returns work's outcome,
 // a panic or a Goexit as a [*future.PanicError]; or, when the limit is reached first, an error that is
-// [context.DeadlineExceeded], even if work ignores its context. What work then comes to after all is given to late, on a
-// goroutine of its own; a nil late drops it.
-func Run[T any](ctx context.Context, limit time.Duration, work func(context.Context) (T, error), late func(T, error)) (T, error) {
+// [context.DeadlineExceeded], even if work ignores its context. What work then comes to after all is dropped.
+func Run[T any](ctx context.Context, limit time.Duration, work func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	f := future.Go(func() (T, error) {
 		defer cancel()
 		return work(ctx)
 	})
+
 	select {
 	case <-f.Done():
 	case <-ctx.Done():
 	}
+	// The context also ends when work has returned, right before the future settles.
+	if ctx.Err() != context.DeadlineExceeded {
+		<-f.Done()
+	}
+
 	select {
 	case <-f.Done():
 		return f.Await(context.Background())
 	default:
+		var zero T
+		return zero, fmt.Errorf("not finished after %v: %w", limit, context.DeadlineExceeded)
 	}
-	if ctx.Err() != context.DeadlineExceeded {
-		return f.Await(context.Background()) // work has returned, and f is about to settle
-	}
-	if late != nil {
-		report := func(v T, err error) (T, error) { late(v, err); return v, err }
-		future.Then(f, func(v T) (T, error) { return report(v, nil) })
-		f.Catch(func(err error) (T, error) { var zero T; return report(zero, err) })
-	}
-	var zero T
-	return zero, fmt.Errorf("not finished after %v: %w", limit, context.DeadlineExceeded)
 }
 
 type withoutLimitsKey struct{}
