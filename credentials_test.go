@@ -9,14 +9,18 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
 )
 
 // theSecret is what no foreign origin may be told, in whichever place of a request.
@@ -103,9 +107,8 @@ func TestOrigins_NoCredentialIsTakenToAForeignOrigin(t *testing.T) {
 		"X-Vault-Token", "X-Shopify-Access-Token", "Dd-Api-Key", "X-Session-Id", "DPoP", "Authentication", "X-Bound",
 	}
 	spellings := map[string]func(string) string{
-		"as is":         func(name string) string { return name },
-		"in lower case": strings.ToLower,
-		"in odd case":   oddCase,
+		"as is":       func(name string) string { return name },
+		"in odd case": oddCase,
 	}
 	value := func(name string) string {
 		if name == "Cookie" {
@@ -490,6 +493,39 @@ func TestHeader_FramingNamesAreRecognizedInWhateverCase(t *testing.T) {
 	}
 }
 
+func TestHeader_OverHTTP2TooOneNameIsOneHeader(t *testing.T) {
+	var got *http.Request
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	transport := server.Client().Transport.(*http.Transport).Clone() //nolint:forcetypeassert // httptest's is one
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+	})
+	c := axle.New().SetBaseURL(server.URL).SetTransport(transport).SetHeader("X-Api-Key", "default")
+	useRequest(c, func(r *axle.Request) {
+		r.Header["x-api-key"], r.Header["hOST"], r.Header["connection"] = []string{"handler"}, []string{"other.test"}, []string{"close"}
+	})
+	send := map[string]func() error{
+		"axle": func() error { _, err := c.Get(t.Context(), "/"); return err },
+		"bridge": func() error {
+			resp, err := c.HTTPClient().Get(server.URL)
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+			return err
+		},
+	}
+	for mode := range send {
+		require.NoError(t, send[mode](), mode)
+		assert.Equal(t, "HTTP/2.0", got.Proto, mode)
+		assert.Equal(t, "other.test", got.Host, mode)
+		assert.Equal(t, []string{"handler"}, got.Header["X-Api-Key"], mode)
+		assert.Empty(t, got.Header["Connection"], mode)
+	}
+}
+
 // rawServer answers over one side of a pipe, and keeps the bytes that came.
 type rawServer struct {
 	addr      string
@@ -753,6 +789,53 @@ func TestOrigins_ASecretDefaultParameterGoesToTheBaseURLsOriginAlone(t *testing.
 	_, err = c.SetBaseURL("").Get(t.Context(), "http://axle.test/c")
 	require.NoError(t, err)
 	assert.Equal(t, "http://axle.test/c?page=1", got[1], "without a base URL it goes nowhere, as a sensitive header does")
+}
+
+// Nor does it come back with a chain of redirects that has left the origin, as no sensitive header does.
+func TestOrigins_ASecretDefaultParameterIsNotAddedToAHopThatCameBack(t *testing.T) {
+	w := newWorld(t)
+	c := axle.New().SetBaseURL(w.home.URL).SetTransport(w.transport).SetQueryParam("api_key", theSecret).SetQueryParam("page", "1")
+	resp, err := c.HTTPClient().Get(w.home.URL + via(w.home.URL+"/back", "/start", w.home.URL+"/second", w.other.URL+"/x"))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	home, foreign := w.taken(w.home)
+	require.Len(t, home, 3)
+	for i, want := range []bool{true, true, false} {
+		assert.Equal(t, want, strings.Contains(strings.SplitN(home[i], "\r\n", 2)[0], theSecret), "%d: %s", i, home[i])
+		assert.Contains(t, home[i], "page=1", "another default is added to each hop, as ever")
+	}
+	require.Len(t, foreign, 1)
+	assert.NotContains(t, foreign[0], theSecret)
+}
+
+// A session's token, behind a reverse proxy that passes the inbound Host on.
+func TestAuth_OfPlainHTTPATokenIsNotAttachedUnderAnotherHost(t *testing.T) {
+	w := newWorld(t)
+	session := store.New[string](nil)
+	session.Login("user", &oauth2.Token{AccessToken: theSecret})
+	at := w.home.Listener.Addr().String()
+	for host, attached := range map[string]bool{"evil.test": false, at: true} {
+		for _, opts := range [][]auth.Option{nil, {auth.WithAllowedOrigins(w.home.URL, "http://evil.test")}} {
+			c := axle.New().SetBaseURL(w.home.URL).SetTransport(w.transport).Use(auth.New(session, opts...))
+			proxy := httptest.NewServer(&httputil.ReverseProxy{
+				Transport: c.RoundTripper(),
+				Rewrite: func(r *httputil.ProxyRequest) {
+					r.Out.URL = &url.URL{Scheme: "http", Host: at, Path: "/"}
+					r.Out.Host = r.In.Host
+				},
+			})
+			inbound := newRequest(t, http.MethodGet, proxy.URL, nil)
+			inbound.Host = host
+			resp, err := proxy.Client().Do(inbound)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			proxy.Close()
+			home, foreign := w.taken(w.home)
+			came := slices.Concat(home, foreign)
+			require.Len(t, came, 1)
+			assert.Equal(t, attached, strings.Contains(came[0], theSecret), "%s: %s", host, came[0])
+		}
+	}
 }
 
 func TestCall_SensitiveDefaultsCostNoMoreForTheirQuery(t *testing.T) {

@@ -56,9 +56,6 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	next.jars = p.bridge.renewCookies(again.Header, p.jars)
 	p.settings.noteOrigins(again)
 	again.With(edits...)
-	if !isCanonical(again.Header) {
-		again.Header = p.canonical(again.Header)
-	}
 	if again.nilContext {
 		return nil, badOption(again, "the context is nil", nil)
 	}
