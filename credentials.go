@@ -62,7 +62,8 @@ func (r *Request) BindHeader(name, origin string) {
 			bound = append(bound, b)
 		}
 	}
-	r.origins = append(bound, binding{name: name, values: r.headerValues(name), origin: origin})
+	bound = append(bound, binding{name: name, values: r.headerValues(name), origin: origin})
+	r.origins = bound
 }
 
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind

@@ -3,6 +3,7 @@ package axle_test
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -441,7 +442,7 @@ func TestHeader_AReplaysEditInOddCaseIsTheOneThatIsSent(t *testing.T) {
 	require.Len(t, got, 2)
 	assert.Equal(t, []string{"old"}, got[0]["X-Api-Key"])
 	assert.Equal(t, []string{"new"}, got[1]["X-Api-Key"])
-	assert.Empty(t, got[1]["x-api-key"])
+	assert.NotContains(t, got[1], "x-api-key")
 }
 
 // What a transport reads in the frame of a message goes out once, whatever its spelling.
@@ -472,11 +473,7 @@ func TestHeader_FramingNamesAreRecognizedInWhateverCase(t *testing.T) {
 			if source == "the caller" {
 				header = odd
 			} else {
-				useRequest(c, func(r *axle.Request) {
-					for name, list := range odd {
-						r.Header[name] = list
-					}
-				})
+				useRequest(c, func(r *axle.Request) { maps.Copy(r.Header, odd) })
 			}
 			require.NoError(t, send(c, header), "%s, %s", mode, source)
 			got := strings.ToLower(raw.taken())

@@ -43,7 +43,7 @@ func TestOrigin_AnInternationalisedHostAndItsPunycodeAreOne(t *testing.T) {
 }
 
 func TestOrigin_AnAliasIsNotTheOrigin(t *testing.T) {
-	for alias, real := range map[string]string{
+	for alias, plain := range map[string]string{
 		"http://１２７.0.0.1":               "http://127.0.0.1",
 		"http://①27.0.0.1":               "http://127.0.0.1",
 		"http://127。0。0。1":               "http://127.0.0.1",
@@ -68,7 +68,7 @@ func TestOrigin_AnAliasIsNotTheOrigin(t *testing.T) {
 		"http://example.test.evil.test":  "http://example.test",
 		"http://example.test%C2%AD:8080": "http://example.test:8080",
 	} {
-		assert.False(t, origin.Same(parse(t, alias), parse(t, real)), "%s: %s", alias, origin.Of(parse(t, alias)))
+		assert.False(t, origin.Same(parse(t, alias), parse(t, plain)), "%s: %s", alias, origin.Of(parse(t, alias)))
 	}
 }
 
