@@ -39,6 +39,7 @@ type counted struct {
 	watched    bool          // said is its answer
 	obtained   time.Time
 	ended      bool
+	unsure     uint64       // the Login that began with a Logout of ours after which the session could not be asked
 	leaving    uint64       // the Login that began with a Logout of ours that is under way
 	early      bool         // all who wait for the refresh in flight are early
 	failures   uint64       // how many refreshes that somebody needed have failed
@@ -55,7 +56,7 @@ type counted struct {
 
 // refreshCall is one call of RefreshToken.
 type refreshCall struct {
-	login   uint64 // that it was made in
+	login   uint64 // that it was made in, or that is the same one, opened again
 	outcome *future.Future[*oauth2.Token]
 }
 
@@ -116,6 +117,8 @@ func (c *counted) ask(ctx context.Context, stuck bool) (*oauth2.Token, error) {
 // note takes down what the session returned.
 func (c *counted) note(token *oauth2.Token) {
 	now, before, first := accessToken(token), c.access, !c.watched
+	afterLogout := c.leaving == c.generation.Login || c.unsure == c.generation.Login
+	c.unsure = 0
 	unchanged := c.watched && now == c.said
 	c.said, c.watched = now, true
 	switch {
@@ -125,7 +128,7 @@ func (c *counted) note(token *oauth2.Token) {
 	case now == "":
 		c.generation.Login++
 		c.ended, c.failure = true, nil
-	case c.leaving == c.generation.Login, before == "" && !first:
+	case afterLogout, before == "" && !first:
 		c.beginLogin()
 	case before == "":
 		c.obtained = time.Now()
@@ -220,18 +223,20 @@ func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
 func (c *counted) refreshToken(ctx context.Context) (*oauth2.Token, error) {
 	c.mu.Lock()
 	earlier, login := c.latest, c.generation.Login
+	isOfThisLogin := earlier != nil && earlier.login == login
 	c.mu.Unlock()
 	if earlier == nil {
 		return c.callRefreshToken(ctx, login)
 	}
 
 	returned, overrun, err := c.await(earlier)
-	if overrun || earlier.login == login {
+	if overrun || isOfThisLogin {
 		return returned, err
 	}
-	// That call was made in another login, to which its outcome belongs. But it may have left a new token with the session.
+	// That call was made in another login, to which its outcome belongs. If the session says another token by now, which that
+	// call may have stored, then this login is over too.
 	if now, known := c.askAfter(ctx); known && c.isNews(now) {
-		return nil, nil
+		return nil, ErrSessionChanged
 	}
 	return c.callRefreshToken(ctx, login)
 }
@@ -402,7 +407,13 @@ func (c *counted) left(login uint64, now *oauth2.Token, known bool) {
 		return
 	}
 	c.leaving = 0
+	if c.latest != nil {
+		// Unless the session turns out to say another token, it is open again with what it had, and a RefreshToken that has overrun
+		// its time limit is of it still.
+		c.latest.login = login
+	}
 	if !known {
+		c.unsure = login
 		return
 	}
 	c.heard = c.asked

@@ -206,38 +206,68 @@ func overrun(w *world) (held *gate, most *atomic.Int64) {
 	return held, most
 }
 
+// staying is a plain session that is as before after a Logout.
+type staying struct{ *plainSession }
+
+func (s staying) Logout(context.Context) error { s.w.logouts.Add(1); return nil }
+
 func TestOverrun_NoRefreshIsStartedBesideOneThatOverrunsItsTimeLimit(t *testing.T) {
 	for _, k := range []kind{{}, {cookies: true}} {
 		t.Run(k.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI(k.cookies)
-				w := newWorld(k, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
+				w := newWorld(k, inMemory{a}, a, "http://api.test")
+				w.client.Interceptors.Request.Clear()
+				w.client.Interceptors.Response.Clear()
+				w.client.Use(auth.New(staying{w.plain}, auth.WithRefreshTimeout(5*time.Second)))
 				held, most := overrun(w)
 				a.expire()
-				_, err := w.client.Get(t.Context(), "/data")
-				require401(t, err)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				w.loginAgain()
 
-				began := time.Now()
-				_, err = w.client.Get(t.Context(), "/data")
-				require401(t, err)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				assert.Equal(t, 5*time.Second, time.Since(began), "it waits within the time limit")
-				assert.EqualValues(t, 1, w.refreshes.Load())
+				for range 3 {
+					began := time.Now()
+					_, err := w.client.Get(t.Context(), "/data")
+					require401(t, err)
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					assert.Equal(t, 5*time.Second, time.Since(began), "it waits within the time limit")
+				}
+				assert.EqualValues(t, 3, w.logouts.Load())
 
-				w.loginAgain()
 				call := w.get(t.Context(), "/data")
 				synctest.Wait()
 				held.open()
 				resp, err := result(call)
 				requireOK(t, resp, err)
+				assert.EqualValues(t, 1, w.refreshes.Load())
 				assert.EqualValues(t, 1, most.Load())
-				_, _, _, reuses := a.count()
-				assert.Zero(t, reuses)
+				assert.Equal(t, 1, a.refreshed())
 			})
 		})
 	}
+}
+
+func TestOverrun_ATokenThatItStoresInTheNextLoginEndsThatOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(false)
+		w := newWorld(kind{}, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
+		held, most := overrun(w)
+		a.expire()
+		_, err := w.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		w.plain.set(&oauth2.Token{AccessToken: "bobs"}) // refused too
+		call := w.get(t.Context(), "/data")
+		synctest.Wait()
+		held.open()
+		_, err = result(call)
+		require401(t, err)
+		require.ErrorIs(t, err, auth.ErrSessionChanged)
+		assert.Equal(t, []string{"a1", "bobs"}, a.arrived(), "bob's call is not sent with the token of the login before")
+
+		resp, err := w.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		assert.EqualValues(t, 1, w.refreshes.Load())
+		assert.EqualValues(t, 1, most.Load())
+	})
 }
 
 func TestOverrun_ItsLateOutcomeIsForThoseOfTheSameLoginWhoWaitForIt(t *testing.T) {
