@@ -96,7 +96,7 @@ func TestPrint_ARequestIsItsMethodURLAndHarmlessHeaders(t *testing.T) {
 
 func TestPrint_AResponseIsItsStatusRequestAndHarmlessHeaders(t *testing.T) {
 	r := axle.NewResponse(axle.New().R(t.Context()).SetURL("http://h/a"), 404, http.Header{"Etag": {"1"}, "X-Mine": {"2"}}, []byte("s3cret"))
-	assert.Equal(t, "axle.Response(404 Not Found to GET http://h/a [Etag: 1] [X-Mine: REDACTED])", fmt.Sprint(r))
+	assert.Equal(t, "axle.Response(404 Not Found to GET http://h/a [Etag: 1] [X-Mine: REDACTED])", fmt.Sprintf("%+v", r))
 	assert.Equal(t, "s3cret", r.String(), "the method returns the body")
 	raw, err := json.Marshal(r)
 	require.NoError(t, err)
@@ -263,7 +263,7 @@ func TestError_NoControlCharacterReachesATerminal(t *testing.T) {
 	require.NoError(t, jsonErr)
 	var slogged bytes.Buffer
 	slog.New(slog.NewTextHandler(&slogged, nil)).Info("", "err", err)
-	for _, text := range []string{e.Error(), fmt.Sprintf("%+v", e), fmt.Sprint(e.Request), fmt.Sprint(e.Response), string(raw), slogged.String()} {
+	for _, text := range []string{e.Error(), fmt.Sprintf("%+v", e), fmt.Sprint(e.Request), fmt.Sprintf("%+v", e.Response), string(raw), slogged.String()} {
 		for _, r := range text {
 			if r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 || strings.ContainsRune("\u202e\u2066\u200b", r) {
 				t.Errorf("%q has %q", text, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func closeString(body []byte) []byte {
 	if escape >= 0 {
 		body = body[:escape]
 	}
-	return append(body[:len(body):len(body)], '"')
+	return append(slices.Clip(body), '"')
 }
 
 func (m *jsonMask) all() error {

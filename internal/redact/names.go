@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -152,10 +153,8 @@ func (n *Names) Secret(name string) bool {
 	if s.hasAny(n.secret) {
 		return true
 	}
-	for _, own := range n.allowed {
-		if string(s.letters) == own {
-			return false
-		}
+	if len(n.allowed) > 0 && slices.Contains(n.allowed, string(s.letters)) {
+		return false
 	}
 
 	for i := 1; i < len(s.letters); i++ {
