@@ -2,7 +2,10 @@ package auth_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -88,6 +91,41 @@ func TestWithHeader_GoesToAllowedOriginsAlone(t *testing.T) {
 		require.NoError(t, err)
 	}
 	assert.Equal(t, map[string]string{"api.test": "t", "other.test": "", "handlers.test": ""}, seen)
+}
+
+func TestWithHeader_DoesNotFollowARedirectToAnotherOriginAndIsNotPrinted(t *testing.T) {
+	const name = "X-Place" // of which nothing says that it holds a secret
+	var atEvil, atAPI []string
+	evil := httptest.NewServer(statusHandler(func(r *http.Request) int {
+		atEvil = append(atEvil, r.Header.Get(name))
+		return http.StatusUnauthorized
+	}))
+	defer evil.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		atAPI = append(atAPI, r.Header.Get(name))
+		http.Redirect(w, r, evil.URL, http.StatusFound)
+	}))
+	defer api.Close()
+	users, refreshes := countingStore()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := axle.New().SetBaseURL(api.URL).SetTransport(transport).Use(auth.New(users, auth.WithHeader(name, keyOf)))
+
+	_, err := client.Get(t.Context(), "/")
+	e, ok := errors.AsType[*axle.Error](err)
+	require.True(t, ok, "%v", err)
+	assert.Equal(t, http.StatusUnauthorized, e.StatusCode())
+	assert.NotContains(t, fmt.Sprintf("%v %+v %v", e, e.Request, e.Response), "stale")
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL, http.NoBody)
+	require.NoError(t, err)
+	resp, err := client.HTTPClient().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+
+	assert.Equal(t, []string{"stale", "stale"}, atAPI)
+	assert.Equal(t, []string{"", ""}, atEvil)
+	assert.Zero(t, refreshes.Load())
 }
 
 func TestWithHeader_UserinfoInTheURLGoesBesideIt(t *testing.T) {
