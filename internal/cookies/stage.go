@@ -304,7 +304,7 @@ func (r *Routed) SetCookies(u *url.URL, list []*http.Cookie) {
 	}
 	plain := make([]*http.Cookie, len(list))
 	for i, c := range list {
-		p := *c
+		p := *c //nolint:gosec // a copy of what the server set, for a jar
 		p.Raw = strings.TrimSuffix(c.Raw, "; "+mark)
 		p.Unparsed = slices.DeleteFunc(slices.Clone(c.Unparsed), func(s string) bool { return s == mark })
 		plain[i] = &p
@@ -388,7 +388,7 @@ func (v *view) SetCookies(u *url.URL, list []*http.Cookie) {
 
 	marked := make([]*http.Cookie, len(list))
 	for i, c := range list {
-		m := *c
+		m := *c //nolint:gosec // a copy of what the server set, for a jar
 		marked[i] = &m
 		if deletes(c) {
 			m.Value, m.MaxAge, m.Expires = markDeleted, 0, time.Time{}
