@@ -40,33 +40,11 @@ type bridge struct {
 // hop is one round trip that the http.Client above asks for.
 type hop struct {
 	*http.Request
-	url     string         // the request's, as text; empty where nobody sees it
+	url     string         // the request's, as text
 	jar     http.CookieJar // of the http.Client above; nil: unknown
 	jars    jarCookies     // what of the request's cookies is the jar's
 	crossed bool           // it follows a redirect that left its origin
 	given   Request        // the request as axle has it
-	sent    http.Request   // what the transport gets at the first attempt
-	answer  http.Response  // what the http.Client gets back of that
-}
-
-// isSentAsGiven reports whether axle itself changes nothing of the request's header and query: it adds no default, and removes no
-// credential. Outside the bridge it is false.
-func (h *hop) isSentAsGiven(s *settings) bool {
-	if h == nil || h.crossed || len(s.header)+len(s.methodHeader)+len(s.query) > 0 {
-		return false
-	}
-	for name, list := range h.Header {
-		if isProxyCredential(name, list) {
-			return false
-		}
-	}
-	return true
-}
-
-// spell writes the URL out for who may see it.
-func (h *hop) spell(r *Request) {
-	h.url = h.URL.String()
-	r.URL = h.url
 }
 
 // isAt reports whether a request goes to the URL that was given. Outside the bridge it does not.
@@ -87,9 +65,11 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		call
 		pass
 		hop
-	}{hop: hop{Request: given, jar: stage.Over(b.jar), crossed: redirectedAcross(orig)}}
+	}{hop: hop{Request: given, url: given.URL.String(), jar: stage.Over(b.jar), crossed: redirectedAcross(orig)}}
 	start.bridge = &start.hop
-	start.given = Request{Method: orig.Method, Header: given.Header, client: b.client, ctx: orig.Context(), stream: true}
+	start.given = Request{
+		Method: orig.Method, URL: start.url, Header: given.Header, client: b.client, ctx: orig.Context(), stream: true,
+	}
 	if body != nil {
 		start.given.Body = body
 	}
@@ -101,11 +81,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		resp = err.Response
 	}
-	out := &start.answer
-	if start.attempts.Load() > 1 { // it would keep the attempts before for as long as its body is read
-		out = new(http.Response)
-	}
-	resp.netHTTP(out, orig)
+	out := resp.netHTTP(orig)
 	stage.Mark(b.jar, out)
 	return out, nil
 }
@@ -139,8 +115,8 @@ func (b bridge) CloseIdleConnections() {
 }
 
 // netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of it.
-func (r *Response) netHTTP(out *http.Response, orig *http.Request) {
-	*out = http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
+func (r *Response) netHTTP(orig *http.Request) *http.Response {
+	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
 		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
 			r.raw.Trailer = http.Header{} // net/http adds unannounced ones to the original, when the body has been read
@@ -168,6 +144,7 @@ func (r *Response) netHTTP(out *http.Response, orig *http.Request) {
 		}
 		setLength(out, length)
 	}
+	return out
 }
 
 // leaveOutBody leaves an answer without the body that it must not have (RFC 9110 §6.4.1), whatever a handler put there.
@@ -210,11 +187,7 @@ func setLength(out *http.Response, length int64) {
 
 // transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
 func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
-	out := &p.bridge.sent
-	if f.request.attempt > 1 { // a transport may still be at the one before
-		out = new(http.Request)
-	}
-	*out = *p.bridge.WithContext(f.Context) // inlined, so that this is the only copy
+	out := p.bridge.WithContext(f.Context)
 	out.URL, out.Header = u, f.header
 	if method := f.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
 		out.Method = method

@@ -24,7 +24,6 @@ type call struct {
 	requests  []link[*Request]  // those that take part, in running order
 	responses []link[*Response] // likewise
 	bridge    *hop              // what the bridge was given; nil outside it
-	unseen    bool              // no handler and no default: what was given need not be copied for anybody
 	nested    bool              // a handler sends it from its own call's request
 	attempts  atomic.Int32      // dispatches so far
 }
@@ -45,8 +44,6 @@ type pass struct {
 	mu       sync.Mutex               // orders the turn's end, hand and beside where there are replays
 	beside   []*Response              // the outcomes of replays that ran at the same time as the one that yielded hand
 	bodies   []*rewinder              // those that this pass took on, and lets go at its end
-	body     [1]*rewinder             // room for the first
-	values   [2]string                // of the headers that every request has
 	jars     jarCookies               // what of the source's cookies is the jar's; only in the bridge
 	bound    [1]binding               // room for the first header that is bound to an origin
 
@@ -94,10 +91,6 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	k.client, k.settings, p.call = c, c.settings.Load(), k
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	defer p.end()
-	k.unseen = len(requests.list)+len(responses.list) == 0 && k.bridge.isSentAsGiven(k.settings)
-	if k.bridge != nil && !k.unseen {
-		k.bridge.spell(req)
-	}
 	k.nested = req.isUnderWay()
 	merged := p.begin(req)
 	if req.nilContext {
@@ -108,12 +101,7 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 		k.bridge.jars = k.bridge.noteCookies()
 		p.jars = k.bridge.jars
 	}
-	resp, err := p.run(merged, len(k.responses))
-	if err != nil && !err.refused && k.unseen { // now somebody sees it
-		k.bridge.spell(merged)
-		p.merge(merged)
-	}
-	return resp, err
+	return p.run(merged, len(k.responses))
 }
 
 // begin sets what the pass starts from, and returns the merged copy of that for the handlers. A reader body is wrapped so that
@@ -148,16 +136,9 @@ func (p *pass) begin(source *Request) *Request {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		r.Body = cloneValues(form)
 	}
-	if !p.unseen {
-		p.merge(r)
-	}
-	return r
-}
-
-// merge gives r a header and a query of its own, with the client's defaults.
-func (p *pass) merge(r *Request) {
 	p.settings.mergeHeaders(r)
 	p.settings.mergeQuery(r)
+	return r
 }
 
 // rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
@@ -179,9 +160,6 @@ func isSame(a, b any) bool {
 // own makes the pass let b go at its end, unless an outer one does.
 func (p *pass) own(b *rewinder) *rewinder {
 	if b != nil && !slices.Contains(p.bodies, b) && b.adopt() {
-		if p.bodies == nil {
-			p.bodies = p.body[:0]
-		}
 		p.bodies = append(p.bodies, b)
 	}
 	return b
@@ -521,8 +499,7 @@ func (f *flight) wireHeader(req *Request) http.Header {
 		header[name] = slices.Clip(list)
 	}
 	if _, own := header["Content-Type"]; !own && f.payload.contentType != "" && f.request.pass.bridge == nil {
-		f.values[0] = f.payload.contentType
-		header["Content-Type"] = f.values[:]
+		header["Content-Type"] = []string{f.payload.contentType}
 	}
 	return header
 }

@@ -83,7 +83,6 @@ type flight struct {
 	request *Request
 	header  http.Header
 	payload payload
-	values  [1]string // of header
 }
 
 type flightKey struct{}

@@ -16,6 +16,12 @@ func BasicAuth(username, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
 }
 
+// axleHeaders are the headers that each request has, except in the bridge, where neither the caller nor the client sets them.
+var axleHeaders = [...]struct{ name, value string }{
+	{"Accept", "application/json, text/plain, */*"},
+	{"User-Agent", userAgent},
+}
+
 // mergeHeaders gives r, a copy of the caller's request, headers of its own: the defaults that may go where its URL leads, then
 // what the caller set. It notes where the sensitive ones may go.
 func (s *settings) mergeHeaders(r *Request) {
@@ -68,11 +74,10 @@ func (s *settings) mergeHeaders(r *Request) {
 		defaults(name, list)
 	}
 
-	if p := r.pass; p.bridge == nil {
-		p.values = [...]string{"application/json, text/plain, */*", userAgent}
-		for i, name := range [...]string{"Accept", "User-Agent"} {
-			if _, set := r.Header[name]; !set {
-				r.Header[name] = p.values[i : i+1 : i+1]
+	if r.pass.bridge == nil {
+		for _, own := range axleHeaders {
+			if _, set := r.Header[own.name]; !set {
+				r.Header[own.name] = []string{own.value}
 			}
 		}
 	}
@@ -150,7 +155,12 @@ func (p *pass) isGiven(name string, list []string) bool {
 			return slices.Equal(given, list)
 		}
 	}
-	return len(list) == 1 && slices.Contains(p.values[:], list[0])
+	for _, own := range axleHeaders {
+		if own.name == name {
+			return p.bridge == nil && len(list) == 1 && list[0] == own.value
+		}
+	}
+	return false
 }
 
 // headerValues are the values that dispatch will send of a header, which a handler may have written in another case.

@@ -241,7 +241,7 @@ allocations are in every row, so that the differences count and not the sums.
 
 func bridge(p *page, r *results) {
 	p.say("## The bridge")
-	p.say("\nThe GET in memory by an `http.Client`, over the transport itself and over axle's chains (`HTTPClient()`), without cookie jars.")
+	p.say("\nA GET over loopback by an `http.Client`, over the transport itself and over axle's chains (`HTTPClient()`), without cookie jars. The server's allocations are counted.")
 	const prefix = "Bridge/"
 	base := r.of(prefix+"http.Client", "ns/op")
 	allocs := r.of(prefix+"http.Client", "allocs/op")
