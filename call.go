@@ -53,7 +53,9 @@ type pass struct {
 // Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every Do is a whole new call.
 //
 // In a handler, Do(err.Request) is axios(error.config): both chains run again, on a copy of the request as the handlers left
-// it, and then the outer chain goes on. To send only the same call again, see [Request.Replay].
+// it, and then the outer chain goes on. The inner call comes to the same handler again, and if that sends each failure again, the
+// calls nest until the stack overflows: mark the request with a [Key] first, as axios code does with config._retry. To send only
+// the same call again, see [Request.Replay].
 func (c *Client) Do(req *Request) (*Response, error) {
 	if req == nil {
 		return nil, badOption(&Request{client: c}, "the request is nil", nil)

@@ -342,6 +342,46 @@ func TestPorting_AnErrorIsRecognizedByItsType(t *testing.T) { // axios.isAxiosEr
 	assert.Equal(t, http.StatusTeapot, e.StatusCode())
 }
 
+func TestPorting_TheMessageInARefusedAnswersBody(t *testing.T) { // error.response.data.message
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(w, `{"message":"the name is missing"}`)
+	})
+	var seen, got struct{ Message string }
+	c.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+		assert.NoError(t, err.Response.Decode(&seen))
+		return nil, err
+	})
+
+	_, err := axle.Get[echoed](t.Context(), c, "/")
+
+	failed, ok := errors.AsType[*axle.Error](err)
+	require.True(t, ok)
+	require.NoError(t, failed.Response.Decode(&got), "a handler that decoded it took nothing away")
+	assert.Equal(t, "the name is missing", got.Message)
+	assert.Equal(t, got, seen)
+}
+
+func TestPorting_OneCallWithoutADefaultHeader(t *testing.T) { // headers: { 'X-Default': null }
+	var sent []http.Header
+	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { sent = append(sent, r.Header) })
+	c.SetHeader("X-Default", "d")
+
+	for _, edit := range []func(*axle.Request){
+		func(r *axle.Request) { r.Header["X-Default"] = nil },
+		func(r *axle.Request) { r.SetHeader("X-Default", "") },
+		func(*axle.Request) {},
+	} {
+		_, err := c.Get(t.Context(), "/", edit)
+		require.NoError(t, err)
+	}
+
+	assert.NotContains(t, sent[0], "X-Default")
+	assert.Equal(t, []string{""}, sent[1]["X-Default"])
+	assert.Equal(t, []string{"d"}, sent[2]["X-Default"])
+}
+
 func TestPorting_FormToJSON(t *testing.T) {
 	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-www-form-urlencoded")

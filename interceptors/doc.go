@@ -4,7 +4,7 @@
 //	auth     answers 401s with one shared refresh and replays
 //	logging  writes one record per attempt to a slog.Logger, without secrets
 //
-// All have one shape, so that who has read one knows the others:
+// All have one shape, so that a reader of one knows the others:
 //
 //	package name
 //

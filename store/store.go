@@ -131,6 +131,8 @@ func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
 // WithLogout sets what Logout does beyond clearing: tell the server, empty the jar. It runs after the session has ended, with the
 // last token, on a context that is detached from every caller's, ends after the refresh timeout, and under which calls are
 // neither held nor refreshed. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
+//
+// Those calls carry no token, since the session has ended: fn attaches last by itself, which is nil for a session without a token.
 func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
 	return func(o *options) { o.onLogout = fn }
 }
@@ -155,7 +157,11 @@ func (s *UserStore[U]) State() State[U] {
 // Token returns the current token, which must not be modified.
 func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 
-// Login starts a session. Whatever still runs for the one before changes nothing any more.
+// Login starts a session. Whatever still runs for the one before changes nothing any more. A nil token is for an API that keeps
+// its tokens in cookies.
+//
+// The expiry is the token's Expiry. A token that was decoded from a login's answer has only ExpiresIn: the caller sets Expiry
+// from it, or [auth.WithEarlyRefresh] and [UserStore.KeepFresh] leave the token to its 401.
 func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.settling.Lock()
 	s.mu.Lock()

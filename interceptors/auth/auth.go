@@ -5,7 +5,8 @@
 //
 // Before a request is sent the session's token is attached, for allowed origins alone, and a request that comes while the
 // session refreshes waits for the outcome. A 401 is judged by the token that its request was sent with: if that has been
-// replaced since, the request is replayed at once; if not, the session is refreshed, once for all who ask, and then it is.
+// replaced since, the request is replayed at once. If not, the session is refreshed, once for all calls that need it, and then
+// the request is replayed.
 //
 // attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session, tracked.go what is
 // remembered of one, and counted.go makes a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
@@ -136,8 +137,11 @@ func parseOrigin(raw string) string {
 
 var skip = axle.NewKey[bool]("auth.Skip")
 
-// Skip is an edit: the request gets neither a token, nor waits, nor is refreshed. It is for logins and other calls that are no
-// session's.
+// Skip is an edit that keeps a request out of the session: no token is attached to it, it waits for no refresh, and its 401 is
+// passed on as it is.
+//
+// It is for logins and other calls that belong to no session. Without it, the 401 of a wrong password is taken for an expired
+// token: it refreshes the session that is still there, and may end it.
 func Skip(r *axle.Request) { skip.Set(r, true) }
 
 func skipped(r *axle.Request) bool {

@@ -116,6 +116,29 @@ func TestR14_ACallMadeInOneLoginIsNeverReplayedInAnother(t *testing.T) {
 	}
 }
 
+func TestSkip_ACallCarriesNoTokenAndWaitsForNoRefreshAndStartsNone(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		w.api.expire()
+		held := w.holdRefresh()
+		waiting := w.get(t.Context(), "/data")
+		synctest.Wait()
+
+		// The refresh is held, so that a call which waited for it would hang.
+		_, err := w.client.Post(t.Context(), "/login", nil, auth.Skip)
+		require401(t, err)
+
+		tokens := w.api.arrived()
+		if !w.cookies {
+			assert.Equal(t, []string{"a1", ""}, tokens)
+		}
+		held.open()
+		resp, err := result(waiting)
+		requireOK(t, resp, err)
+		assert.EqualValues(t, 1, w.refreshes.Load())
+		assert.Zero(t, w.logouts.Load())
+	})
+}
+
 func TestR15_OnlyWhereTheSessionWasInPlay(t *testing.T) {
 	var elsewhere int
 	other := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
