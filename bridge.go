@@ -59,13 +59,13 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
 	}
-	stage := cookies.StageOf(orig.Context())
-	given := stage.Adopt(b.jar, orig)
+	pending := cookies.PendingOf(orig.Context())
+	given := pending.Apply(b.jar, orig)
 	start := &struct {
 		call
 		pass
 		hop
-	}{hop: hop{Request: given, url: given.URL.String(), jar: stage.Over(b.jar), crossed: redirectedAcross(orig)}}
+	}{hop: hop{Request: given, url: given.URL.String(), jar: pending.Over(b.jar), crossed: redirectedAcross(orig)}}
 	start.bridge = &start.hop
 	start.given = Request{
 		Method: orig.Method, URL: start.url, Header: given.Header, client: b.client, ctx: orig.Context(), stream: true,
@@ -82,7 +82,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		resp = err.Response
 	}
 	out := resp.netHTTP(orig)
-	stage.Mark(b.jar, out)
+	pending.Mark(b.jar, out)
 	return out, nil
 }
 

@@ -231,7 +231,7 @@ func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	if req.destination(u) != s.origin {
 		return
 	}
-	for _, c := range cookies.StageOf(req.Context()).Over(s.jar).Cookies(u) {
+	for _, c := range cookies.PendingOf(req.Context()).Over(s.jar).Cookies(u) {
 		if c.Name == s.xsrfCookie {
 			header[s.xsrfHeader] = []string{c.Value}
 			return

@@ -107,9 +107,9 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 			return nil, err
 		}
 		hc := e.client().GetClient()
-		if stage := cookies.StageOf(f.Context); stage != nil {
+		if pending := cookies.PendingOf(f.Context); pending != nil {
 			staged := *hc
-			staged.Jar = stage.Over(hc.Jar)
+			staged.Jar = pending.Over(hc.Jar)
 			hc = &staged
 		}
 		return hc.Do(raw)
@@ -126,7 +126,7 @@ func (e *engine) send(f *flight, method string, u *url.URL) (*http.Response, err
 		}
 		return nil, err
 	}
-	cookies.StageOf(f.Context).Unmark(answer.RawResponse.Header)
+	cookies.PendingOf(f.Context).Unmark(answer.RawResponse.Header)
 	return answer.RawResponse, nil
 }
 

@@ -20,8 +20,8 @@ import (
 // flight is one call of the RefreshFunc. It belongs to the login that it started in. No other is started in that login until
 // it has returned, however long that takes: two would spend the same refresh token.
 type flight struct {
-	token *future.Future[*oauth2.Token] // what the RefreshFunc comes to; a token that no request can carry is an error
-	stage *cookies.Stage                // the cookies that the answers to its requests set
+	token   *future.Future[*oauth2.Token] // what the RefreshFunc comes to; a token that no request can carry is an error
+	pending *cookies.Pending              // the cookies that the answers to its requests set
 
 	// The fields below are guarded by the store's lock.
 
@@ -150,8 +150,8 @@ func (s *UserStore[U]) join(ctx context.Context, early bool) *waiting {
 
 // start puts a refresh in flight. The lock is held, so that ctx, which may be the user's code, is not asked here.
 func (s *UserStore[U]) start(ctx context.Context) {
-	staged, stage := cookies.Hold(ctx)
-	f := &flight{stage: stage}
+	staged, pending := cookies.NewPending(ctx)
+	f := &flight{pending: pending}
 	s.flight = f
 
 	current, deadline := copyOf(s.state.Token), time.Now().Add(s.timeout)
@@ -249,11 +249,11 @@ func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token,
 // held. A jar that panics costs its cookies alone: the tokens may be spent, and are kept.
 func (f *flight) settleCookies(keep bool) {
 	if !keep {
-		f.stage.Drop()
-	} else if err := f.stage.Commit(); err != nil {
+		f.pending.Drop()
+	} else if err := f.pending.Commit(); err != nil {
 		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
 	}
-	f.stage.Close()
+	f.pending.Close()
 }
 
 // overrun ends a wait whose time limit has passed. The flight stays where it is.

@@ -304,11 +304,11 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, late 
 	if s.onLogout == nil {
 		return nil
 	}
-	ctx = cookies.Unstaged(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
+	ctx = cookies.WithoutPending(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
 	if late != nil {
 		last = s.newest(ctx, last, late)
 		// Where the tokens are cookies, the newest are those that the refresh was not allowed to leave in the jar.
-		ctx = late.stage.Farewell(ctx)
+		ctx = late.pending.LogoutContext(ctx)
 	}
 	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.onLogout(ctx, copyOf(last))

@@ -29,7 +29,7 @@ func line(jar http.CookieJar, u *url.URL) string {
 	return r.Header.Get("Cookie")
 }
 
-func TestStage_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
+func TestPending_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
 	base := "https://api.axle.test/"
 	for _, c := range []struct {
 		name string
@@ -56,89 +56,89 @@ func TestStage_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
 			jar := cookies.NewJar()
 			jar.SetCookies(at(t, base), []*http.Cookie{{Name: "a", Value: "1"}, {Name: "b", Value: "1"}})
 			before := line(jar, at(t, c.ask))
-			_, stage := cookies.Hold(t.Context())
-			stage.Over(jar).SetCookies(at(t, base), c.set)
+			_, pending := cookies.NewPending(t.Context())
+			pending.Over(jar).SetCookies(at(t, base), c.set)
 
-			assert.Equal(t, c.want, line(stage.Over(jar), at(t, c.ask)))
+			assert.Equal(t, c.want, line(pending.Over(jar), at(t, c.ask)))
 			assert.Equal(t, before, line(jar, at(t, c.ask)))
 
-			require.NoError(t, stage.Commit())
+			require.NoError(t, pending.Commit())
 			if c.jar == "" {
 				c.jar = c.want
 			}
 			assert.Equal(t, c.jar, line(jar, at(t, c.ask)))
-			assert.Equal(t, c.jar, line(stage.Over(jar), at(t, c.ask)))
+			assert.Equal(t, c.jar, line(pending.Over(jar), at(t, c.ask)))
 		})
 	}
 }
 
-func TestStage_ItsOutcomeIsFinal(t *testing.T) {
+func TestPending_ItsOutcomeIsFinal(t *testing.T) {
 	u := at(t, "https://api.axle.test/")
 	one, two := []*http.Cookie{{Name: "a", Value: "1"}}, []*http.Cookie{{Name: "b", Value: "2"}}
 	for _, c := range []struct {
 		name   string
-		settle func(*cookies.Stage)
+		settle func(*cookies.Pending)
 		want   string
 	}{
-		{"committed", func(s *cookies.Stage) { _ = s.Commit(); s.Drop() }, "a=1; b=2"},
-		{"dropped", func(s *cookies.Stage) { s.Drop(); _ = s.Commit() }, ""},
+		{"committed", func(s *cookies.Pending) { _ = s.Commit(); s.Drop() }, "a=1; b=2"},
+		{"dropped", func(s *cookies.Pending) { s.Drop(); _ = s.Commit() }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			jar := cookies.NewJar()
-			_, stage := cookies.Hold(t.Context())
-			stage.Over(jar).SetCookies(u, one)
-			c.settle(stage)
-			stage.Over(jar).SetCookies(u, two)
+			_, pending := cookies.NewPending(t.Context())
+			pending.Over(jar).SetCookies(u, one)
+			c.settle(pending)
+			pending.Over(jar).SetCookies(u, two)
 			assert.Equal(t, c.want, line(jar, u))
 		})
 	}
 }
 
-func TestStage_AMarkedAnswerGoesToTheStageAndAnyOtherToTheJar(t *testing.T) {
+func TestPending_AMarkedAnswerGoesToTheStageAndAnyOtherToTheJar(t *testing.T) {
 	u := at(t, "https://api.axle.test/")
 	jar := cookies.NewJar()
 	routed := cookies.Route(jar)
-	ctx, stage := cookies.Hold(t.Context())
-	require.Same(t, stage, cookies.StageOf(ctx))
+	ctx, pending := cookies.NewPending(t.Context())
+	require.Same(t, pending, cookies.PendingOf(ctx))
 	answer := func() *http.Response {
 		return &http.Response{Header: http.Header{"Set-Cookie": {"a=1; Path=/", "b=2"}}}
 	}
 
 	marked := answer()
-	stage.Mark(routed, marked)
+	pending.Mark(routed, marked)
 	routed.SetCookies(u, marked.Cookies())
 	assert.Empty(t, line(jar, u))
-	assert.Equal(t, "a=1; b=2", line(stage.Over(routed), u))
-	stage.Unmark(marked.Header)
+	assert.Equal(t, "a=1; b=2", line(pending.Over(routed), u))
+	pending.Unmark(marked.Header)
 	assert.Equal(t, answer().Header, marked.Header)
 
-	forged := &http.Response{Header: http.Header{"Set-Cookie": {"c=3; axle-stage=guess"}}}
+	forged := &http.Response{Header: http.Header{"Set-Cookie": {"c=3; axle-pending=guess"}}}
 	routed.SetCookies(u, forged.Cookies())
 	assert.Empty(t, line(jar, u))
 
 	late := answer()
-	stage.Mark(routed, late)
-	stage.Drop()
-	stage.Close()
+	pending.Mark(routed, late)
+	pending.Drop()
+	pending.Close()
 	routed.SetCookies(u, late.Cookies())
 	assert.Empty(t, line(jar, u), "the refresh has returned, and its login is over")
 	routed.SetCookies(u, answer().Cookies())
 	assert.Equal(t, "a=1; b=2", line(jar, u))
 }
 
-func TestStage_AContextWithoutOneStagesNothing(t *testing.T) {
-	ctx, _ := cookies.Hold(t.Context())
-	for _, ctx := range []context.Context{t.Context(), cookies.Unstaged(ctx)} {
-		stage := cookies.StageOf(ctx)
-		require.Nil(t, stage)
+func TestPending_AContextWithoutOneStagesNothing(t *testing.T) {
+	ctx, _ := cookies.NewPending(t.Context())
+	for _, ctx := range []context.Context{t.Context(), cookies.WithoutPending(ctx)} {
+		pending := cookies.PendingOf(ctx)
+		require.Nil(t, pending)
 		jar := cookies.NewJar()
-		assert.Same(t, jar, stage.Over(jar))
+		assert.Same(t, jar, pending.Over(jar))
 		r := &http.Request{URL: at(t, "https://api.axle.test/")}
-		assert.Same(t, r, stage.Adopt(cookies.Route(jar), r))
-		stage.Mark(cookies.Route(jar), &http.Response{})
-		stage.Drop()
-		stage.Close()
-		require.NoError(t, stage.Commit())
+		assert.Same(t, r, pending.Apply(cookies.Route(jar), r))
+		pending.Mark(cookies.Route(jar), &http.Response{})
+		pending.Drop()
+		pending.Close()
+		require.NoError(t, pending.Commit())
 	}
 	assert.Nil(t, cookies.Route(nil))
 }

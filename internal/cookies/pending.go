@@ -16,14 +16,14 @@ import (
 	"github.com/axlehttp/axle/future"
 )
 
-// Stage holds back the cookies that the answers of one refresh set. The refresh's own requests see them at once; nobody else does
-// before [Stage.Commit]. It is safe for concurrent use, and a nil Stage does nothing.
-type Stage struct {
+// Pending holds back the cookies that the answers of one refresh set. The refresh's own requests see them at once; nobody else does
+// before [Pending.Commit]. It is safe for concurrent use, and a nil Pending does nothing.
+type Pending struct {
 	mu     sync.Mutex
 	state  state
 	closed bool // the refresh has returned: its context stages nothing any more
 	views  []*view
-	past   *Stage   // whose cookies the requests of a farewell carry; nil for any other stage
+	past   *Pending // whose cookies the requests of a farewell carry; nil for any other stage
 	mark   string   // see Mark; empty until it is needed
 	routes []func() // each removes one
 }
@@ -38,49 +38,49 @@ const (
 	farewell               // to the jar itself, while requests still carry what the stage holds
 )
 
-type stageKey struct{}
+type pendingKey struct{}
 
-// Hold returns a context under which axle's dispatches hold back the cookies of their answers, in the stage that it returns.
-func Hold(ctx context.Context) (context.Context, *Stage) {
-	s := &Stage{}
-	return context.WithValue(ctx, stageKey{}, s), s
+// NewPending returns a context under which axle's dispatches hold back the cookies of their answers, in the stage that it returns.
+func NewPending(ctx context.Context) (context.Context, *Pending) {
+	s := &Pending{}
+	return context.WithValue(ctx, pendingKey{}, s), s
 }
 
-// Unstaged returns a context without a stage: what is sent under it writes to the jars themselves.
-func Unstaged(ctx context.Context) context.Context {
-	if StageOf(ctx) == nil {
+// WithoutPending returns a context without a stage: what is sent under it writes to the jars themselves.
+func WithoutPending(ctx context.Context) context.Context {
+	if PendingOf(ctx) == nil {
 		return ctx
 	}
-	return context.WithValue(ctx, stageKey{}, (*Stage)(nil))
+	return context.WithValue(ctx, pendingKey{}, (*Pending)(nil))
 }
 
-// Farewell returns a context for what is sent after the login of the stage is over, to end it at the server too. Its requests carry
+// LogoutContext returns a context for what is sent after the login of the stage is over, to end it at the server too. Its requests carry
 // the cookies that the stage holds, for these are the newest that the server knows. What its answers set goes to the jar itself.
-func (s *Stage) Farewell(ctx context.Context) context.Context {
-	return context.WithValue(ctx, stageKey{}, &Stage{state: farewell, past: s})
+func (p *Pending) LogoutContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, pendingKey{}, &Pending{state: farewell, past: p})
 }
 
-// StageOf returns the stage of ctx; nil if it has none.
-func StageOf(ctx context.Context) *Stage {
-	s, _ := ctx.Value(stageKey{}).(*Stage)
+// PendingOf returns the stage of ctx; nil if it has none.
+func PendingOf(ctx context.Context) *Pending {
+	s, _ := ctx.Value(pendingKey{}).(*Pending)
 	return s
 }
 
 // Commit gives what was held back to the jars that it was meant for, in the order in which it came, and what comes later goes
 // there at once. A dropped stage stays dropped. The error is a jar's panic; the other jars get their cookies all the same.
-func (s *Stage) Commit() error {
-	if s == nil {
+func (p *Pending) Commit() error {
+	if p == nil {
 		return nil
 	}
 
-	s.mu.Lock()
-	if s.state != open {
-		s.mu.Unlock()
+	p.mu.Lock()
+	if p.state != open {
+		p.mu.Unlock()
 		return nil
 	}
-	s.state = committed
-	views := s.views
-	s.mu.Unlock()
+	p.state = committed
+	views := p.views
+	p.mu.Unlock()
 
 	var failed []error
 	for _, v := range views {
@@ -101,56 +101,56 @@ func (s *Stage) Commit() error {
 }
 
 // Drop forgets what was held back, and what the refresh's answers set from then on. A committed stage stays committed.
-func (s *Stage) Drop() {
-	if s == nil {
+func (p *Pending) Drop() {
+	if p == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.state == open {
-		s.state = dropped
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == open {
+		p.state = dropped
 	}
 }
 
 // Close is to be called when the refresh has returned and the stage is committed or dropped: it lets go what told the refresh's
 // requests from others.
-func (s *Stage) Close() {
-	if s == nil {
+func (p *Pending) Close() {
+	if p == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, remove := range s.routes {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, remove := range p.routes {
 		remove()
 	}
-	s.routes = nil
+	p.routes = nil
 }
 
 // Over returns the jar as the refresh sees it: with what was held back over what the jar has. A nil jar stays nil.
-func (s *Stage) Over(jar http.CookieJar) http.CookieJar {
-	if s == nil || jar == nil {
+func (p *Pending) Over(jar http.CookieJar) http.CookieJar {
+	if p == nil || jar == nil {
 		return jar
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.over(jar)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over(jar)
 }
 
-func (s *Stage) over(jar http.CookieJar) *view {
+func (p *Pending) over(jar http.CookieJar) *view {
 	jar = Unrouted(jar)
-	for _, v := range s.views {
+	for _, v := range p.views {
 		if isSame(v.jar, jar) {
 			return v
 		}
 	}
-	v := &view{stage: s, jar: jar, scratch: newCookieJar()}
-	if s.past != nil {
-		s.past.mu.Lock()
-		v.scratch = s.past.over(jar).scratch
-		s.past.mu.Unlock()
+	v := &view{stage: p, jar: jar, scratch: newCookieJar()}
+	if p.past != nil {
+		p.past.mu.Lock()
+		v.scratch = p.past.over(jar).scratch
+		p.past.mu.Unlock()
 	}
-	s.views = append(s.views, v)
+	p.views = append(p.views, v)
 	return v
 }
 
@@ -159,16 +159,16 @@ func isSame(a, b http.CookieJar) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
 }
 
-// Adopt prepares a request that an http.Client over a [Routed] jar is about to send: its cookies, which are from the jar itself, are
-// brought up to date with the stage, in a copy of r. The answer is then to be given to [Stage.Mark].
-func (s *Stage) Adopt(jar http.CookieJar, r *http.Request) *http.Request {
+// Apply prepares a request that an http.Client over a [Routed] jar is about to send: its cookies, which are from the jar itself, are
+// brought up to date with the stage, in a copy of r. The answer is then to be given to [Pending.Mark].
+func (p *Pending) Apply(jar http.CookieJar, r *http.Request) *http.Request {
 	routed, ok := jar.(*Routed)
-	if s == nil || !ok {
+	if p == nil || !ok {
 		return r
 	}
-	s.mu.Lock()
-	v := s.over(routed)
-	s.mu.Unlock()
+	p.mu.Lock()
+	v := p.over(routed)
+	p.mu.Unlock()
 	u := URLOf(r)
 	if len(v.scratch.Cookies(u)) == 0 {
 		return r
@@ -206,44 +206,44 @@ func URLOf(r *http.Request) *url.URL {
 // Mark tells the [Routed] jar of the http.Client that resp goes to that its cookies belong to the stage. An http.Client gives its jar
 // an URL and the cookies, and nothing that says whose they are. So that is written into an attribute of the cookies, which nobody
 // else knows and everybody ignores (RFC 6265 §5.2).
-func (s *Stage) Mark(jar http.CookieJar, resp *http.Response) {
+func (p *Pending) Mark(jar http.CookieJar, resp *http.Response) {
 	routed, ok := jar.(*Routed)
-	if s == nil || !ok || len(resp.Header["Set-Cookie"]) == 0 {
+	if p == nil || !ok || len(resp.Header["Set-Cookie"]) == 0 {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || s.state == committed || s.state == farewell {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.state == committed || p.state == farewell {
 		return
 	}
-	if s.mark == "" {
-		s.mark = markName + rand.Text()
+	if p.mark == "" {
+		p.mark = markName + rand.Text()
 	}
-	routed.routes.Store(s.mark, s.over(routed))
-	s.routes = append(s.routes, func() { routed.routes.Delete(s.mark) })
+	routed.routes.Store(p.mark, p.over(routed))
+	p.routes = append(p.routes, func() { routed.routes.Delete(p.mark) })
 
 	resp.Header = resp.Header.Clone()
 	for i, line := range resp.Header["Set-Cookie"] {
-		resp.Header["Set-Cookie"][i] = line + "; " + s.mark
+		resp.Header["Set-Cookie"][i] = line + "; " + p.mark
 	}
 }
 
-// Unmark undoes [Stage.Mark], once the http.Client is done with the response.
-func (s *Stage) Unmark(header http.Header) {
-	if s == nil {
+// Unmark undoes [Pending.Mark], once the http.Client is done with the response.
+func (p *Pending) Unmark(header http.Header) {
+	if p == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mark == "" {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mark == "" {
 		return
 	}
 	for i, line := range header["Set-Cookie"] {
-		header["Set-Cookie"][i] = strings.TrimSuffix(line, "; "+s.mark)
+		header["Set-Cookie"][i] = strings.TrimSuffix(line, "; "+p.mark)
 	}
 }
 
-const markName = "axle-stage="
+const markName = "axle-pending="
 
 // Transport is for an http.Client over a [Routed] jar: it takes the requests of a refresh to the refresh's stage.
 type Transport struct {
@@ -253,8 +253,8 @@ type Transport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	stage := StageOf(r.Context())
-	adopted := stage.Adopt(t.Jar, r)
+	pending := PendingOf(r.Context())
+	adopted := pending.Apply(t.Jar, r)
 	resp, err := t.RoundTripper.RoundTrip(adopted)
 	if err != nil {
 		return nil, err
@@ -262,11 +262,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp.Request == adopted {
 		resp.Request = r
 	}
-	stage.Mark(t.Jar, resp)
+	pending.Mark(t.Jar, resp)
 	return resp, nil
 }
 
-// Routed is a jar that gives the cookies that [Stage.Mark] has marked to their stage, and all others to the jar that it wraps.
+// Routed is a jar that gives the cookies that [Pending.Mark] has marked to their stage, and all others to the jar that it wraps.
 type Routed struct {
 	jar    http.CookieJar
 	routes sync.Map // of a mark to its *view
@@ -326,7 +326,7 @@ func markOf(list []*http.Cookie) string {
 
 // view is one jar as a refresh sees it.
 type view struct {
-	stage   *Stage
+	stage   *Pending
 	jar     http.CookieJar
 	scratch *cookiejar.Jar // knows where a held cookie is to be sent; its values are marked, see below
 	held    []held         // under the stage's lock
