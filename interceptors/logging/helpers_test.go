@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -67,7 +68,12 @@ func (j *journal) records(t *testing.T) []record {
 		r := record{}
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &r))
 		for name, v := range r {
-			if n, ok := v.(float64); ok {
+			n, ok := v.(float64)
+			switch {
+			case !ok:
+			case name == "duration":
+				r[name] = time.Duration(n)
+			default:
 				r[name] = int(n)
 			}
 		}
