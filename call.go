@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // This file is the way of a call, from top to bottom: snapshot, request chain, dispatch, response chain, decode.
@@ -515,7 +517,7 @@ func (r *Request) check() error {
 		return r.bad
 	case isNilReader(r.Body):
 		return fmt.Errorf("the body is a nil %T", r.Body)
-	case !isToken(r.method()):
+	case !wire.IsToken(r.method()):
 		return fmt.Errorf("the method %q is not a token", r.Method)
 	case r.timeout < 0:
 		return fmt.Errorf("the timeout is negative: %v", r.timeout)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/origin"
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // Client sends requests through two chains of interceptors. Make one with [New].
@@ -31,10 +32,10 @@ type Client struct {
 // settings is one state of a client; it is never modified.
 type settings struct {
 	baseURL       string
-	base          *baseURL // nil: none
-	baseErr       error    // what is wrong with baseURL
-	origin        string   // base's
-	pathParams    pathParams
+	base          *wire.Base // nil: none
+	baseErr       error      // what is wrong with baseURL
+	origin        string     // base's
+	pathParams    wire.Params
 	timeout       time.Duration
 	header        http.Header
 	query         url.Values
@@ -160,9 +161,9 @@ func (c *Client) SetBaseURL(url string) *Client {
 }
 
 // setBase makes out the base URL anew.
-func (s *settings) setBase(raw string, defaults pathParams) {
+func (s *settings) setBase(raw string, defaults wire.Params) {
 	s.baseURL, s.pathParams, s.origin = raw, defaults, ""
-	s.base, s.baseErr = parseBase(raw, defaults)
+	s.base, s.baseErr = wire.ParseBase(raw, defaults)
 	if s.base != nil {
 		s.origin = origin.Of(&s.base.URL)
 	}
@@ -174,7 +175,7 @@ func (s *settings) setBase(raw string, defaults pathParams) {
 // A placeholder in the host of the base URL takes this value alone, never a request's: the host decides where the client's
 // credentials go. Its value may have letters, digits, "-" and "_". Without one each call fails with CodeBadOption.
 func (c *Client) SetPathParam(name, value string) *Client {
-	return c.update(func(s *settings) { s.setBase(s.baseURL, s.pathParams.with(name, pathParam{text: value})) })
+	return c.update(func(s *settings) { s.setBase(s.baseURL, s.pathParams.With(name, wire.Param{Text: value})) })
 }
 
 // BaseURL returns the base URL as it was set.

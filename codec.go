@@ -12,6 +12,8 @@ import (
 	"maps"
 	"net/url"
 	"strings"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // A codec encodes and decodes the bodies of one media type.
@@ -45,7 +47,7 @@ func (c *Client) SetCodec(
 
 	return c.update(func(s *settings) {
 		kind, subtype, _ := strings.Cut(media, "/")
-		if !isToken(kind) || !isToken(subtype) || strings.Contains(media, "*") {
+		if !wire.IsToken(kind) || !wire.IsToken(subtype) || strings.Contains(media, "*") {
 			s.codecErr = fmt.Errorf("SetCodec needs a media type without parameters, as application/cbor, and was given %q", mediaType)
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/redact"
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // This file says where a credential may go. Its name makes a header or a query parameter sensitive, a binding fixes the one place
@@ -219,7 +220,7 @@ func (p *pass) keepCredentials(req *Request, u *url.URL) (*url.URL, *Error) {
 
 // isCallersPlace reports whether the caller gave both the host in the URL and the Host beside it.
 func (p *pass) isCallersPlace(req *Request) bool {
-	return isAbsolute(p.source.URL) && slices.Equal(p.source.Header["Host"], req.Header["Host"])
+	return wire.IsAbsolute(p.source.URL) && slices.Equal(p.source.Header["Host"], req.Header["Host"])
 }
 
 // setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).

@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strings"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // BasicAuth returns the value of an Authorization header for HTTP Basic (RFC 7617; axios's auth), in UTF-8:
@@ -174,27 +175,14 @@ func (r *Request) headerValues(name string) []string {
 // checkHeaders refuses names and values that could end a line or a header early (CVE-2026-40175).
 func checkHeaders(header http.Header) error {
 	for name, list := range header {
-		if !isToken(name) {
+		if !wire.IsToken(name) {
 			return fmt.Errorf("the header name %q is not a token", name)
 		}
 		for _, v := range list {
-			for i := range len(v) {
-				if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
-					return fmt.Errorf("the value of header %s has a control character at byte %d", name, i)
-				}
+			if i := wire.BadHeaderByte(v); i >= 0 {
+				return fmt.Errorf("the value of header %s has a control character at byte %d", name, i)
 			}
 		}
 	}
 	return nil
-}
-
-// isToken reports whether s is a token as RFC 9110 §5.6.2 has it: a method or a field name.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // Multipart is a multipart/form-data body: c.Post(ctx, "/upload", axle.NewMultipart().File("file", "a.png", f)).
@@ -70,7 +72,7 @@ func (m *Multipart) add(name, filename string, header textproto.MIMEHeader, cont
 		return m.fail(fmt.Errorf("the multipart field %q has a nil reader", name))
 	}
 	for _, text := range []string{name, filename, header.Get("Content-Type")} {
-		if i := strings.IndexFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }); i >= 0 {
+		if i := wire.ControlByte(text); i >= 0 {
 			return m.fail(fmt.Errorf("the multipart field %q has a control character at byte %d of %q", name, i, text))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/axlehttp/axle/internal/redact"
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // This file is what a Request, a Response and an Error show of themselves where somebody prints them: by fmt, by log/slog,
@@ -168,7 +169,7 @@ func appendHeader(attrs []slog.Attr, shown http.Header) []slog.Attr {
 // placeholders that are named as secrets are, {token}, are masked.
 func (r *Request) redactedURL() string {
 	shown := r
-	for _, name := range placeholderNames(r.BaseURL() + r.URL) {
+	for _, name := range wire.PlaceholderNames(r.BaseURL() + r.URL) {
 		if !redact.Name(name) {
 			continue
 		}

@@ -193,8 +193,8 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		partQuery:  hashLists(r.Query),
 	}
 	for name, value := range r.pathParams {
-		one := hashText(name)*31 + hashText(value.text)
-		if value.raw {
+		one := hashText(name)*31 + hashText(value.Text)
+		if value.Raw {
 			one *= 31
 		}
 		taken.parts[partURL] += one

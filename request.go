@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // Request is one call's configuration (axios's config). Start one with [Client.R], or write one and give it to [Client.Do].
@@ -24,7 +26,7 @@ type Request struct {
 	client     *Client
 	ctx        context.Context
 	nilContext bool
-	pathParams pathParams
+	pathParams wire.Params
 	timeout    time.Duration
 	validate   func(status int) bool
 	own        ownSettings
@@ -115,7 +117,7 @@ func (r *Request) SetQueryParam(name, value string) *Request {
 // before anything is sent; so does a segment that its values make "." or "..", which would climb the path. Other braces are
 // ordinary characters. In the host of an absolute URL, a value may have letters, digits, "-" and "_" alone.
 func (r *Request) SetPathParam(name, value string) *Request {
-	r.pathParams = r.pathParams.with(name, pathParam{text: value})
+	r.pathParams = r.pathParams.With(name, wire.Param{Text: value})
 	return r
 }
 
@@ -125,7 +127,7 @@ func (r *Request) SetPathParam(name, value string) *Request {
 // A value with a segment "." or "..", also an escaped one, with "?", "#", a backslash, a control character or an escape that is
 // none fails the call with CodeBadOption, before anything is sent.
 func (r *Request) SetRawPathParam(name, value string) *Request {
-	r.pathParams = r.pathParams.with(name, pathParam{text: value, raw: true})
+	r.pathParams = r.pathParams.With(name, wire.Param{Text: value, Raw: true})
 	return r
 }
 

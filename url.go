@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,22 +10,29 @@ import (
 
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/redact"
+	"github.com/axlehttp/axle/internal/wire"
 )
+
+// This file is the URL of a request: what it is resolved to, and the origin that it leads to. How a URL is made of a base URL,
+// a path and its placeholders is package wire's business.
 
 // ResolveURL returns the URL as it would be sent: base, path and query parameters (axios's getUri). Its errors are
 // [*Error]s with CodeInvalidURL or CodeBadOption.
 func (r *Request) ResolveURL() (*url.URL, error) {
+	// Outside a call nothing has merged the client's default query parameters yet.
 	if s := r.settings(); s != nil && r.pass == nil {
 		merged := *r
 		merged.origins = slices.Clip(r.origins)
 		s.mergeQuery(&merged)
 		r = &merged
 	}
+
 	u, err := r.resolve()
 	if err != nil {
 		return nil, err
 	}
 
+	// A query parameter that is bound to another origin would not be sent.
 	sent := *r
 	if sent.dropStray(r.destination(u)) {
 		if u, err = sent.resolve(); err != nil {
@@ -37,17 +45,19 @@ func (r *Request) ResolveURL() (*url.URL, error) {
 // Origin returns the origin (scheme, host and port) that the request would be sent to, as "https://api.example.com" or
 // "http://localhost:8080": in lower case, without a default port, and with an internationalised host in punycode.
 //
-// For plain http a forward proxy is told the Host, and may take the request there. So where a Host header, or the Host of a request
-// behind [Client.RoundTripper], names another place than the URL does, Origin tells both, as in
+// For plain http a forward proxy is told the Host, and may take the request there. So where a Host header, or the Host of a
+// request behind [Client.RoundTripper], names another origin than the URL does, Origin tells both, as in
 // "http://api.example.com with the Host other.example", which is the origin of no URL.
 func (r *Request) Origin() (string, error) {
-	if s := r.urlSettings(); s != nil && s.baseErr == nil && s.base != nil && s.base.isPlain && isPlainPath(r.URL) &&
-		len(r.pathParams) == 0 {
+	// Most requests are a plain path behind the base URL, and then go where that leads. They need no URL of their own for this.
+	s := r.urlSettings()
+	if s != nil && s.base != nil && len(r.pathParams) == 0 && s.base.IsPlainJoin(r.URL) {
 		return r.destination(&s.base.URL), nil
 	}
 	if r.pass != nil && r.pass.bridge.isAt(r) {
 		return r.destination(r.pass.bridge.URL), nil
 	}
+
 	u, err := r.resolve()
 	if err != nil {
 		return "", err
@@ -55,7 +65,7 @@ func (r *Request) Origin() (string, error) {
 	return r.destination(u), nil
 }
 
-// originOf is origin.Of, without making a new string of the base URL's.
+// originOf is origin.Of. It makes no new string for a URL that has the base URL's origin.
 func (s *settings) originOf(u *url.URL) string {
 	if s.base != nil && u.Scheme == s.base.Scheme && u.Host == s.base.Host && u.Opaque == "" {
 		return s.origin
@@ -63,17 +73,7 @@ func (s *settings) originOf(u *url.URL) string {
 	return origin.Of(u)
 }
 
-// isPlainPath reports whether url needs no second look to be joined to the base URL.
-func isPlainPath(url string) bool {
-	for i := range len(url) {
-		if c := url[i]; c != '/' && c != '-' && c != '_' && c != '.' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return !strings.HasPrefix(url, "//")
-}
-
-// urlSettings are those that the URL is resolved by.
+// urlSettings are the settings that the URL is resolved by.
 func (r *Request) urlSettings() *settings {
 	if r.base != nil {
 		return r.base
@@ -81,6 +81,7 @@ func (r *Request) urlSettings() *settings {
 	return r.settings()
 }
 
+// resolve returns the URL with the query parameters. The caller may change the URL.
 func (r *Request) resolve() (*url.URL, *Error) {
 	u, err := r.resolvePath()
 	if err != nil {
@@ -96,7 +97,7 @@ func (r *Request) resolve() (*url.URL, *Error) {
 	return u, nil
 }
 
-// resolvePath is resolve without the parameters of Query. The URL that it returns is the caller's to change.
+// resolvePath is resolve without the parameters of Query. The caller may change the URL.
 func (r *Request) resolvePath() (*url.URL, *Error) {
 	// The URL that the bridge was given is no template, whatever braces it has, and goes out as it came.
 	if r.pass != nil && r.pass.bridge.isAt(r) {
@@ -111,7 +112,12 @@ func (r *Request) resolvePath() (*url.URL, *Error) {
 	if s.baseErr != nil {
 		return nil, urlError(r, s.baseErr)
 	}
-	u, err := s.join(r.URL, r.pathParams)
+	if s.pathsOnly && wire.IsAbsolute(r.URL) {
+		message := fmt.Sprintf("the URL %q is absolute, which the client does not allow", redact.RawURL(r.URL))
+		return nil, invalidURL(r, message)
+	}
+
+	u, err := wire.Join(s.base, r.URL, wire.Values{Own: r.pathParams, Defaults: s.pathParams})
 	if err != nil {
 		return nil, urlError(r, err)
 	}
@@ -120,166 +126,28 @@ func (r *Request) resolvePath() (*url.URL, *Error) {
 
 // urlError is the error of a URL that cannot be sent: a placeholder's is a bad option, any other is the URL's own.
 func urlError(r *Request, err error) *Error {
-	if bad, ok := err.(*placeholderError); ok { //nolint:errorlint // nothing wraps one
-		return badOption(r, bad.Error(), nil)
+	if _, isParam := errors.AsType[*wire.ParamError](err); isParam {
+		return badOption(r, err.Error(), nil)
 	}
 	return invalidURL(r, err.Error())
 }
 
+// noSettings are those of a request that has no client.
 var noSettings settings
 
-// baseURL is a base URL that paths can be joined to. The placeholders of its host are filled in; those of its path and its
-// query are filled in anew for each request.
-type baseURL struct {
-	url.URL
-	head       string   // the scheme and the host
-	template   string   // the path as it is written
-	hostParams []string // the names of the placeholders that stood in the host
-	isPlain    bool     // neither the path nor the query has a placeholder
-}
-
-// parseBase checks a base URL. An empty one is none.
-func parseBase(raw string, defaults pathParams) (*baseURL, error) {
-	if raw == "" {
-		return nil, nil
-	}
-	if !isAbsolute(raw) {
-		return nil, fmt.Errorf("the base URL %q is not absolute: it needs http:// or https://", redact.RawURL(raw))
-	}
-
-	head, path, query := splitAbsolute(raw)
-	base := &baseURL{template: path, isPlain: !strings.Contains(path+query, "{"), hostParams: placeholderNames(head)}
-	var err error
-	if base.head, err = (placeholders{defaults: defaults}).expand(head, inHost); err != nil {
-		return nil, err
-	}
-	u, err := parseAbsolute(withQuery(base.head+path, query))
-	if err != nil {
-		return nil, fmt.Errorf("the base URL: %w", err)
-	}
-	base.URL = *u
-	return base, nil
-}
-
-// join resolves a URL as a request writes it. What is neither a plain path nor an http(s) URL is refused, since a server or a
-// proxy might take it for another host: //host, \\host, /\host, http:host (CVE-2024-39338, CVE-2025-27152). That is judged before
-// the placeholders are filled in, so that no value of one can make a path an absolute URL.
-func (s *settings) join(raw string, own pathParams) (*url.URL, error) {
-	lower := strings.ToLower(raw[:min(len(raw), len("https:"))])
-	switch {
-	case isAbsolute(raw) && s.pathsOnly:
-		return nil, fmt.Errorf("the URL %q is absolute, which the client does not allow", redact.RawURL(raw))
-	case isAbsolute(raw):
-		return s.expandAbsolute(raw, own)
-	case strings.HasPrefix(raw, "//"), strings.HasPrefix(raw, `\`), strings.HasPrefix(raw, `/\`),
-		strings.HasPrefix(lower, "http:"), strings.HasPrefix(lower, "https:"):
-		return nil, fmt.Errorf("the URL %q is neither a path nor an absolute URL", redact.RawURL(raw))
-	case s.base == nil:
-		return nil, fmt.Errorf("the URL %q is a path, and the client has no base URL", redact.RawURL(raw))
-	}
-	return s.joinPath(raw, placeholders{own: own, defaults: s.pathParams})
-}
-
-// joinPath joins a path, with or without a query, to the base URL.
-func (s *settings) joinPath(raw string, values placeholders) (*url.URL, error) {
-	for _, name := range s.base.hostParams {
-		if own, ok := values.own[name]; ok && own != values.defaults[name] {
-			return nil, &placeholderError{name, "stands in the host of the base URL, which takes the client's default alone " +
-				"(Client.SetPathParam)"}
-		}
-	}
-
-	raw, _, _ = strings.Cut(raw, "#")
-	path, query, _ := strings.Cut(raw, "?")
-	joined := s.base.URL
-	switch {
-	case path == "" && s.base.isPlain:
-	case s.base.isPlain && joined.RawPath == "" && isPlainPath(path):
-		joined.Path = strings.TrimRight(joined.Path, "/") + "/" + strings.TrimLeft(path, "/")
-	default:
-		template := s.base.template
-		if path != "" {
-			template = strings.TrimRight(template, "/") + "/" + strings.TrimLeft(path, "/")
-		}
-		expanded, err := values.expandPath(template)
-		if err != nil {
-			return nil, err
-		}
-		u, err := url.Parse(s.base.head + expanded)
-		if err != nil {
-			return nil, fmt.Errorf("the path %q does not parse: %w", redact.RawURL(path), withoutURL(err))
-		}
-		joined.Path, joined.RawPath = u.Path, u.RawPath
-	}
-
-	if query != "" {
-		if joined.RawQuery != "" {
-			joined.RawQuery += "&"
-		}
-		joined.RawQuery += query
-	}
-	var err error
-	if joined.RawQuery, err = values.expand(joined.RawQuery, inQuery); err != nil {
-		return nil, err
-	}
-	if err := checkQuery(joined.RawQuery); err != nil {
-		return nil, err
-	}
-	keepEscapes(&joined)
-	return &joined, nil
-}
-
-// expandAbsolute fills in the placeholders of an absolute URL and parses it.
-func (s *settings) expandAbsolute(raw string, own pathParams) (*url.URL, error) {
-	if !strings.Contains(raw, "{") {
-		return parseAbsolute(raw)
-	}
-
-	values := placeholders{own: own, defaults: s.pathParams}
-	head, path, query := splitAbsolute(raw)
-	head, err := values.expand(head, inHost)
-	if err != nil {
-		return nil, err
-	}
-	if path, err = values.expandPath(path); err != nil {
-		return nil, err
-	}
-	if query, err = values.expand(query, inQuery); err != nil {
-		return nil, err
-	}
-	return parseAbsolute(withQuery(head+path, query))
-}
-
-// splitAbsolute cuts an absolute URL into its scheme and host, its path and its query. The fragment, which is not sent, is
-// dropped.
-func splitAbsolute(raw string) (head, path, query string) {
-	raw, _, _ = strings.Cut(raw, "#")
-	raw, query, _ = strings.Cut(raw, "?")
-	scheme, rest, _ := strings.Cut(raw, "://")
-	host, path, found := strings.Cut(rest, "/")
-	if found {
-		path = "/" + path
-	}
-	return scheme + "://" + host, path, query
-}
-
-func withQuery(raw, query string) string {
-	if query == "" {
-		return raw
-	}
-	return raw + "?" + query
-}
-
-// mergeQuery gives r a Query of its own: what the caller set, and the defaults of other names. A default that is a secret by its
-// name goes to the base URL's origin alone.
+// mergeQuery gives r a Query of its own: the parameters that the caller set, and the defaults of other names. A default that is
+// a secret by its name goes to the base URL's origin alone.
 func (s *settings) mergeQuery(r *Request) {
 	r.Query = cloneValues(r.Query)
 	if len(s.query) == 0 {
 		return
 	}
+
+	// A parameter that is written in the URL counts as the caller's too.
 	_, raw, _ := strings.Cut(r.URL, "?")
 	raw, _, _ = strings.Cut(raw, "#")
 	inURL, _ := url.ParseQuery(raw)
+
 	for name, list := range s.query {
 		if r.Query.Has(name) || inURL.Has(name) {
 			continue
@@ -294,89 +162,14 @@ func (s *settings) mergeQuery(r *Request) {
 	}
 }
 
-// isAbsolute reports whether raw starts with a scheme and "://".
-func isAbsolute(raw string) bool {
-	scheme, _, found := strings.Cut(raw, "://")
-	if !found || scheme == "" || strings.ContainsAny(scheme, "/?#\\") {
-		return false
-	}
-	return true
-}
-
-func parseAbsolute(raw string) (*url.URL, error) {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the URL %q does not parse: %w", redact.RawURL(raw), withoutURL(err))
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("the URL %q has the scheme %q: only http and https are sent", redact.RawURL(raw), u.Scheme)
-	case u.Hostname() == "":
-		return nil, fmt.Errorf("the URL %q has no host", redact.RawURL(raw))
-	}
-	u.Fragment, u.RawFragment = "", ""
-	keepEscapes(u)
-	return u, nil
-}
-
-func checkQuery(query string) error {
-	for i := range len(query) {
-		if query[i] < ' ' || query[i] == 0x7f {
-			return fmt.Errorf("the query has a control character at byte %d", i)
-		}
-	}
-	return nil
-}
-
-// keepEscapes escapes what the text of a parsed URL has yet to escape, and leaves its escapes as they are. A url.URL ignores its
-// RawPath as long as one byte in it lacks its escape, and then sends each "%2F" as a slash. Its query is sent as it is written,
-// which some servers refuse if it is not ASCII.
-func keepEscapes(u *url.URL) {
-	u.RawPath = escape(u.RawPath, isPathByte)
-	u.RawQuery = escape(u.RawQuery, isQueryByte)
-}
-
-// escape percent-encodes the bytes that may not stand in s.
-func escape(s string, mayStand func(c byte) bool) string {
-	first := 0
-	for first < len(s) && mayStand(s[first]) {
-		first++
-	}
-	if first == len(s) {
-		return s
-	}
-
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	b.WriteString(s[:first])
-	for i := first; i < len(s); i++ {
-		if c := s[i]; mayStand(c) {
-			b.WriteByte(c)
-		} else {
-			b.WriteString(string([]byte{'%', hex[c>>4], hex[c&15]}))
-		}
-	}
-	return b.String()
-}
-
-// isPathByte reports whether a byte may stand in a path as it is: the characters of RFC 3986 §3.3, and brackets, which net/url
-// leaves too.
-func isPathByte(c byte) bool {
-	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("/%-._~!$&'()*+,;=:@[]", c) >= 0
-}
-
-// isQueryByte reports whether a byte of a query is sent as it is: all of ASCII but the blank.
-func isQueryByte(c byte) bool { return c > ' ' && c < 0x7f }
-
-// keepRedirectEscapes undoes what net/http makes of a redirect's Location that has both an escaped slash and a byte that lacks
-// its escape, and puts the query in ASCII.
+// keepRedirectEscapes gives a redirected request the path that its Location has. net/http undoes an escaped slash in it where
+// some other byte lacks its escape. The query goes out in ASCII.
 func keepRedirectEscapes(next, last *http.Request) {
 	if next.Response != nil {
-		location, err := url.Parse(next.Response.Header.Get("Location"))
-		if err == nil && escape(location.RawPath, isPathByte) != location.RawPath {
-			keepEscapes(location)
-			resolved := last.URL.ResolveReference(location)
-			next.URL.Path, next.URL.RawPath = resolved.Path, resolved.RawPath
+		location := next.Response.Header.Get("Location")
+		if path, rawPath, differs := wire.ResolveKeepingEscapes(last.URL, location); differs {
+			next.URL.Path, next.URL.RawPath = path, rawPath
 		}
 	}
-	keepEscapes(next.URL)
+	wire.KeepEscapes(next.URL)
 }

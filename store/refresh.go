@@ -15,6 +15,7 @@ import (
 	"github.com/axlehttp/axle/internal/detached"
 	"github.com/axlehttp/axle/internal/expiry"
 	"github.com/axlehttp/axle/internal/retryafter"
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // flight is one call of the RefreshFunc. It belongs to the login that it started in. No other is started in that login until
@@ -375,21 +376,11 @@ func usable(token *oauth2.Token) error {
 	if token.AccessToken == "" {
 		return errors.New("store: the RefreshFunc returned a token without an access token")
 	}
-	if i := controlByte(token.AccessToken); i >= 0 {
+	if i := wire.BadHeaderByte(token.AccessToken); i >= 0 {
 		return fmt.Errorf("store: the RefreshFunc returned an access token with a control character at byte %d", i)
 	}
-	if i := controlByte(token.TokenType); i >= 0 {
+	if i := wire.BadHeaderByte(token.TokenType); i >= 0 {
 		return fmt.Errorf("store: the RefreshFunc returned a token type with a control character at byte %d", i)
 	}
 	return nil
-}
-
-// controlByte returns the index of the first byte that no header value may have, or -1.
-func controlByte(text string) int {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return i
-		}
-	}
-	return -1
 }

@@ -3,6 +3,8 @@ package auth
 import (
 	"net/http"
 	"strings"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 // needsMoreThanARefresh reports whether a 401 or 403 says in its WWW-Authenticate that another token of the same kind would
@@ -59,7 +61,7 @@ func eachAuthParam(s string, fn func(name, value string)) {
 // cutToken splits s after the token that it begins with, which is empty if it begins with none.
 func cutToken(s string) (token, rest string) {
 	n := 0
-	for n < len(s) && isTokenByte(s[n]) {
+	for n < len(s) && wire.IsTokenByte(s[n]) {
 		n++
 	}
 	return s[:n], s[n:]

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
-	"strings"
 
 	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle/internal/wire"
 )
 
 const defaultHeader = "Authorization"
@@ -24,7 +25,7 @@ func WithHeader(name string, value func(*oauth2.Token) string) Option {
 	return func(i *Interceptor) {
 		name := textproto.CanonicalMIMEHeaderKey(name)
 		switch {
-		case !isToken(name):
+		case !wire.IsToken(name):
 			i.bad = fmt.Errorf("auth: WithHeader: %q is not the name of a header", name)
 		case reservedHeaders[name]:
 			i.bad = fmt.Errorf("auth: WithHeader: the header %s cannot carry a token", name)
@@ -77,7 +78,7 @@ func (i *Interceptor) headerOf(t *tracked, token *oauth2.Token) (string, error) 
 var errUnsendable = errors.New("the session's token has a control character, which no header can hold")
 
 func checkValue(header, value string) error {
-	if isHeaderValue(value) {
+	if wire.BadHeaderByte(value) < 0 {
 		return nil
 	}
 	return fmt.Errorf("the header %s: %w", header, errUnsendable)
@@ -85,29 +86,5 @@ func checkValue(header, value string) error {
 
 // canCarry reports whether a header can hold the token.
 func canCarry(t *oauth2.Token) bool {
-	return t == nil || isHeaderValue(t.AccessToken) && isHeaderValue(t.TokenType)
-}
-
-// isHeaderValue reports whether a header can hold s (RFC 9110 §5.5).
-func isHeaderValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// isToken reports whether s is a token, as the name of a header is one (RFC 9110 §5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isTokenByte(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isTokenByte(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+	return t == nil || wire.BadHeaderByte(t.AccessToken) < 0 && wire.BadHeaderByte(t.TokenType) < 0
 }
