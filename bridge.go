@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -125,6 +126,9 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	}
 	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
 	out.Body = r.Stream()
+	if out.Header == nil { // a handler wrote the Response by hand, and net/http promises a header
+		out.Header = http.Header{}
+	}
 
 	switch {
 	case orig.Method == http.MethodHead:
@@ -200,10 +204,33 @@ func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
 		return nil, err
 	}
 	answer, err := p.settings.engine.transport().RoundTrip(out)
-	if err == nil {
-		p.keepCookies(out, answer)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	if err := completeAnswer(answer, out.Method); err != nil {
+		return nil, err
+	}
+	p.keepCookies(out, answer)
+	return answer, nil
+}
+
+// completeAnswer fills in what a transport of the user's own may leave out, and refuses what cannot be an answer, as an
+// http.Client does. Outside the bridge the engine's http.Client does that itself.
+func completeAnswer(answer *http.Response, method string) error {
+	switch {
+	case answer == nil:
+		return errors.New("the transport returned neither an answer nor an error")
+	case answer.Body == nil && answer.ContentLength > 0 && method != http.MethodHead:
+		return fmt.Errorf("the transport returned an answer of %d bytes without a body", answer.ContentLength)
+	}
+
+	if answer.Body == nil {
+		answer.Body = http.NoBody
+	}
+	if answer.Header == nil {
+		answer.Header = http.Header{}
+	}
+	return nil
 }
 
 // keepCookies gives the cookies that an answer sets to the jar of the http.Client above, which itself sees the last answer alone, and

@@ -264,3 +264,44 @@ func TestBridge_AStreamThatAHandlerPutInHasNoStaleLength(t *testing.T) {
 		})
 	}
 }
+
+func TestBridge_AnIncompleteAnswerOfATransportIsCompletedOrAnError(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer  *http.Response
+		message string // of the error; empty: there is none
+	}{
+		"none":                         {nil, "neither an answer nor an error"},
+		"no body and no header":        {&http.Response{StatusCode: 200}, ""},
+		"no body where bytes are said": {&http.Response{StatusCode: 200, ContentLength: 3}, "an answer of 3 bytes without a body"},
+	} {
+		for _, limit := range []int64{0, 10} {
+			t.Run(name, func(t *testing.T) {
+				c, _ := newFakeClient(func(*http.Request) (*http.Response, error) { return tc.answer, nil })
+				c.SetResponseLimit(limit)
+				useFulfilled(c, func(r *axle.Response) (*axle.Response, error) { r.Header.Set("X-Seen", "1"); return r, nil })
+
+				resp, err := c.HTTPClient().Get("http://axle.test/")
+				if tc.message != "" {
+					require.ErrorIs(t, err, axle.CodeNetwork)
+					require.ErrorContains(t, err, tc.message)
+					return
+				}
+				require.NoError(t, err)
+				body, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				assert.Empty(t, body)
+				assert.NoError(t, resp.Body.Close())
+				assert.NotNil(t, resp.Header)
+			})
+		}
+	}
+}
+
+func TestBridge_AResponseThatAHandlerWroteByHandHasAHeader(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { return &axle.Response{StatusCode: 200}, nil })
+	resp, err := c.HTTPClient().Get("http://axle.test/")
+	require.NoError(t, err)
+	assert.NotNil(t, resp.Header)
+	assert.NoError(t, resp.Body.Close())
+}

@@ -299,6 +299,9 @@ func (r *Response) contentLength() int64 {
 func (p *pass) receive(req *Request, raw *http.Response) *Response {
 	resp := &p.response
 	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
+	if resp.Header == nil { // a transport of the user's own may leave it out
+		resp.Header = http.Header{}
+	}
 	if raw.StatusCode == http.StatusSwitchingProtocols {
 		return resp
 	}
