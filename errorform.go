@@ -32,12 +32,9 @@ func (e *Error) form() errorForm {
 
 // MarshalJSON returns code, message, method, URL, status, attempt, interceptor and cause, redacted (axios's toJSON). It has neither
 // headers nor bodies.
-func (e *Error) MarshalJSON() ([]byte, error) {
-	if e == nil {
-		return []byte("null"), nil
-	}
-	return json.Marshal(e.form())
-}
+//
+// It has a value receiver, so that a copy prints no more than a pointer does. Of a nil pointer encoding/json makes null.
+func (e Error) MarshalJSON() ([]byte, error) { return json.Marshal(e.form()) }
 
 // LogValue returns the same for log/slog.
 func (e *Error) LogValue() slog.Value {

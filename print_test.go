@@ -287,3 +287,19 @@ func TestCurl_AHeaderThatIsBoundIsRedacted(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, line, "X-Tenant: REDACTED")
 }
+
+func TestError_ACopyShowsNoMoreThanThePointerAlsoByJSONAndSlog(t *testing.T) {
+	e := axle.Error{
+		Code: axle.CodeNetwork, Message: "http://h/?password=s3cret",
+		Err: &url.Error{Op: "Get", URL: "http://h/?key=s3cret", Err: errBoom},
+	}
+	asJSON, err := json.Marshal(map[string]any{"copy": e, "pointer": &e, "nil": (*axle.Error)(nil)})
+	require.NoError(t, err)
+	assert.NotContains(t, string(asJSON), "s3cret")
+	assert.Contains(t, string(asJSON), `"nil":null`)
+
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("failed", "copy", e, "list", []any{e})
+	slog.New(slog.NewTextHandler(&log, nil)).Info("failed", "copy", e, "list", []any{e})
+	assert.NotContains(t, log.String(), "s3cret")
+}

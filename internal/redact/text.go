@@ -41,6 +41,39 @@ var (
 	colonInText = regexp.MustCompile(`(?:^|[\s"'{(\[,;])([A-Za-z][\w.-]{4,}):\s?([^\s,;"'<>{}()\[\]]{6,})`)
 )
 
+// Go's own print of a map or a struct: a list as %v prints it, a list in Go syntax, and a string in Go syntax.
+var (
+	printedListInText = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):\s?\[[^\[\]"{}]*\]?`)
+	syntaxListInText  = regexp.MustCompile(`([A-Za-z][\w.-]*)"?:\s?\[\][\w.]+\{(?:[^"}]|"(?:[^"\\]|\\.)*"?)*\}?`)
+	syntaxTextInText  = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):"(?:[^"\\]|\\.)*"?`)
+)
+
+// printed masks the secrets in what Go's fmt prints of a map or a struct. Of a list as %v prints it, that a value is a secret
+// shows in its length and in its having digits, as in [colonInText]: the errors of a form are lists of sentences.
+func (n *Names) printed(text string) string {
+	text = n.named(text, syntaxListInText, func(m []string) string {
+		return m[0][:strings.Index(m[0], ":")+1] + Mask
+	})
+	text = n.named(text, syntaxTextInText, func(m []string) string {
+		return m[0][:strings.Index(m[0], `:"`)+1] + `"` + Mask + `"`
+	})
+	return n.named(text, printedListInText, func(m []string) string {
+		start := strings.Index(m[0], ":")
+		start += strings.Index(m[0][start:], "[") + 1
+		list, end, _ := strings.Cut(m[0][start:], "]")
+		values := strings.Split(list, " ")
+		for i, value := range values {
+			if len(value) >= 6 && strings.ContainsAny(value, "0123456789") {
+				values[i] = Mask
+			}
+		}
+		if strings.HasSuffix(m[0], "]") {
+			end = "]"
+		}
+		return m[0][:start] + strings.Join(values, " ") + end
+	})
+}
+
 // Text masks what looks like a secret in free text, as an error's: URLs with secrets in them, credentials of HTTP, JWTs, private
 // keys, name=value, JSON's "name": "value", and the answer that golang.org/x/oauth2 quotes. What is too long is cut off, and
 // control characters are written out, see [Printable].
@@ -89,6 +122,7 @@ func (n *Names) text(text string, depth int) string {
 		text = n.pairs(text, depth)
 	}
 	if strings.Contains(text, ":") {
+		text = n.printed(text)
 		text = n.composites(text)
 		text = n.named(text, quotedInText, func(m []string) string {
 			return `"` + m[1] + `"` + m[2] + `"` + Mask + `"`

@@ -1,6 +1,7 @@
 package redact_test
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -104,4 +105,23 @@ func TestValue_MayBeAURLAsAWhole(t *testing.T) {
 		assert.Equal(t, want, redact.Value(in))
 	}
 	assert.Less(t, len(redact.Value("/?"+strings.Repeat("x", 1<<20))), 20<<10)
+}
+
+func TestText_WhatGoPrintsOfMapsAndStructsShowsNoSecret(t *testing.T) {
+	header := map[string][]string{"X-Api-Key": {"s3cret-1", "s3cret-2"}, "Accept": {"text/html"}}
+	fields := struct{ Token, User string }{"s3cret-1", "gopher1"}
+	for format, want := range map[string]string{
+		"%v":  "map[Accept:[text/html] X-Api-Key:[REDACTED REDACTED]] {s3cret-1 gopher1}",
+		"%+v": "map[Accept:[text/html] X-Api-Key:[REDACTED REDACTED]] {Token:REDACTED User:gopher1}",
+		"%#v": `map[string][]string{"Accept":[]string{"text/html"}, "X-Api-Key":REDACTED} ` +
+			`struct { Token string; User string }{Token:"REDACTED", User:"gopher1"}`,
+		"%q": `map["Accept":["text/html"] "X-Api-Key":"REDACTED"] {"s3cret-1" "gopher1"}`,
+	} {
+		assert.Equal(t, want, redact.Text(fmt.Sprintf(format+" "+format, header, fields)), format)
+	}
+	for _, harmless := range []string{
+		"map[password:[must have 8 characters]]", `password: "too short"`, `{Page:"2"}`, "token: [1 of 2]",
+	} {
+		assert.Equal(t, harmless, redact.Text(harmless))
+	}
 }
