@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
 	"net/url"
@@ -16,7 +17,7 @@ import (
 // handler to return, or to look at and try again; the handlers after it then run once. Nothing that a handler did to the first
 // attempt is applied twice.
 //
-// A change that a response handler made to r itself (its method, URL, header, query or body) would be lost. Replay therefore
+// A change that a response handler made to r itself (its method, URL, header, query, body or timeout, or a Respond) would be lost. Replay therefore
 // refuses a request that was changed since it was sent (CodeBadOption), also by an earlier response handler and also if it is
 // a changed clone. Pass the change as an edit: r.Replay(func(r *axle.Request) { r.SetHeader("Authorization", token) }).
 //
@@ -170,14 +171,17 @@ const (
 	partHeader
 	partQuery
 	partBody
+	partTimeout
+	partAnswer
 	sentParts
 )
 
 // partNames and partEdits are the parts in the error of a Replay that would lose them.
 var (
-	partNames = [sentParts]string{"method", "URL", "header", "query", "body"}
+	partNames = [sentParts]string{"method", "URL", "header", "query", "body", "timeout", "answer (Respond)"}
 	partEdits = [sentParts]string{
 		`SetMethod(method)`, `SetURL(url)`, `SetHeader("Authorization", …)`, `SetQueryParam(name, value)`, `SetBody(body)`,
+		`SetTimeout(d)`, `Respond(resp)`,
 	}
 )
 
@@ -198,6 +202,12 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 			one *= 31
 		}
 		taken.parts[partURL] += one
+	}
+	if r.own.timeout {
+		taken.parts[partTimeout] = 1 + uint32(r.timeout^r.timeout>>32) //nolint:gosec // half of it will do
+	}
+	if r.answer != nil {
+		taken.parts[partAnswer] = 1
 	}
 	switch body := r.Body.(type) {
 	case url.Values:
@@ -248,7 +258,7 @@ func (r *Request) refuseChanges() *Error {
 	for part := range sentParts {
 		changed := now.parts[part] != r.sent.parts[part]
 		if part == partBody {
-			changed = changed || !isSameBody(r.sent.body, r.Body)
+			changed = changed || !isSameBody(r.sent.body, r.Body) && !r.encodesLike(r.sent.body)
 		}
 		if changed {
 			names = append(names, partNames[part])
@@ -261,6 +271,21 @@ func (r *Request) refuseChanges() *Error {
 	return badOption(r, "the request's "+strings.Join(names, " and ")+" changed since it was sent, and a replay would lose the change: "+
 		"it starts from the request as the caller built it. Pass the change as an edit: "+
 		"err.Request.Replay(func(r *axle.Request) { r."+strings.Join(edits, ".")+" })", nil)
+}
+
+// encodesLike reports whether a struct or an array that was sent makes the same bytes as the one that is the body now. A struct with
+// a function in it, for one, never equals itself, though the function is not sent.
+func (r *Request) encodesLike(sent any) bool {
+	kind := reflect.ValueOf(r.Body).Kind()
+	if reflect.TypeOf(sent) != reflect.TypeOf(r.Body) || kind != reflect.Struct && kind != reflect.Array {
+		return false
+	}
+
+	before := *r
+	before.Body = sent
+	was, errBefore := before.encode()
+	is, errNow := r.encode()
+	return errBefore == nil && errNow == nil && bytes.Equal(was.bytes, is.bytes)
 }
 
 // isSameBody reports whether two bodies are one, or equal and of a kind whose parts nobody else changes.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -48,6 +49,9 @@ func TestReplay_OfARequestThatTheHandlerChangedIsAnErrorThatNamesThePartAndTheEd
 		"another map":           {body: map[string]int{"a": 1}, change: func(r *axle.Request) { r.Body = map[string]int{"a": 2} }, parts: "body", edit: "r.SetBody("},
 		"another reader":        {body: strings.NewReader("old"), change: func(r *axle.Request) { r.SetBody(strings.NewReader("new")) }, parts: "body", edit: "r.SetBody("},
 		"a form, in place":      {body: url.Values{"a": {"1"}}, change: func(r *axle.Request) { r.Body.(url.Values).Set("a", "2") }, parts: "body", edit: "r.SetBody("},
+		"SetTimeout":            {change: func(r *axle.Request) { r.SetTimeout(time.Second) }, parts: "timeout", edit: "r.SetTimeout("},
+		"no timeout any more":   {change: func(r *axle.Request) { r.SetTimeout(0) }, parts: "timeout", edit: "r.SetTimeout("},
+		"Respond":               {change: func(r *axle.Request) { r.Respond(axle.NewResponse(nil, 200, nil, nil)) }, parts: "answer (Respond)", edit: "r.Respond("},
 		"several":               {change: func(r *axle.Request) { r.SetMethod("PUT").SetHeader("A", "1") }, parts: "method and header", edit: "r.SetMethod(method).SetHeader("},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -290,4 +294,32 @@ func TestReplay_ARefusedReplayClosesNothing(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "streamed", string(body))
 	require.NoError(t, resp.Stream().Close())
+}
+
+func TestReplay_ABodyThatMakesTheSameBytesIsNoChange(t *testing.T) {
+	type withFunction struct {
+		Name string
+		Done func() `json:"-"`
+	}
+	for name, change := range map[string]func(r *axle.Request){
+		"it is the same":      func(*axle.Request) {},
+		"it is one like it":   func(r *axle.Request) { r.Body = withFunction{"a", nil} },
+		"the name's spelling": func(r *axle.Request) { r.Method = "post" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, network := newFakeClient(inTurn(500, 500, 500, 200))
+			useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+				change(err.Request)
+				for range 2 {
+					if resp, again := err.Request.Replay(); again == nil {
+						return resp, nil
+					}
+				}
+				return err.Request.Replay()
+			})
+			_, err := c.Post(t.Context(), "/", withFunction{"a", func() {}})
+			require.NoError(t, err)
+			assert.EqualValues(t, 4, network.sent.Load())
+		})
+	}
 }
