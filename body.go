@@ -75,7 +75,10 @@ const contentTypeHeader = "Content-Type"
 // contentType is the one that a header sets for the body: the request's, or before it is in a call a default of the client. A
 // default labels neither a body that carries a type of its own nor none.
 func (r *Request) contentType() string {
-	set := r.Header.Get(contentTypeHeader)
+	set := ""
+	if list := r.headerValues(contentTypeHeader); len(list) > 0 { // a handler may have written the name in another case
+		set = list[0]
+	}
 	if r.pass != nil {
 		if r.hasDefaultType() && !takesDefaultType(r.Body) {
 			return ""
@@ -105,7 +108,7 @@ func takesDefaultType(body any) bool {
 
 // hasDefaultType reports whether the request's Content-Type is the client's default, as the call merged it.
 func (r *Request) hasDefaultType() bool {
-	return len(r.pass.defaultType) > 0 && slices.Equal(r.Header[contentTypeHeader], r.pass.defaultType)
+	return len(r.pass.defaultType) > 0 && slices.Equal(r.headerValues(contentTypeHeader), r.pass.defaultType)
 }
 
 // payload prepares the body for one dispatch.
@@ -177,8 +180,11 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 }
 
 func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
-	if m.bad != nil {
+	switch {
+	case m.bad != nil:
 		return payload{}, badOption(r, m.bad.Error(), nil)
+	case m.boundary == "":
+		return payload{}, badOption(r, "the Multipart has no boundary: NewMultipart makes one", nil)
 	}
 	for _, part := range m.parts {
 		p.own(part.body)

@@ -554,3 +554,28 @@ func TestP10_AReaderThatAHandlerWrapsIsClosedWhenTheTransportIsDoneWithTheWrappe
 		})
 	}
 }
+
+func TestBody_EncodedBodyAndCurlKnowAContentTypeInWhateverCase(t *testing.T) {
+	var sent string
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		sent = r.Header.Get("Content-Type") + " " + string(body)
+		return reply(r, 200, ""), err
+	})
+	var signed string
+	useRequest(c, func(r *axle.Request) { // it runs last
+		body, contentType, err := r.EncodedBody()
+		assert.NoError(t, err)
+		signed = contentType + " " + string(body)
+	})
+	useRequest(c, func(r *axle.Request) { r.Header["content-type"] = []string{"application/x-www-form-urlencoded"} })
+	_, err := c.Post(t.Context(), "/", map[string]string{"a": "b"})
+	require.NoError(t, err)
+	assert.Equal(t, "application/x-www-form-urlencoded a=b", sent)
+	assert.Equal(t, sent, signed)
+
+	outside := &axle.Request{Header: http.Header{"content-type": {"application/xml"}}, Body: 1}
+	body, contentType, err := outside.EncodedBody()
+	require.NoError(t, err)
+	assert.Equal(t, "application/xml <int>1</int>", contentType+" "+string(body))
+}

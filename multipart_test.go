@@ -157,3 +157,11 @@ func TestMultipart_EncodedBodyRefusesIt(t *testing.T) {
 	_, _, err := axle.New().R(t.Context()).SetBody(axle.NewMultipart()).EncodedBody()
 	require.ErrorIs(t, err, axle.CodeBadOption)
 }
+
+func TestMultipart_OneThatNewMultipartDidNotMakeIsRefusedAndNothingIsSent(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	_, err := c.Post(t.Context(), "/", &axle.Multipart{})
+	require.ErrorIs(t, err, axle.CodeBadOption)
+	require.ErrorContains(t, err, "NewMultipart")
+	assert.Zero(t, network.sent.Load())
+}
