@@ -36,14 +36,13 @@ type counted struct {
 	token      *oauth2.Token // the session's, or what RefreshToken returned
 	access     string        // token's access token, should the session write into its token
 	said       string        // the access token that the session returned last; other than access: it did not keep the new one
-	watched    bool          // said is its answer
 	obtained   time.Time
 	ended      bool
 	unsure     uint64       // the Login that began with a Logout of ours after which the session could not be asked
 	leaving    uint64       // the Login that began with a Logout of ours that is under way
 	early      bool         // all who wait for the refresh in flight are early
 	failures   uint64       // how many refreshes that somebody needed have failed
-	failure    error        // the last of these, in this login
+	failure    error        // the last of these
 	latest     *refreshCall // of RefreshToken, until it returns
 	running    int          // calls of RefreshToken and Logout that have not returned
 	asked      uint64       // how often the session was asked
@@ -84,7 +83,8 @@ func (c *counted) look(ctx context.Context) (Snapshot, error) {
 	if within || c.slot.InFlight() != nil {
 		defer c.mu.Unlock()
 		s := c.snapshot()
-		s.Active = s.Active || within && !c.ended // a Logout that tells the server so
+		// The session's own Logout tells the server so by the token that nobody else attaches any more.
+		s.Active = s.Active || within
 		return s, nil
 	}
 	c.asked++
@@ -116,22 +116,20 @@ func (c *counted) ask(ctx context.Context, stuck bool) (*oauth2.Token, error) {
 
 // note takes down what the session returned.
 func (c *counted) note(token *oauth2.Token) {
-	now, before, first := accessToken(token), c.access, !c.watched
+	now, before := accessToken(token), c.access
 	afterLogout := c.leaving == c.generation.Login || c.unsure == c.generation.Login
 	c.unsure = 0
-	unchanged := c.watched && now == c.said
-	c.said, c.watched = now, true
+	unchanged := now == c.said
+	c.said = now
 	switch {
 	case unchanged && now != before: // it returned a new token from RefreshToken and did not keep it
 		return
 	case now == before:
 	case now == "":
 		c.generation.Login++
-		c.ended, c.failure = true, nil
-	case afterLogout, before == "" && !first:
+		c.ended = true
+	case afterLogout, before == "":
 		c.beginLogin()
-	case before == "":
-		c.obtained = time.Now()
 	default:
 		c.generation.Refresh++
 		c.obtained = time.Now()
@@ -143,7 +141,7 @@ func (c *counted) note(token *oauth2.Token) {
 func (c *counted) beginLogin() {
 	c.generation.Login++
 	c.ended, c.obtained = false, time.Now()
-	c.failure, c.pause = nil, retryafter.Pause{}
+	c.pause = retryafter.Pause{}
 }
 
 func (c *counted) snapshot() Snapshot {
@@ -181,17 +179,15 @@ func (c *counted) joinSince(ctx context.Context, seen Generation) (*future.Futur
 	defer c.mu.Unlock()
 	now := c.snapshot()
 	switch {
-	case !now.Active || now.Generation.Login != seen.Login:
+	case now.Generation.Login != seen.Login:
 		return nil, now, ErrSessionChanged
 	case now.Generation.Refresh != seen.Refresh:
 		return nil, now, nil
-	case Bypassed(ctx, c.mark):
-		return nil, now, ErrNestedRefresh
 	case c.pause.Holds(time.Now()):
 		return nil, now, c.pausedBy
 	}
 	f, joined := c.slot.Join(func() (Snapshot, error) { return c.refresh(ctx) })
-	c.early = IsEarly(ctx) && (c.early || !joined)
+	c.early = IsEarly(ctx) && !joined // one early refresh runs at a time, see refreshBeside
 	return f, Snapshot{}, nil
 }
 
@@ -201,7 +197,7 @@ func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
 	ctx = withBypass(ctx, c.mark, true)
 
 	now, known := c.askAfter(ctx)
-	if err == nil && (!canCarry(returned) || known && !canCarry(now)) {
+	if err == nil && (!canCarry(returned) || !canCarry(now)) {
 		err = fmt.Errorf("auth: RefreshToken: %w", errUnsendable)
 	}
 	if err == nil {
@@ -235,7 +231,7 @@ func (c *counted) refreshToken(ctx context.Context) (*oauth2.Token, error) {
 	}
 	// That call was made in another login, to which its outcome belongs. If the session says another token by now, which that
 	// call may have stored, then this login is over too.
-	if now, known := c.askAfter(ctx); known && c.isNews(now) {
+	if now, _ := c.askAfter(ctx); c.isNews(now) {
 		return nil, ErrSessionChanged
 	}
 	return c.callRefreshToken(ctx, login)
@@ -347,7 +343,6 @@ func (c *counted) refreshed(returned, now *oauth2.Token, known bool) (Snapshot, 
 	}
 	c.generation.Refresh++
 	c.obtained = time.Now()
-	c.failure, c.pause = nil, retryafter.Pause{}
 	if access != "" {
 		c.token, c.access = returned, access
 	}
@@ -357,7 +352,7 @@ func (c *counted) refreshed(returned, now *oauth2.Token, known bool) (Snapshot, 
 // another begins a login with a token that came while the session was busy for the one before.
 func (c *counted) another(token *oauth2.Token) {
 	c.beginLogin()
-	c.token, c.access, c.said, c.watched = token, accessToken(token), accessToken(token), true
+	c.token, c.access, c.said = token, accessToken(token), accessToken(token)
 }
 
 // failed takes down a failed refresh, and reports whether the login is over for it, so that a Logout is due: under the new
@@ -392,7 +387,6 @@ func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64
 		c.note(now)
 	default:
 		c.generation.Login++
-		c.failure = nil
 	}
 	c.leaving = c.generation.Login
 	return c.leaving, true
@@ -424,7 +418,7 @@ func (c *counted) left(login uint64, now *oauth2.Token, known bool) {
 	case says == "" && c.said != "":
 		c.ended = true
 	}
-	c.token, c.access, c.said, c.watched = now, says, says, true
+	c.token, c.access, c.said = now, says, says
 }
 
 // errStuck is a session that does not answer.

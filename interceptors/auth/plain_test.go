@@ -1,0 +1,943 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/interceptors/auth"
+)
+
+// This file has the rules for a plain Session, whose state the interceptor tells by its token alone.
+
+// scripted is a plain Session whose methods a test writes, with a client and a server. Its token may be set at any time.
+type scripted struct {
+	client *axle.Client
+
+	mu    sync.Mutex
+	token *oauth2.Token
+	good  string   // the access tokens that the server accepts, each followed by a space
+	sent  []string // the access tokens that arrived, in order; "" for none
+
+	read     func() // called when Token has read the token, before it returns
+	refresh  func(ctx context.Context) (*oauth2.Token, error)
+	logout   func(ctx context.Context) error
+	arriving func(r *http.Request, token string)
+
+	asked, refreshes, logouts atomic.Int64
+}
+
+// newScripted returns a session with the token, whose client has the interceptor. The server accepts no token yet.
+func newScripted(token *oauth2.Token, opts ...auth.Option) *scripted {
+	s := &scripted{token: token}
+	s.client = axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).SetTransport(inMemory{s}).Use(auth.New(s, opts...))
+	return s
+}
+
+func (s *scripted) Token() *oauth2.Token {
+	s.asked.Add(1)
+	s.mu.Lock()
+	token, read := s.token, s.read
+	s.mu.Unlock()
+
+	if read != nil {
+		read()
+	}
+	return token
+}
+
+func (s *scripted) RefreshToken(ctx context.Context) (*oauth2.Token, error) {
+	s.refreshes.Add(1)
+	return s.refresh(ctx)
+}
+
+func (s *scripted) Logout(ctx context.Context) error {
+	s.logouts.Add(1)
+	if s.logout == nil {
+		s.says("")
+		return nil
+	}
+	return s.logout(ctx)
+}
+
+// ServeHTTP accepts the good tokens.
+func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	s.mu.Lock()
+	s.sent = append(s.sent, token)
+	arriving := s.arriving
+	s.mu.Unlock()
+	if arriving != nil {
+		arriving(r, token)
+	}
+
+	s.mu.Lock()
+	isGood := token != "" && strings.Contains(s.good, token+" ")
+	s.mu.Unlock()
+	if !isGood {
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = w.Write([]byte("who are you?"))
+	}
+}
+
+// says sets the session's access token; an empty one leaves it without a token.
+func (s *scripted) says(access string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = bearer(access)
+}
+
+// accept makes the server accept these tokens and no other.
+func (s *scripted) accept(tokens ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.good = strings.Join(tokens, " ") + " "
+}
+
+// refreshBy makes each refresh do this, and return the access token, or the error.
+func (s *scripted) refreshBy(do func(), returned string, err error) {
+	s.refresh = func(context.Context) (*oauth2.Token, error) {
+		if do != nil {
+			do()
+		}
+		return bearer(returned), err
+	}
+}
+
+func (s *scripted) get(ctx context.Context) *future.Future[*axle.Response] {
+	return future.Go(func() (*axle.Response, error) { return s.client.Get(ctx, "/data") })
+}
+
+func (s *scripted) arrived() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.sent...)
+}
+
+func bearer(access string) *oauth2.Token {
+	if access == "" {
+		return nil
+	}
+	return &oauth2.Token{AccessToken: access}
+}
+
+func TestPlain_ALoginWhileItRefreshesIsAnotherSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		returned string
+		err      error
+		want     error
+	}{
+		"and the refresh succeeds":                 {"a2", nil, auth.ErrSessionChanged},
+		"and the refresh fails":                    {"", errBoom, errBoom},
+		"and the refresh says that it was changed": {"", auth.ErrSessionChanged, auth.ErrSessionChanged},
+		"and the refresh was nested":               {"", auth.ErrNestedRefresh, auth.ErrNestedRefresh},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.refreshBy(func() { s.says("bobs") }, c.returned, c.err)
+				s.accept("bobs", "a2")
+
+				_, err := s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				require.ErrorIs(t, err, c.want)
+				assert.Equal(t, []string{"a1"}, s.arrived(), "the call is not sent again in bob's name")
+				assert.Zero(t, s.logouts.Load(), "bob stays")
+
+				resp, err := s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+				assert.Equal(t, []string{"a1", "bobs"}, s.arrived())
+
+				// Bob's token is refreshed as any other.
+				s.accept("b2")
+				s.refreshBy(func() { s.says("b2") }, "b2", nil)
+				resp, err = s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+				assert.EqualValues(t, 2, s.refreshes.Load())
+			})
+		})
+	}
+}
+
+func TestPlain_ALogoutWhileItRefreshesStays(t *testing.T) {
+	for name, c := range map[string]struct {
+		returned string
+		err      error
+		want     error
+		logouts  int64
+	}{
+		"and the refresh succeeds":       {"a2", nil, auth.ErrSessionChanged, 0},
+		"and the refresh returns nobody": {"", nil, auth.ErrSessionChanged, 0},
+		"and the refresh fails":          {"", errBoom, errBoom, 1},
+		"and the refresh was nested":     {"", auth.ErrNestedRefresh, auth.ErrNestedRefresh, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.refreshBy(func() { s.says("") }, c.returned, c.err)
+				s.accept("a2", "bobs")
+
+				_, err := s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				require.ErrorIs(t, err, c.want)
+				assert.Equal(t, c.logouts, s.logouts.Load())
+
+				_, err = s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				assert.Equal(t, []string{"a1", ""}, s.arrived())
+				assert.EqualValues(t, 1, s.refreshes.Load(), "nobody is logged in")
+
+				s.says("bobs")
+				resp, err := s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+			})
+		})
+	}
+}
+
+func TestPlain_ALogoutWhileItRefreshesEarlyStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("a1", time.Hour), auth.WithEarlyRefresh(window))
+		s.refreshBy(func() { s.says("") }, "", errBoom)
+		s.accept("a1")
+		time.Sleep(55 * time.Minute)
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"a1", ""}, s.arrived())
+		assert.Zero(t, s.logouts.Load(), "the login is over already")
+	})
+}
+
+// leaving starts a call whose refresh fails, so that the session logs out. The logout is held at the gate, and then does the rest.
+func (s *scripted) leaving(t *testing.T, then func()) (call *future.Future[*axle.Response], held *gate) {
+	t.Helper()
+	held = newGate()
+	s.refreshBy(nil, "", errBoom)
+	s.logout = func(context.Context) error {
+		held.pass()
+		then()
+		return nil
+	}
+	call = s.get(t.Context())
+	synctest.Wait()
+	require.EqualValues(t, 1, held.waiting.Load())
+	return call, held
+}
+
+func TestPlain_WhileItLogsOutNothingIsAttachedAndNo401IsRefreshed(t *testing.T) {
+	for name, before := range map[string]string{"and still says its token": "a1", "and says none by now": ""} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				refused, held := s.leaving(t, func() { s.says("") })
+				s.says(before)
+
+				call := s.get(t.Context())
+				synctest.Wait()
+				require.True(t, isDone(call), "it waits for nobody")
+				_, err := result(call)
+				require401(t, err)
+				assert.NotErrorIs(t, err, auth.ErrSessionChanged)
+
+				held.open()
+				_, err = result(refused)
+				require.ErrorIs(t, err, errBoom)
+				_, err = s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				assert.Equal(t, []string{"a1", "", ""}, s.arrived())
+				assert.EqualValues(t, 1, s.refreshes.Load())
+			})
+		})
+	}
+}
+
+func TestPlain_ALoginWhileItLogsOutIsAnotherSession(t *testing.T) {
+	for name, c := range map[string]struct{ isSeen, isLate bool }{
+		"and a call sees it meanwhile":   {true, false},
+		"and no call sees it meanwhile":  {false, false},
+		"and it comes with the last act": {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				refused, held := s.leaving(t, func() {
+					if c.isLate {
+						s.says("bobs")
+					}
+				})
+				if !c.isLate {
+					s.says("bobs")
+				}
+
+				// A call of bob's that is under way when the logout returns is refused then, and is refreshed as any other.
+				slow := newGate()
+				s.arriving = func(_ *http.Request, token string) {
+					if token == "bobs" && c.isSeen {
+						slow.pass()
+					}
+				}
+				var call *future.Future[*axle.Response]
+				if c.isSeen {
+					call = s.get(t.Context())
+					synctest.Wait()
+					require.EqualValues(t, 1, slow.waiting.Load(), "it is sent in bob's name")
+				}
+				held.open()
+				_, err := result(refused)
+				require.ErrorIs(t, err, errBoom)
+				if !c.isSeen {
+					call = s.get(t.Context())
+				}
+
+				s.accept("b2")
+				s.refreshBy(func() { s.says("b2") }, "b2", nil)
+				slow.open()
+				resp, err := result(call)
+				requireOK(t, resp, err)
+				assert.Equal(t, []string{"a1", "bobs", "b2"}, s.arrived())
+				assert.EqualValues(t, 1, s.logouts.Load())
+			})
+		})
+	}
+}
+
+func TestPlain_ACallOfALoginThatIsOverIsNotSentInTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		slow := newGate()
+		s.arriving = func(_ *http.Request, token string) {
+			if token == "a1" {
+				slow.pass()
+			}
+		}
+		call := s.get(t.Context())
+		synctest.Wait()
+
+		s.says("")
+		_, err := s.client.Get(t.Context(), "/data") // the logout is noticed
+		require401(t, err)
+		s.says("bobs")
+		s.accept("bobs")
+		slow.open()
+		_, err = result(call)
+		require401(t, err)
+		assert.Equal(t, []string{"a1", ""}, s.arrived())
+		assert.Zero(t, s.refreshes.Load())
+
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+	})
+}
+
+func TestPlain_ALoginIsNotedWhenTheFirstTokenComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(nil) // as far as can be told, its tokens are cookies
+		slow := newGate()
+		s.arriving = func(_ *http.Request, token string) {
+			if token == "" {
+				slow.pass()
+			}
+		}
+		call := s.get(t.Context())
+		synctest.Wait()
+		s.says("adas")
+		s.accept("adas")
+		slow.open()
+		_, err := result(call)
+		require401(t, err)
+		assert.Equal(t, []string{""}, s.arrived(), "a call that was made by nobody is not sent in ada's name")
+		assert.Zero(t, s.refreshes.Load())
+	})
+}
+
+func TestPlain_ASessionThatKeepsItsNewTokenToItselfIsAskedForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(func() { s.says("a2") }, "", nil)
+		s.accept("a2")
+		for range 3 {
+			resp, err := s.client.Get(t.Context(), "/data")
+			requireOK(t, resp, err)
+		}
+		assert.Equal(t, []string{"a1", "a2", "a2", "a2"}, s.arrived())
+		assert.EqualValues(t, 1, s.refreshes.Load())
+	})
+}
+
+func TestPlain_ATokenThatRefreshTokenReturnsIsSentThoughTheSessionDoesNotKeepIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		for _, next := range []string{"a2", "a3"} {
+			s.refreshBy(nil, next, nil)
+			s.accept(next)
+			for range 3 {
+				resp, err := s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+			}
+		}
+		assert.Equal(t, []string{"a1", "a2", "a2", "a2", "a2", "a3", "a3", "a3"}, s.arrived())
+		assert.EqualValues(t, 2, s.refreshes.Load())
+
+		// What the session says for itself counts again as soon as it says something new.
+		s.accept("own")
+		s.says("own")
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		s.says("")
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"own", ""}, s.arrived()[8:])
+		assert.EqualValues(t, 2, s.refreshes.Load())
+	})
+}
+
+func TestPlain_AFailedRefreshOfATokenThatWasNotKeptLogsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(nil, "a2", nil)
+		s.accept("a2")
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+
+		s.accept()
+		s.refreshBy(nil, "", errBoom)
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		require.ErrorIs(t, err, errBoom)
+		assert.EqualValues(t, 1, s.logouts.Load())
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"a1", "a2", "a2", ""}, s.arrived())
+	})
+}
+
+func TestPlain_ASessionThatSaysTheSameAfterALogoutIsOpenAgain(t *testing.T) {
+	for name, access := range map[string]string{"a token": "a1", "none, its tokens are cookies": ""} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer(access))
+				s.refreshBy(nil, "", errBoom)
+				s.logout = func(context.Context) error { return nil }
+				for want := int64(1); want <= 3; want++ {
+					_, err := s.client.Get(t.Context(), "/data")
+					require401(t, err)
+					require.ErrorIs(t, err, errBoom)
+					assert.Equal(t, want, s.refreshes.Load(), "the next 401 is refreshed")
+					assert.Equal(t, want, s.logouts.Load())
+				}
+				assert.Equal(t, []string{access, access, access}, s.arrived())
+			})
+		})
+	}
+}
+
+func TestPlain_ASessionThatBecomesEmptyInItsLogoutHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(nil, "", errBoom)
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		for range 2 {
+			_, err = s.client.Get(t.Context(), "/data")
+			require401(t, err)
+			assert.NotErrorIs(t, err, errBoom)
+		}
+		assert.Equal(t, []string{"a1", "", ""}, s.arrived())
+		assert.EqualValues(t, 1, s.refreshes.Load())
+		assert.EqualValues(t, 1, s.logouts.Load())
+	})
+}
+
+func TestPlain_ASessionIsNotAskedForItsTokenWhileItRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("t0", time.Hour), auth.WithEarlyRefresh(window))
+		s.accept("t0")
+		held := newGate()
+		s.refreshBy(held.pass, "t1", nil)
+		time.Sleep(55 * time.Minute)
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+
+		asked := s.asked.Load()
+		resp, err = s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		assert.Equal(t, asked, s.asked.Load())
+		held.open()
+		synctest.Wait()
+		assert.Equal(t, []string{"t0", "t0"}, s.arrived())
+	})
+}
+
+func TestPlain_AnAnswerThatIsOlderThanWhatIsKnownIsNotNoted(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(t *testing.T, s *scripted)
+		sent      []string
+	}{
+		"a later question was answered first": {
+			func(t *testing.T, s *scripted) {
+				s.says("a2")
+				resp, err := s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+			},
+			[]string{"a2", "a2", "a2"},
+		},
+		"a refresh has ended": {
+			func(t *testing.T, s *scripted) {
+				s.says("refused")
+				resp, err := s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+			},
+			[]string{"refused", "a2", "a2", "a2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.accept("a2")
+				s.refreshBy(func() { s.says("a2") }, "a2", nil)
+
+				slow := newGate()
+				s.read = slow.pass
+				late := s.get(t.Context()) // its question is answered late
+				synctest.Wait()
+				s.mu.Lock()
+				s.read = nil
+				s.mu.Unlock()
+
+				c.meanwhile(t, s)
+				slow.open()
+				resp, err := result(late)
+				requireOK(t, resp, err)
+				resp, err = s.client.Get(t.Context(), "/data")
+				requireOK(t, resp, err)
+				assert.Equal(t, c.sent, s.arrived())
+			})
+		})
+	}
+}
+
+// hold holds the answers of Token to the nth questions from now, each at a gate of its own. They are read before that.
+func (s *scripted) hold(nth ...int64) (gates []*gate) {
+	held, began := map[int64]*gate{}, s.asked.Load()
+	for _, n := range nth {
+		held[began+n] = newGate()
+		gates = append(gates, held[began+n])
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read = func() {
+		if g := held[s.asked.Load()]; g != nil {
+			g.pass()
+		}
+	}
+	return gates
+}
+
+func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedOnceItHasStarted(t *testing.T) {
+	for name, isOver := range map[string]bool{"it comes during the refresh": false, "it comes after the refresh": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.accept("a2")
+				refreshing := newGate()
+				s.refreshBy(func() { refreshing.pass(); s.says("a2") }, "a2", nil)
+
+				// The first call asks when it is sent, when it is refused, and before it has the session refresh. The second asks last.
+				held := s.hold(3, 4)
+				refused := s.get(t.Context())
+				synctest.Wait()
+				if !isOver {
+					s.says("other")
+				}
+				second := s.get(t.Context())
+				synctest.Wait()
+				require.EqualValues(t, 1, held[1].waiting.Load())
+
+				held[0].open()
+				synctest.Wait()
+				require.EqualValues(t, 1, refreshing.waiting.Load())
+				if isOver {
+					refreshing.open()
+					resp, err := result(refused)
+					requireOK(t, resp, err)
+					held[1].open()
+				} else {
+					held[1].open()
+					synctest.Wait()
+					refreshing.open()
+					resp, err := result(refused)
+					requireOK(t, resp, err)
+				}
+				resp, err := result(second)
+				requireOK(t, resp, err)
+				assert.Equal(t, []string{"a1", "a2", "a2"}, s.arrived())
+				assert.EqualValues(t, 1, s.refreshes.Load())
+			})
+		})
+	}
+}
+
+func TestPlain_A401IsNotRefreshedIfItsLoginEndsJustBeforeThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		held := s.hold(3)
+		refused := s.get(t.Context())
+		synctest.Wait()
+		require.EqualValues(t, 1, held[0].waiting.Load())
+
+		s.accept("bobs")
+		s.says("")
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		s.says("bobs")
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+
+		held[0].open()
+		_, err = result(refused)
+		require401(t, err)
+		require.ErrorIs(t, err, auth.ErrSessionChanged)
+		assert.Zero(t, s.refreshes.Load())
+		assert.Equal(t, []string{"a1", "", "bobs"}, s.arrived())
+	})
+}
+
+func TestPlain_ARefreshThatA401NeedsStaysNeededWhenAnEarlyCallerJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("t0", time.Hour), auth.WithEarlyRefresh(window))
+		s.accept("t0")
+		refreshing := newGate()
+		s.refreshBy(refreshing.pass, "", errBoom)
+		time.Sleep(55 * time.Minute)
+
+		held := s.hold(2) // what the early refresh asks before it starts
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+		require.EqualValues(t, 1, held[0].waiting.Load())
+
+		s.accept("t1")
+		refused := s.get(t.Context())
+		synctest.Wait()
+		require.EqualValues(t, 1, refreshing.waiting.Load())
+		held[0].open()
+		synctest.Wait()
+
+		later := s.get(t.Context())
+		synctest.Wait()
+		require.False(t, isDone(later), "a call that comes now is held, since the token was refused")
+		refreshing.open()
+		_, err = result(refused)
+		require.ErrorIs(t, err, errBoom)
+		_, err = result(later)
+		require.ErrorIs(t, err, errBoom)
+		assert.Equal(t, []string{"t0", "t0"}, s.arrived())
+		assert.EqualValues(t, 1, s.logouts.Load())
+	})
+}
+
+func TestPlain_ATokenThatNoHeaderCanHoldMakesTheRefreshFail(t *testing.T) {
+	const bad = "a\n2"
+	for name, c := range map[string]struct {
+		says, returned string
+		err            error
+		want           string
+	}{
+		"it is returned and kept":                 {bad, bad, nil, "control character"},
+		"it is returned and not kept":             {"a1", bad, nil, "control character"},
+		"the session keeps it to itself":          {bad, "", nil, "control character"},
+		"the refresh returns it with its failure": {"a1", bad, errBoom, "boom"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.refreshBy(func() { s.says(c.says) }, c.returned, c.err)
+				_, err := s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				require.ErrorContains(t, err, c.want)
+				require.NotContains(t, err.Error(), "a\n2")
+				assert.EqualValues(t, 1, s.logouts.Load())
+				_, err = s.client.Get(t.Context(), "/data")
+				require401(t, err)
+				assert.Equal(t, []string{"a1", ""}, s.arrived())
+			})
+		})
+	}
+}
+
+func TestPlain_ATokenThatNoHeaderCanHoldEndsTheSessionAlsoIfItsRefreshWasEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("a1", time.Hour), auth.WithEarlyRefresh(window))
+		s.accept("a1")
+		s.refreshBy(func() { s.says("a\n2") }, "a\n2", nil)
+		time.Sleep(55 * time.Minute)
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+		assert.EqualValues(t, 1, s.logouts.Load())
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"a1", ""}, s.arrived())
+	})
+}
+
+// listed is a plain session of a type that cannot be compared.
+type listed struct {
+	*scripted
+	_ []int
+}
+
+func TestPlain_TwoSessionsOfATypeThatCannotBeComparedAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ofBob := newScripted(bearer("bobs"))
+		ofBob.client = axle.New().SetBaseURL("http://api.test").SetTransport(inMemory{ofBob}).
+			Use(auth.New(listed{scripted: ofBob}))
+		ofBob.accept("bobs")
+
+		ofAda := newScripted(bearer("a1"))
+		ofAda.client = axle.New().SetBaseURL("http://api.test").SetTransport(inMemory{ofAda}).
+			Use(auth.New(listed{scripted: ofAda}))
+		ofAda.accept("a2")
+		ofAda.refresh = func(ctx context.Context) (*oauth2.Token, error) {
+			_, own := ofAda.client.Get(ctx, "/nested") // carries no token and waits for nobody
+			require401(t, own)
+			_, err := ofBob.client.Get(ctx, "/tokens-of-ada") // as bob
+			return bearer("a2"), err
+		}
+
+		resp, err := ofAda.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"a1", "", "a2"}, ofAda.arrived())
+		assert.Equal(t, []string{"bobs"}, ofBob.arrived())
+	})
+}
+
+func TestPlain_ATokenIsJudgedByTheTimeAtWhichItWasObtained(t *testing.T) {
+	// Each way brings the token "new" into a session whose first token came long before.
+	ways := map[string]func(t *testing.T, s *scripted, token *oauth2.Token){
+		"at the start": nil,
+		"from outside": func(_ *testing.T, s *scripted, token *oauth2.Token) { s.set(token) },
+		"by a login": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.says("")
+			_, err := s.client.Get(t.Context(), "/data")
+			require401(t, err)
+			s.set(token)
+		},
+		"by a refresh": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.refresh = func(context.Context) (*oauth2.Token, error) { s.set(token); return token, nil }
+			resp, err := s.client.Get(t.Context(), "/data")
+			requireOK(t, resp, err)
+		},
+		"by a refresh, not kept": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.refresh = func(context.Context) (*oauth2.Token, error) { return token, nil }
+			resp, err := s.client.Get(t.Context(), "/data")
+			requireOK(t, resp, err)
+		},
+		"by a refresh, kept by the session to itself": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.refresh = func(context.Context) (*oauth2.Token, error) { s.set(token); return nil, nil }
+			resp, err := s.client.Get(t.Context(), "/data")
+			requireOK(t, resp, err)
+		},
+		"by a login during a refresh": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.refresh = func(context.Context) (*oauth2.Token, error) { s.set(token); return bearer("a2"), nil }
+			_, err := s.client.Get(t.Context(), "/data")
+			require401(t, err)
+		},
+		"by a login during a logout": func(t *testing.T, s *scripted, token *oauth2.Token) {
+			s.refreshBy(nil, "", errBoom)
+			s.logout = func(context.Context) error { s.set(token); return nil }
+			_, err := s.client.Get(t.Context(), "/data")
+			require401(t, err)
+		},
+	}
+	for name, bring := range ways {
+		for _, c := range []struct {
+			what      string
+			life      time.Duration
+			refreshes int64
+		}{
+			{"lives longer than the window", time.Hour, 1},
+			{"lives shorter than the window", 5 * time.Minute, 0},
+		} {
+			t.Run(name+", "+c.what, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					first := living("old", 100*time.Hour)
+					if bring == nil {
+						first = living("new", c.life)
+					}
+					s := newScripted(first, auth.WithEarlyRefresh(window))
+					s.accept("new")
+					if bring != nil {
+						time.Sleep(time.Hour)
+						bring(t, s, living("new", c.life))
+						resp, err := s.client.Get(t.Context(), "/data") // the token is seen
+						requireOK(t, resp, err)
+					}
+
+					began := s.refreshes.Load()
+					s.refreshBy(nil, "", errBoom)
+					time.Sleep(c.life - 3*time.Minute)
+					resp, err := s.client.Get(t.Context(), "/data")
+					requireOK(t, resp, err)
+					synctest.Wait()
+					assert.Equal(t, c.refreshes, s.refreshes.Load()-began)
+				})
+			})
+		}
+	}
+}
+
+func (s *scripted) set(token *oauth2.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+}
+
+func TestPlain_ATokenWhoseLifeIsProlongedIsNotRefreshed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("a1", time.Hour), auth.WithEarlyRefresh(window))
+		s.refreshBy(nil, "", errBoom)
+		s.accept("a1")
+		time.Sleep(55 * time.Minute)
+		s.set(living("a1", time.Hour)) // the same access token, with another expiry
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+		assert.Zero(t, s.refreshes.Load())
+	})
+}
+
+func TestPlain_ASessionThatIsStuckFailsTheCallsWithinTheTimeLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit time.Duration // of the call
+		want  time.Duration
+		code  axle.Code
+	}{
+		"the session's limit": {time.Hour, 5 * time.Second, axle.CodeInterceptor},
+		"the call's":          {time.Second, time.Second, axle.CodeTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
+				refused, held := s.leaving(t, func() {})
+				s.read = held.pass // the lock that the logout holds
+
+				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
+				defer cancel()
+				began := time.Now()
+				_, err := s.client.Get(ctx, "/data")
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, c.code)
+				assert.Equal(t, c.want, time.Since(began))
+
+				held.open()
+				_, err = result(refused)
+				require.ErrorIs(t, err, errBoom)
+				assert.Equal(t, []string{"a1"}, s.arrived())
+			})
+		})
+	}
+}
+
+// tooMany is the error of a token endpoint that asks to be left alone for a minute.
+func tooMany() error {
+	return &oauth2.RetrieveError{Response: &http.Response{
+		StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"60"}},
+	}}
+}
+
+func TestPlain_ATokenThatIsFoundAfterALogoutThatOverranIsAnotherLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
+		s.refreshBy(nil, "", tooMany())
+		held := newGate()
+		s.logout = func(context.Context) error { held.pass(); return nil }
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		require.ErrorIs(t, err, context.DeadlineExceeded, "of the logout")
+
+		s.says("bobs")
+		s.refreshBy(func() { s.says("b2") }, "b2", nil)
+		s.accept("b2")
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err) // bob need not wait until the minute is over
+		assert.Equal(t, []string{"a1", "bobs", "b2"}, s.arrived())
+
+		// Of this login, another token is a refresh's, as ever: its server has not asked for anything.
+		s.refreshBy(nil, "", errors.Join(auth.ErrNestedRefresh, tooMany()))
+		s.accept("b4")
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		s.says("b3")
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.EqualValues(t, 3, s.refreshes.Load(), "the pause is this login's")
+		held.open()
+		synctest.Wait()
+	})
+}
+
+func TestPlain_ATokenThatComesAfterASessionProvedUnchangedIsARefreshs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
+		s.refreshBy(nil, "", errBoom)
+		held := newGate()
+		s.logout = func(context.Context) error { held.pass(); return nil }
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		slow := newGate()
+		s.arriving = func(_ *http.Request, token string) {
+			if token == "a1" {
+				slow.pass()
+			}
+		}
+		call := s.get(t.Context()) // the session says the same as before its logout, which has not returned
+		synctest.Wait()
+		s.says("a2")
+		s.accept("a2")
+		slow.open()
+		resp, err := result(call)
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"a1", "a1", "a2"}, s.arrived())
+		assert.EqualValues(t, 1, s.refreshes.Load())
+		held.open()
+	})
+}
+
+func TestOverrun_ALaterLoginStartsNoRefreshBesideIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
+		held := newGate()
+		s.refreshBy(held.pass, "", errBoom)
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		s.says("bobs")
+		began := time.Now()
+		_, err = s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "RefreshToken has not returned after 5s")
+		assert.Equal(t, 5*time.Second, time.Since(began))
+		assert.EqualValues(t, 1, s.refreshes.Load())
+		held.open()
+	})
+}
