@@ -25,6 +25,8 @@ func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 // HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it stands: the one line that
 // plugs axle into a generated SDK.
 //
+// It takes absolute URLs alone, as any http.Client does: the base URL only decides which origin is the client's own.
+//
 // The jar gets the cookies of every answer, also of one that a handler replays or replaces. A replay sends the cookies that the jar has
 // by then, which a refresh may have changed, and the caller's own as they were. Behind a bare RoundTripper, whose jar is
 // unknown, a replay sends the cookies that it was given.
@@ -248,9 +250,14 @@ func (p *pass) keepCookies(sent *http.Request, answer *http.Response) {
 // resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
 func (p *pass) resolve(req *Request) (*url.URL, *Error) {
 	if b := p.bridge; b.isAt(req) {
-		if b.URL.Scheme != "http" && b.URL.Scheme != "https" {
-			return nil, invalidURL(req, "only http and https are sent")
+		switch b.URL.Scheme {
+		case "http", "https":
+		case "":
+			return nil, invalidURL(req, "the URL is not absolute, and an http.Client joins none to the client's base URL")
+		default:
+			return nil, invalidURL(req, fmt.Sprintf("the URL has the scheme %q: only http and https are sent", b.URL.Scheme))
 		}
+
 		if len(req.Query) == 0 {
 			return b.URL, nil
 		}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle"
 )
 
 var moreBridgeScenarios = []bridgeScenario{
@@ -185,3 +187,24 @@ func (a *atEnd) Read(p []byte) (int, error) {
 }
 
 func (a *atEnd) Close() error { return nil }
+
+func TestBridge_AURLThatCannotBeSentIsNamedInTheError(t *testing.T) {
+	c := newLoopback(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") })
+	for target, want := range map[string]string{
+		"/x":         "the URL is not absolute, and an http.Client joins none to the client's base URL",
+		"x/y":        "the URL is not absolute, and an http.Client joins none to the client's base URL",
+		"ftp://h/x":  `the URL has the scheme "ftp": only http and https are sent`,
+		"mailto:a@b": `the URL has the scheme "mailto": only http and https are sent`,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody)
+		require.NoError(t, err)
+
+		resp, err := c.HTTPClient().Do(r)
+		if err == nil {
+			require.NoError(t, resp.Body.Close())
+		}
+
+		require.ErrorIs(t, err, axle.CodeInvalidURL, target)
+		assert.ErrorContains(t, err, want, target)
+	}
+}
