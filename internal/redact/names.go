@@ -58,7 +58,8 @@ var (
 		// A language model's bill.
 		"maxtokens", "maxnewtokens", "mintokens", "prompttokens", "completiontokens", "maxcompletiontokens", "totaltokens",
 		"inputtokens", "outputtokens", "cachedtokens", "reasoningtokens", "thinkingtokens", "predictiontokens", "audiotokens",
-		"texttokens", "imagetokens",
+		"texttokens", "imagetokens", "budgettokens", "numtokens", "contexttokens", "remainingtokens", "tokensremaining",
+		"tokensper", "tokenusage",
 		"ratelimittokens", "ratelimitlimittokens", "ratelimitremainingtokens", "ratelimitresettokens",
 		"secretary", "secretariat", "allowcredentials", "authorizationendpoint", "authorizationserver",
 		// What names a key, and is none.

@@ -62,7 +62,7 @@ var harmlessNames = []string{
 	"Strict-Transport-Security", "Content-Security-Policy",
 
 	"tokenizer", "tokenize", "token_type", "tokenType", "issued_token_type", "expires_in", "token_expires_at", "max_tokens",
-	"maxTokens", "prompt_tokens", "completion_tokens", "total_tokens", "cache_read_input_tokens", "promptTokenCount",
+	"maxTokens", "budget_tokens", "num_tokens", "remaining_tokens", "tokens_per_minute", "token_usage", "prompt_tokens", "completion_tokens", "total_tokens", "cache_read_input_tokens", "promptTokenCount",
 
 	"keyboard", "monkey", "hotkey", "keynote", "public_key", "primary_key", "partitionKey", "cache_key", "key_id", "keys",
 	"keyword", "AccessKeyId",

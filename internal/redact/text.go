@@ -48,6 +48,39 @@ var (
 	syntaxTextInText  = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):"(?:[^"\\]|\\.)*"?`)
 )
 
+// What people write: a quoted value after a colon, a value after a spaced "=", a flag of a command line, an element of XML.
+var (
+	quotedColonInText = regexp.MustCompile(`(?:^|[\s{(\[,;])([A-Za-z][\w.-]*): (?:"([^"\s]{6,})"?|'([^'\s]{6,})'?)`)
+	spacedInText      = regexp.MustCompile(`([A-Za-z][\w.-]*) = ([^\s,;"'<>]{6,})`)
+	flagInText        = regexp.MustCompile(`(?:^|\s)--?([A-Za-z][\w-]*) ([^\s"'<>-][^\s"'<>]{5,})`)
+	elementInText     = regexp.MustCompile(`<([A-Za-z][\w.:-]*)>([^<>]+)</`)
+)
+
+// partOf is a text that each match of a pattern has in it.
+var partOf = map[*regexp.Regexp]string{quotedColonInText: ": ", spacedInText: " = ", flagInText: "-", elementInText: "</"}
+
+// written masks the secrets in what people write. That a value is one shows in its length and in its having digits, as in
+// [colonInText].
+func (n *Names) written(text string) string {
+	for _, pattern := range [...]*regexp.Regexp{quotedColonInText, spacedInText, flagInText, elementInText} {
+		if !strings.Contains(text, partOf[pattern]) {
+			continue // most texts have none, and a look for it is cheap
+		}
+		text = n.named(text, pattern, func(m []string) string {
+			value := m[2]
+			if value == "" {
+				value = m[len(m)-1]
+			}
+			if pattern != elementInText && !strings.ContainsAny(value, "0123456789") {
+				return m[0]
+			}
+			start := strings.LastIndex(m[0], value)
+			return m[0][:start] + Mask + m[0][start+len(value):]
+		})
+	}
+	return text
+}
+
 // printed masks the secrets in what Go's fmt prints of a map or a struct. Of a list as %v prints it, that a value is a secret
 // shows in its length and in its having digits, as in [colonInText]: the errors of a form are lists of sentences.
 func (n *Names) printed(text string) string {
@@ -117,6 +150,7 @@ func (n *Names) text(text string, depth int) string {
 		text = jwtInText.ReplaceAllLiteralString(text, Mask)
 	}
 	text = schemeInText.ReplaceAllString(text, "$1 "+Mask)
+	text = n.written(text)
 
 	if strings.Contains(text, "=") {
 		text = n.pairs(text, depth)

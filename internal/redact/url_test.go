@@ -125,3 +125,18 @@ func TestText_WhatGoPrintsOfMapsAndStructsShowsNoSecret(t *testing.T) {
 		assert.Equal(t, harmless, redact.Text(harmless))
 	}
 }
+
+func TestText_WhatPeopleWriteOfASecretIsMasked(t *testing.T) {
+	for text, want := range map[string]string{
+		`login failed, password: "s3cret-1" is wrong`:     `login failed, password: "REDACTED" is wrong`,
+		`token: 's3cret-1'`:                               `token: 'REDACTED'`,
+		`user = gopher1, password = s3cret-1`:             `user = gopher1, password = REDACTED`,
+		`run --user gopher1 --token s3cret-1 -v`:          `run --user gopher1 --token REDACTED -v`,
+		`<user>gopher1</user><password>s3cret</password>`: `<user>gopher1</user><password>REDACTED</password>`,
+		`--password must be given`:                        `--password must be given`,
+		`password = missing`:                              `password = missing`,
+		`password: "required"`:                            `password: "required"`,
+	} {
+		assert.Equal(t, want, redact.Text(text))
+	}
+}
