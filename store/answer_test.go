@@ -275,8 +275,10 @@ func TestRejectedOnly_WithAnOAuthCodeInvalidGrantAloneEndsTheSession(t *testing.
 	} {
 		for _, status := range c.statuses {
 			header := http.Header{"Content-Type": {c.contentType}}
-			failed := &axle.Error{Response: axle.NewResponse(nil, status, header, []byte(c.body))}
-			assert.Equal(t, c.want, store.RejectedOnly(failed), "axle %d: %s", status, c.name)
+			for _, mark := range []string{"", "\ufeff"} {
+				failed := &axle.Error{Response: axle.NewResponse(nil, status, header, []byte(mark+c.body))}
+				assert.Equal(t, c.want, store.RejectedOnly(failed), "axle %d: %s, byte order mark %q", status, c.name, mark)
+			}
 
 			if c.name == "a word that is no code" { // from an OAuth server every word is one
 				continue

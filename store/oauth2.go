@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/oauth2"
@@ -28,7 +29,8 @@ import (
 // invalid_client gets the other style, within the same refresh. The style that worked is remembered, and cfg is not modified. A server
 // that refuses the first style in another way needs cfg.Endpoint.AuthStyle.
 //
-// Tokens whose expires_in is not a number of seconds have an unknown expiry. A token without a type keeps the old one's.
+// Tokens whose expires_in is not a number of seconds have an unknown expiry. A member that should be a string and is none counts as
+// absent, and the others are kept. A token without a type keeps the old one's.
 func OAuth2(cfg *oauth2.Config) RefreshFunc {
 	if cfg == nil {
 		return func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
@@ -108,7 +110,7 @@ func tokenClient(ctx context.Context) *http.Client {
 		*client = *given
 	}
 	client.Timeout = 0
-	client.Transport = plainExpiry{client.Transport}
+	client.Transport = readable{client.Transport}
 	check := client.CheckRedirect
 	client.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		if err := sameOrigin(next, via); err != nil {
@@ -125,20 +127,20 @@ func tokenClient(ctx context.Context) *http.Client {
 	return client
 }
 
-// plainExpiry makes of a token answer's expires_in what x/oauth2 can read: a whole number of seconds, or nothing. x/oauth2 would throw
-// away the whole answer, tokens and all, or take the token for one that has expired long ago.
-type plainExpiry struct{ next http.RoundTripper }
+// readable makes of a token endpoint's answer one that x/oauth2 can read. One member of another form than x/oauth2 expects makes it
+// throw away the whole answer: the tokens of a success, which are spent then, and the error code of a refusal.
+type readable struct{ next http.RoundTripper }
 
 // maxAnswer is how much x/oauth2 reads of an answer, in bytes.
 const maxAnswer = 1 << 20
 
-func (t plainExpiry) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	next := t.next
 	if next == nil {
 		next = http.DefaultTransport
 	}
 	resp, err := next.RoundTrip(r)
-	if err != nil || resp.StatusCode < 200 || resp.StatusCode > 299 {
+	if err != nil || resp.StatusCode < 200 || resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return resp, err
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -146,17 +148,20 @@ func (t plainExpiry) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	switch media {
-	case "application/x-www-form-urlencoded", "text/plain": // as x/oauth2 tells them
-		body = plainForm(body)
-	default:
-		body = plainJSON(body)
-	}
-	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	resp.Header = resp.Header.Clone()
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+
+	plain, isJSON := plainJSON(body)
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch isForm := media == "application/x-www-form-urlencoded" || media == "text/plain"; {
+	case isForm && isJSON:
+		// x/oauth2 believes the label, and would find no token in it.
+		resp.Header.Set("Content-Type", "application/json")
+	case isForm:
+		plain = plainForm(body)
+	}
+
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(plain)))
 	return resp, nil
 }
 
@@ -170,16 +175,34 @@ func plainForm(body []byte) []byte {
 	return []byte(form.Encode())
 }
 
-func plainJSON(body []byte) []byte {
+// plainJSON leaves out what x/oauth2 wants as a string and is none, and makes of expires_in a whole number of seconds. x/oauth2 takes a
+// member's name in any case. What is no JSON object is returned as it is, but for a byte order mark.
+func plainJSON(body []byte) (plain []byte, isObject bool) {
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	var members map[string]json.RawMessage
-	trimmed := bytes.TrimPrefix(body, []byte(byteOrderMark))
-	if json.Unmarshal(trimmed, &members) != nil || members["expires_in"] == nil {
-		return trimmed
+	if json.Unmarshal(body, &members) != nil || members == nil {
+		return body, false
 	}
-	members["expires_in"] = strconv.AppendInt(nil, secondsOf(members["expires_in"]), 10)
+
+	changed := false
+	for name, raw := range members {
+		switch strings.ToLower(name) {
+		case "expires_in":
+			members[name] = strconv.AppendInt(nil, secondsOf(raw), 10)
+			changed = true
+		case "access_token", "token_type", "refresh_token", "error", "error_description", "error_uri":
+			if raw[0] != '"' {
+				delete(members, name)
+				changed = true
+			}
+		}
+	}
+	if !changed {
+		return body, true
+	}
 	plain, err := json.Marshal(members)
 	if err != nil {
-		return body
+		return body, true
 	}
-	return plain
+	return plain, true
 }

@@ -169,3 +169,67 @@ func TestOAuth2_KeepsTokensWithAnOddExpiry(t *testing.T) {
 		}
 	}
 }
+
+func TestOAuth2_AMemberOfAnotherFormCostsItselfAlone(t *testing.T) {
+	const tokens = `"access_token":"a","refresh_token":"r","id_token":"jwt"`
+	for _, odd := range []string{
+		`"error":false`, `"error":null`, `"error":""`, `"error":{"code":0}`, `"error":[]`, `"error":0`, `"error_description":{}`, `"error_uri":1`,
+		`"token_type":1`, `"token_type":null`, `"Expires_In":"15m"`, `"ERROR":false`, `"scope":["a","b"]`,
+	} {
+		for _, contentType := range []string{"application/json", "text/plain", "application/x-www-form-urlencoded"} {
+			t.Run(odd+", "+contentType, func(t *testing.T) {
+				ctx, cfg := authorizationServer(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", contentType)
+					_, _ = io.WriteString(w, `{`+tokens+`,`+odd+`}`)
+				})
+				token, err := loggedIn(store.OAuth2(cfg)).RefreshToken(ctx)
+				require.NoError(t, err)
+				assert.Equal(t, "a", token.AccessToken)
+				assert.Equal(t, "r", token.RefreshToken)
+				assert.Equal(t, "Bearer", token.TokenType, "of the login")
+				assert.Equal(t, "jwt", token.Extra("id_token"))
+			})
+		}
+	}
+}
+
+func TestOAuth2_ARefreshTokenOfAnotherFormKeepsTheOldOneAndAnAccessTokenIsNeeded(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"access_token":"a","refresh_token":7}`: "refresh-old",
+		`{"access_token":7,"refresh_token":"r"}`: "",
+		`["a","r"]`:                              "",
+		`"a"`:                                    "",
+		`null`:                                   "",
+	} {
+		ctx, cfg := authorizationServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		token, err := store.OAuth2(cfg)(ctx, tokenNamed("old"))
+		if want == "" {
+			require.Error(t, err, body)
+			continue
+		}
+		require.NoError(t, err, body)
+		assert.Equal(t, want, token.RefreshToken, body)
+	}
+}
+
+func TestRejectedOnly_ReadsTheCodeOfAnOAuth2RefusalWhateverElseIsInIt(t *testing.T) {
+	for _, c := range []struct{ contentType, body string }{
+		{"application/json", "\ufeff" + `{"error":%q}`},
+		{"application/json", `{"error":%q,"error_description":{"text":"later"}}`},
+		{"application/json", `{"error":%q,"error_uri":false,"expires_in":"15m"}`},
+		{"text/plain", `{"error":%q}`},
+		{"text/plain", `error=%s`},
+	} {
+		for code, want := range map[string]bool{"invalid_grant": true, "temporarily_unavailable": false} {
+			body := strings.NewReplacer("%q", `"`+code+`"`, "%s", code).Replace(c.body)
+			ctx, cfg := authorizationServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", c.contentType)
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, body)
+			})
+			_, err := store.OAuth2(cfg)(ctx, tokenNamed("old"))
+			require.Error(t, err, body)
+			assert.Equal(t, want, store.RejectedOnly(err), body)
+		}
+	}
+}

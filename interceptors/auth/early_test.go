@@ -409,3 +409,26 @@ func TestExpiry_IsJudgedByTheWallClock(t *testing.T) {
 	}
 	assert.False(t, auth.KeepSession(&oauth2.Token{AccessToken: "t0", Expiry: expired}, errBoom))
 }
+
+func TestEarlyRefresh_ATokenThatCameExpiredFromARefreshBeforeTheInterceptorIsSentToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newExpiring(kind{store: true}, living("t0", time.Hour))
+		e.refreshTo("t1", -time.Minute)
+		_, err := e.users.RefreshToken(t.Context())
+		require.NoError(t, err)
+		one := func(*axle.Request) auth.StatefulSession { return e.users }
+		for name, i := range map[string]*auth.Interceptor{
+			"New":    auth.New(e.users, auth.WithEarlyRefresh(window)),
+			"Select": auth.Select(one, auth.WithEarlyRefresh(window)),
+		} {
+			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+				assert.Equal(t, "Bearer t1", r.Header.Get("Authorization"), name)
+				return http.StatusOK
+			})).Use(i)
+			_, err = client.Get(t.Context(), "/")
+			require.NoError(t, err, name)
+		}
+		assert.EqualValues(t, 1, e.refreshes.Load())
+		time.Sleep(10 * time.Minute) // Select forgets the session
+	})
+}

@@ -31,15 +31,19 @@ func Refused(refreshErr error) bool {
 		return retrieve.Response != nil && isRefusal(retrieve.Response.StatusCode, retrieve.Response.Header, retrieve.Body)
 	case errors.As(refreshErr, &call) && call.Response != nil:
 		resp := call.Response
-		if code := errorMember(resp.Bytes()); tokenErrors[code] {
+		body := bytes.TrimPrefix(resp.Bytes(), []byte(byteOrderMark))
+		if code := errorMember(body); tokenErrors[code] {
 			return code == invalidGrant
 		}
-		return isRefusal(resp.StatusCode, resp.Header, resp.Bytes())
+		return isRefusal(resp.StatusCode, resp.Header, body)
 	}
 	return false
 }
 
 const invalidGrant = "invalid_grant"
+
+// byteOrderMark stands before the JSON of some servers.
+const byteOrderMark = "\ufeff"
 
 // tokenErrors are the codes that a token endpoint may give: RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5,
 // RFC 9449 §5 and §8, and OpenID Connect Core §3.1.2.6.

@@ -101,7 +101,9 @@ func (t *tracked) obtained(s Snapshot) time.Time {
 }
 
 // arrivedExpired reports whether the token came from a refresh and had expired when it came. The clock of this machine is ahead
-// then, and another refresh would bring another such token.
+// then, and another refresh would bring another such token. A session that does not say whether a refresh brought its token is
+// judged by what the interceptor has seen of it.
 func (t *tracked) arrivedExpired(s Snapshot) bool {
-	return s.Generation.Refresh != t.sight(s).began && expiry.Passed(s.Token, t.obtained(s))
+	fromRefresh := s.Refreshed || s.Generation.Refresh != t.sight(s).began
+	return fromRefresh && expiry.Passed(s.Token, t.obtained(s))
 }
