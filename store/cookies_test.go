@@ -527,3 +527,40 @@ func TestLateCookies_AnXSRFHeaderHasWhatTheRefreshItselfWasGiven(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "1", got)
 }
+
+func TestLateCookies_AJarThatDoesNotReturnHoldsNobodyLongerThanTheRefreshTimeout(t *testing.T) {
+	for name, hang := range map[string]func(s *store.UserStore[user], until <-chan struct{}){
+		"it waits for something else": func(_ *store.UserStore[user], until <-chan struct{}) { <-until },
+		"it calls Login":              func(s *store.UserStore[user], _ <-chan struct{}) { s.Login(user{"the jar"}, nil) },
+		"it calls Logout":             func(s *store.UserStore[user], _ <-chan struct{}) { _ = s.Logout(context.Background()) },
+		"it calls SetState": func(s *store.UserStore[user], _ <-chan struct{}) {
+			s.SetState(func(now *store.State[user]) { now.User = nil })
+		},
+		"it asks for a refresh": func(s *store.UserStore[user], _ <-chan struct{}) { _, _ = s.RefreshToken(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := &cookieServer{sessions: map[string]string{}, body: `{"access_token":"access-new","token_type":"Bearer"}`}
+			client, _ := newLoopback(t, server.ServeHTTP)
+			inner, err := cookiejar.New(nil)
+			require.NoError(t, err)
+			until, returned := make(chan struct{}), make(chan struct{})
+			var s *store.UserStore[user]
+			client.SetCookieJar(&watchedJar{inner, func() {
+				defer close(returned)
+				hang(s, until)
+			}})
+			s = loggedIn(store.Endpoint(client, refreshPath), store.WithRefreshTimeout(300*time.Millisecond))
+
+			token, err := s.RefreshToken(t.Context())
+			if err == nil { // else the jar has changed the login first
+				assert.Equal(t, "access-new", token.AccessToken)
+			} else {
+				require.ErrorIs(t, err, auth.ErrSessionChanged)
+			}
+			close(until)
+			<-returned
+			s.Login(user{"grace"}, nil)
+			assert.Equal(t, "grace", s.State().User.Name)
+		})
+	}
+}

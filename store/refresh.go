@@ -206,12 +206,12 @@ func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token,
 
 	switch {
 	case !current:
-		f.settleCookies(false)
+		s.settleCookies(f, false)
 		s.settling.Unlock()
 
 	case err == nil:
 		// The cookies come first: calls need not wait any more once the state says so.
-		f.settleCookies(true)
+		s.settleCookies(f, true)
 		s.mu.Lock()
 		s.succeed(token)
 		now := s.snapshot()
@@ -235,7 +235,7 @@ func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token,
 		}
 		s.mu.Unlock()
 		if told {
-			f.settleCookies(true)
+			s.settleCookies(f, true)
 		}
 		s.settling.Unlock()
 
@@ -247,11 +247,12 @@ func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token,
 }
 
 // settleCookies gives the jar what the answers of a refresh that has returned have set, or drops it. The store's settling lock is
-// held. A jar that panics costs its cookies alone: the tokens may be spent, and are kept.
-func (f *flight) settleCookies(keep bool) {
+// held, so that the jar has no longer than the refresh timeout. A jar that panics or takes longer costs its cookies alone: the tokens
+// may be spent, and are kept.
+func (s *UserStore[U]) settleCookies(f *flight, keep bool) {
 	if !keep {
 		f.pending.Drop()
-	} else if err := f.pending.Commit(); err != nil {
+	} else if err := f.pending.Commit(s.timeout); err != nil {
 		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
 	}
 	f.pending.Close()
@@ -296,7 +297,7 @@ func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
 	s.mu.Unlock()
 	if returned {
 		// A failure that leaves the session as it is leaves its cookies too, as in a browser.
-		f.settleCookies(current && !ended)
+		s.settleCookies(f, current && !ended)
 	}
 	s.settling.Unlock()
 

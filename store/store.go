@@ -8,7 +8,8 @@
 // subscribe.go who is told, keepfresh.go the refreshes of an idle program, endpoint.go the ways to get a new token.
 //
 // No user code, and no network, is ever called under the store's lock. One thing of the user's is called while Login, Logout and SetState
-// wait: the cookie jar that gets what a refresh's answers set. It may read the store, and must not change it.
+// wait: the cookie jar that gets what a refresh's answers set. It may read the store. If it changes the store it waits for itself, and
+// for that, as for any other jar that does not return, everybody waits no longer than the refresh timeout.
 package store
 
 import (

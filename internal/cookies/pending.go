@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/internal/detached"
 )
 
 // Pending holds back the cookies that the answers of one refresh set. The refresh's own requests see them at once; nobody else does
@@ -67,8 +67,9 @@ func PendingOf(ctx context.Context) *Pending {
 }
 
 // Commit gives what was held back to the jars that it was meant for, in the order in which it came, and what comes later goes
-// there at once. A dropped stage stays dropped. The error is a jar's panic; the other jars get their cookies all the same.
-func (p *Pending) Commit() error {
+// there at once. A dropped stage stays dropped. Each jar has until limit; one that takes longer is left to itself. The error is a
+// jar's panic or such an overrun; the other jars get their cookies all the same.
+func (p *Pending) Commit(limit time.Duration) error {
 	if p == nil {
 		return nil
 	}
@@ -87,14 +88,14 @@ func (p *Pending) Commit() error {
 		if len(v.held) == 0 {
 			continue
 		}
-		// A jar may be the user's code. It runs on a goroutine of its own, so that neither its panic nor its Goexit can end
-		// the one that settles the refresh.
-		_, err := future.Go(func() (struct{}, error) {
+		// A jar may be the user's code. Neither its panic, nor its Goexit, nor a jar that does not return may keep the refresh
+		// from settling.
+		_, err := detached.Run(context.Background(), limit, func(context.Context) (struct{}, error) {
 			for _, h := range v.held {
 				v.jar.SetCookies(h.url, h.list)
 			}
 			return struct{}{}, nil
-		}).Await(context.Background())
+		})
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
@@ -213,14 +214,17 @@ func (p *Pending) Mark(jar http.CookieJar, resp *http.Response) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.state == committed || p.state == farewell {
+	if p.state == committed || p.state == farewell {
 		return
 	}
 	if p.mark == "" {
 		p.mark = markName + rand.Text()
 	}
-	routed.routes.Store(p.mark, p.over(routed))
-	p.routes = append(p.routes, func() { routed.routes.Delete(p.mark) })
+	// After Close there is no route: the jar drops cookies whose mark has none.
+	if !p.closed {
+		routed.routes.Store(p.mark, p.over(routed))
+		p.routes = append(p.routes, func() { routed.routes.Delete(p.mark) })
+	}
 
 	resp.Header = resp.Header.Clone()
 	for i, line := range resp.Header["Set-Cookie"] {

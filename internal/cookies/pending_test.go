@@ -62,7 +62,7 @@ func TestPending_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
 			assert.Equal(t, c.want, line(pending.Over(jar), at(t, c.ask)))
 			assert.Equal(t, before, line(jar, at(t, c.ask)))
 
-			require.NoError(t, pending.Commit())
+			require.NoError(t, pending.Commit(time.Minute))
 			if c.jar == "" {
 				c.jar = c.want
 			}
@@ -80,8 +80,8 @@ func TestPending_ItsOutcomeIsFinal(t *testing.T) {
 		settle func(*cookies.Pending)
 		want   string
 	}{
-		{"committed", func(s *cookies.Pending) { _ = s.Commit(); s.Drop() }, "a=1; b=2"},
-		{"dropped", func(s *cookies.Pending) { s.Drop(); _ = s.Commit() }, ""},
+		{"committed", func(s *cookies.Pending) { _ = s.Commit(time.Minute); s.Drop() }, "a=1; b=2"},
+		{"dropped", func(s *cookies.Pending) { s.Drop(); _ = s.Commit(time.Minute) }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			jar := cookies.NewJar()
@@ -122,6 +122,12 @@ func TestPending_AMarkedAnswerGoesToTheStageAndAnyOtherToTheJar(t *testing.T) {
 	pending.Close()
 	routed.SetCookies(u, late.Cookies())
 	assert.Empty(t, line(jar, u), "the refresh has returned, and its login is over")
+
+	// A goroutine that the refresh has left behind gets an answer.
+	later := answer()
+	pending.Mark(routed, later)
+	routed.SetCookies(u, later.Cookies())
+	assert.Empty(t, line(jar, u), "its request belongs to that refresh too")
 	routed.SetCookies(u, answer().Cookies())
 	assert.Equal(t, "a=1; b=2", line(jar, u))
 }
@@ -138,7 +144,7 @@ func TestPending_AContextWithoutOneStagesNothing(t *testing.T) {
 		pending.Mark(cookies.Route(jar), &http.Response{})
 		pending.Drop()
 		pending.Close()
-		require.NoError(t, pending.Commit())
+		require.NoError(t, pending.Commit(time.Minute))
 	}
 	assert.Nil(t, cookies.Route(nil))
 }
