@@ -40,15 +40,15 @@ func TestExpiry_WithinATimeFromNow(t *testing.T) {
 		assert.True(t, expiry.Within(token, time.Minute))
 
 		time.Sleep(2 * time.Minute)
-		assert.True(t, expiry.Within(token, 0), "it has expired")
+		assert.True(t, expiry.Within(token, 0), "the token has expired")
 
 		assert.False(t, expiry.Within(&oauth2.Token{}, time.Hour), "its expiry is unknown")
 		assert.False(t, expiry.Within(nil, time.Hour))
 	})
 }
 
-// A laptop that slept: the wall clock went on, the monotonic clock did not. Such a pair of times cannot be made by hand, but
-// what makes them differ can be: the reading that is stripped here.
+// While a laptop sleeps, the wall clock goes on and the monotonic clock does not. A test cannot
+// make two times that differ in this way. It can check that the monotonic reading is stripped.
 func TestExpiry_IsComparedByTheWallClock(t *testing.T) {
 	start := time.Now()
 	token := &oauth2.Token{Expiry: start.Add(time.Hour)}

@@ -1,5 +1,6 @@
-// Package retryafter reads from a failed call how long the server asks to be left alone (RFC 9110 §10.2.3). The sessions of
-// package auth and package store share it: neither asks a token endpoint again before its time.
+// Package retryafter reads from a failed call how long the server asks its clients to wait
+// (Retry-After, RFC 9110 §10.2.3). The sessions of package auth and of package store share it.
+// Neither sends a request to a token endpoint during the pause.
 package retryafter
 
 import (
@@ -14,17 +15,20 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// Limit is the longest pause that is kept to. A server that asks for more is asked again after this time.
+// Limit is the longest pause. A server that asks for a longer one gets the next request after this
+// time.
 const Limit = 5 * time.Minute
 
-// Pause is the time until which a server is left alone. The zero Pause holds nobody. It is a plain value.
+// Pause is a time during which no request is sent to a server. The zero Pause is over. A Pause is a
+// plain value.
 type Pause struct {
 	until time.Time // by the wall clock
 }
 
-// Of returns the pause that a failed call's answer asks for: the Retry-After of an [axle.Error]'s or an
-// [oauth2.RetrieveError]'s response, in seconds or as a date. It is the zero Pause if there is no answer, no such header, or a
-// value that is malformed or past.
+// Of returns the pause that the response of a failed call asks for. The error holds that response
+// as an [axle.Error] or as an [oauth2.RetrieveError]. Retry-After is a number of seconds or a date.
+// Of returns the zero Pause if there is no response, if the response has no such header, or if the
+// header is malformed or names a time that has passed.
 func Of(err error, now time.Time) Pause {
 	now = now.Round(0)
 
@@ -35,24 +39,28 @@ func Of(err error, now time.Time) Pause {
 	return Pause{now.Add(min(wait, Limit))}
 }
 
-// Holds reports whether the pause is still on at that time, by the wall clock. A clock that was set back by more than the limit
-// ends it.
+// Holds reports whether the pause is still on at the given time, by the wall clock. Setting the
+// clock back by more than the limit ends the pause.
 func (p Pause) Holds(now time.Time) bool {
 	left := p.until.Sub(now.Round(0))
 	return left > 0 && left <= Limit
 }
 
-// headerOf returns the header of the answer that made the call fail, or nil.
+// headerOf returns the header of the response that made the call fail, or nil.
 func headerOf(err error) http.Header {
 	if retrieve, ok := errors.AsType[*oauth2.RetrieveError](err); ok && retrieve != nil && retrieve.Response != nil {
 		return retrieve.Response.Header
 	}
+
 	if call, ok := errors.AsType[*axle.Error](err); ok && call != nil && call.Response != nil {
 		return call.Response.Header
 	}
+
 	return nil
 }
 
+// parse returns how long to wait from now on. It is zero or less for a header that asks for no
+// wait.
 func parse(header http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 
@@ -67,7 +75,9 @@ func parse(header http.Header, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	// The date is by the server's clock, which its own Date header tells. The local clock may differ.
+
+	// The date was made by the server's clock, and the Date header shows that clock. The local
+	// clock may differ.
 	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
 		return date.Sub(sent)
 	}

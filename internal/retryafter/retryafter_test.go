@@ -63,7 +63,7 @@ func TestRetryAfter_IsReadAsSecondsOrAsADateAndCapped(t *testing.T) {
 	}
 }
 
-func TestRetryAfter_AnErrorWithoutAnAnswerAsksForNoPause(t *testing.T) {
+func TestRetryAfter_AnErrorWithoutAResponseAsksForNoPause(t *testing.T) {
 	for name, err := range map[string]error{
 		"nil":                  nil,
 		"a plain error":        errors.New("boom"),
