@@ -9,97 +9,106 @@ import (
 // ErrEmpty is the rejection of [Any] and [Race] when given no futures.
 var ErrEmpty = errors.New("future: Any and Race need at least one future")
 
-// Settled is one outcome in the result of [AllSettled]: Value if Err is nil, else the zero T.
+// Settled is one outcome in the result of [AllSettled]. If Err is not nil, Value is the zero T.
 type Settled[T any] struct {
 	Value T
 	Err   error
 }
 
-// All resolves with every value, in the order of fs, once all of fs resolve, and rejects with the first rejection
-// as soon as there is one. All of none resolves with an empty slice.
+// All resolves when all of fs have resolved, with their values in the order of fs. It rejects as
+// soon as one of fs rejects, with that error. Without futures, All resolves with an empty slice.
 //
-// A combinator ends no work: the futures it no longer needs run on. Among futures settled before the call, the
-// earlier argument counts as the first to settle. A nil future counts as rejected.
+// This holds for every combinator: it ends no work, and the futures that it no longer needs run on.
+// Among futures that have settled before the call, the earlier argument counts as the first to
+// settle. A nil future counts as rejected.
 func All[T any](fs ...*Future[T]) *Future[[]T] {
 	values := make([]T, len(fs))
 	if len(fs) == 0 {
 		return Resolved(values)
 	}
+
 	out := pending[[]T]()
-	left := countdown(len(fs))
+	remaining := countdown(len(fs))
 	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		if f.err != nil {
-			return out.rejectQuietly(f.err)
+			return out.reject(f.err)
 		}
+
 		values[i] = f.value
-		if left() > 0 {
+		if remaining() > 0 {
 			return nil
 		}
-		return out.settleQuietly(values, nil)
+		return out.settle(values, nil)
 	})
 	return out
 }
 
-// AllSettled resolves with every outcome, in the order of fs, once all of fs settle. It never rejects.
-// AllSettled of none resolves with an empty slice.
+// AllSettled resolves when all of fs have settled, with their outcomes in the order of fs. It never
+// rejects. Without futures, AllSettled resolves with an empty slice.
 func AllSettled[T any](fs ...*Future[T]) *Future[[]Settled[T]] {
 	outcomes := make([]Settled[T], len(fs))
 	if len(fs) == 0 {
 		return Resolved(outcomes)
 	}
+
 	out := pending[[]Settled[T]]()
-	left := countdown(len(fs))
+	remaining := countdown(len(fs))
 	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		outcomes[i] = Settled[T]{Value: f.value, Err: f.err}
-		if left() > 0 {
+		if remaining() > 0 {
 			return nil
 		}
-		return out.settleQuietly(outcomes, nil)
+		return out.settle(outcomes, nil)
 	})
 	return out
 }
 
-// Any resolves with the first value as soon as one of fs resolves. Once all have rejected, it rejects with an error
-// in which [errors.Is] and [errors.As] find each of theirs, in the order of fs. Any of none rejects with [ErrEmpty].
+// Any resolves as soon as one of fs resolves, with that value. If all of fs reject, Any rejects
+// with an error that wraps all of their errors, in the order of fs. Without futures, Any rejects
+// with [ErrEmpty].
 func Any[T any](fs ...*Future[T]) *Future[T] {
 	if len(fs) == 0 {
 		return Rejected[T](ErrEmpty)
 	}
+
 	out := pending[T]()
 	errs := make([]error, len(fs))
-	left := countdown(len(fs))
+	remaining := countdown(len(fs))
 	watchAll(fs, out, func(i int, f *Future[T]) watchers {
 		if f.err == nil {
-			return out.settleQuietly(f.value, nil)
+			return out.settle(f.value, nil)
 		}
+
 		errs[i] = f.err
-		if left() > 0 {
+		if remaining() > 0 {
 			return nil
 		}
-		return out.rejectQuietly(fmt.Errorf("future: all rejected: %w", errors.Join(errs...)))
+		return out.reject(fmt.Errorf("future: all rejected: %w", errors.Join(errs...)))
 	})
 	return out
 }
 
-// Race settles as the first of fs to settle does. Race of none rejects with [ErrEmpty], where JavaScript's would
-// stay pending for ever.
+// Race settles with the outcome of the first of fs that settles. Without futures, Race rejects with
+// [ErrEmpty]. JavaScript's Promise.race would stay pending for ever.
 func Race[T any](fs ...*Future[T]) *Future[T] {
 	if len(fs) == 0 {
 		return Rejected[T](ErrEmpty)
 	}
+
 	out := pending[T]()
-	watchAll(fs, out, func(_ int, f *Future[T]) watchers { return out.settleQuietly(f.value, f.err) })
+	watchAll(fs, out, func(_ int, f *Future[T]) watchers { return out.settle(f.value, f.err) })
 	return out
 }
 
-// watchAll calls on for each of fs as it settles, until out does. Then it detaches from the rest: a future that
-// never settles, raced a million times, must not remember a million races.
-func watchAll[T, U any](fs []*Future[T], out *Future[U], on func(i int, f *Future[T]) watchers) {
+// watchAll calls settled for each of fs when it settles, until out settles. Then it stops watching
+// the others. A future that never settles would otherwise remember every race that it took part in.
+func watchAll[T, U any](fs []*Future[T], out *Future[U], settled func(i int, f *Future[T]) watchers) {
 	stops := make([]func(), len(fs))
 	for i, f := range fs {
 		f = f.orRejected()
-		stops[i] = f.watch(func() watchers { return on(i, f) })
+		stops[i] = f.watch(func() watchers { return settled(i, f) })
 	}
+
 	out.watch(func() watchers {
 		for _, stop := range stops {
 			stop()
@@ -108,9 +117,9 @@ func watchAll[T, U any](fs []*Future[T], out *Future[U], on func(i int, f *Futur
 	})
 }
 
-// countdown returns a function that says how many of n are left after each call.
+// countdown returns a function that counts down from n. Each call returns the next lower number.
 func countdown(n int) func() int64 {
-	var left atomic.Int64
-	left.Store(int64(n))
-	return func() int64 { return left.Add(-1) }
+	var remaining atomic.Int64
+	remaining.Store(int64(n))
+	return func() int64 { return remaining.Add(-1) }
 }

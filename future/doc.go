@@ -1,21 +1,26 @@
-// Package future holds the two promises axle is built with: [Future], a value that arrives later, and [Shared], a
-// slot for at most one future in flight.
+// Package future has the two promises that axle is built with. [Future] is a value that arrives
+// later. [Shared] is a slot for at most one future in flight.
 //
-// A [Future] settles once, as a value or as an error, and every waiter sees the same outcome. It is made by [Go]
-// (work), [Resolved] and [Rejected] (an outcome already known) or [WithResolvers] (settled by hand); it is read by
-// [Future.Await], continued by [Then], [Future.Catch] and [Future.Finally], and combined by [All], [AllSettled],
-// [Any] and [Race]; [GoWithin] bounds how many run. The names and their meaning are JavaScript's; where Go asks for a difference, the docs say so.
+// A [Future] settles once, with a value or with an error, and every waiter gets the same outcome.
+// [Go] makes a future from work, [Resolved] and [Rejected] from a known outcome, and
+// [WithResolvers] leaves the settling to its caller. [Future.Await] waits for a future. [Then],
+// [Future.Catch] and [Future.Finally] continue it. [All], [AllSettled], [Any] and [Race] combine
+// futures. [GoWithin] bounds how many functions run at the same time. The names and their meanings
+// are JavaScript's. Where Go needs a difference, the documentation says so.
 //
-// What holds for all of it:
+// Four rules hold for everything in this package:
 //
-//   - Nobody hangs. A function that panics or calls [runtime.Goexit] rejects its future with a [*PanicError]; a nil
-//     function, a nil future and an empty race reject with a clear error. What stays pending is a function that does
-//     not return, or a future of [WithResolvers] that nobody settles, and a wait for those ends with its context.
-//   - Nothing is left behind. A goroutine exists only while a function of the caller's runs in it: a future that is
-//     waited for, continued or combined costs none, even if it never settles.
-//   - Everything here is safe for concurrent use, save that a Future and a Shared must not be copied.
-//   - Cancelling a wait never cancels the work. A function that should stop early takes a context of its own.
+//   - Nobody hangs. A function that panics or calls [runtime.Goexit] rejects its future with a
+//     [*PanicError]. A nil function, a nil future and an empty race reject with a clear error. Only
+//     a function that does not return and a future of [WithResolvers] that nobody settles stay
+//     pending, and a wait for those ends with its context.
+//   - Nothing leaks. A goroutine exists only while it runs a function of the caller. A wait, a
+//     continuation and a combination need none, even if the future never settles.
+//   - Everything is safe for concurrent use. A Future and a Shared must not be copied.
+//   - A cancelled wait does not cancel the work. A function that should stop early needs a context
+//     itself.
 //
-// This package imports the standard library alone. It must never learn of HTTP, of axle, or of what it carries; it
-// must never call a caller's function while it holds a lock, nor on the goroutine that settles or subscribes.
+// This package imports only the standard library. It must not know HTTP or axle. It must not call a
+// caller's function while it holds a lock, nor on the goroutine that settles a future or continues
+// one.
 package future

@@ -14,49 +14,56 @@ var (
 	errNilReason  = errors.New("future: rejected with a nil error")
 )
 
-// Future is a value of type T, or an error, that arrives later. It settles once: resolved, with a value, or
-// rejected, with a non-nil error and the zero T.
+// Future is a value of type T, or an error, that arrives later. It settles once: it is resolved
+// with a value, or it is rejected with a non-nil error and the zero T.
 //
-// A nil *Future and the zero Future behave as rejected, with an error that says so; they never block.
+// A nil *Future and the zero Future behave like a future that was rejected with an error that says
+// so. They never block.
 type Future[T any] struct {
-	done chan struct{} // closed by settle; value and err are frozen from then on
-
-	mu       sync.Mutex
-	watchers watchers // run by settle; nil once settled
-
+	// done is closed when the future settles. The value and the error do not change after that.
+	done  chan struct{}
 	value T
 	err   error
+
+	mu       sync.Mutex
+	watchers watchers // nil once the future has settled
 }
 
-// watcher is told that the future it watches has settled. It may settle another future in turn, and then returns those who
-// watch that one, for its caller to tell: if it told them itself, a chain of a million futures would need a stack as deep.
+// A watcher is a function that a future calls when it settles. If the watcher settles another
+// future, it returns the watchers of that future for its caller to notify. If it notified them
+// itself, a chain of a million futures would need a million stack frames.
 type watcher func() watchers
 
 type watchers map[*watcher]struct{}
 
-// tell runs watchers, those whom they return, and so on, one after the other.
-func tell(told watchers) {
-	var few [4]watchers // most have nobody who waits behind them
-	rest := append(few[:0], told)
-	for len(rest) > 0 {
-		last := len(rest) - 1
-		told, rest = rest[last], rest[:last]
-		for fn := range told {
+// notify calls the watchers, then the watchers that these return, and so on.
+func (w watchers) notify() {
+	// A list for most cases, which costs no allocation.
+	var room [4]watchers
+	waiting := append(room[:0], w)
+
+	for len(waiting) > 0 {
+		last := len(waiting) - 1
+		current := waiting[last]
+		waiting = waiting[:last]
+
+		for fn := range current {
 			if next := (*fn)(); next != nil {
-				rest = append(rest, next)
+				waiting = append(waiting, next)
 			}
 		}
 	}
 }
 
-// Go runs fn on a goroutine of its own and returns the future of its outcome. If fn returns an error the value
-// beside it is dropped. A panic or [runtime.Goexit] in fn rejects with a [*PanicError].
+// Go runs fn on a new goroutine and returns the future of its outcome. If fn returns an error, the
+// value beside the error is dropped. A panic or [runtime.Goexit] in fn rejects the future with a
+// [*PanicError].
 func Go[T any](fn func() (T, error)) *Future[T] {
 	if fn == nil {
 		return Rejected[T](errNilFunc)
 	}
 	f := pending[T]()
-	go run(fn, f.settle)
+	go run(fn, f.settleAndNotify)
 	return f
 }
 
@@ -67,34 +74,39 @@ func Resolved[T any](v T) *Future[T] {
 	return f
 }
 
-// Rejected returns a future that has already been rejected with err. A nil err is replaced by one that says so.
+// Rejected returns a future that has already been rejected with err. A nil err is replaced by an
+// error that says that it was nil.
 func Rejected[T any](err error) *Future[T] {
 	f := pending[T]()
 	f.reject(err)
 	return f
 }
 
-// WithResolvers returns a pending future and the two functions that settle it. The first call of either wins and
-// the later ones do nothing. reject(nil) rejects with an error that says so.
+// WithResolvers returns a pending future and the two functions that settle it. The first call of
+// either function settles the future, and later calls do nothing. reject(nil) rejects with an error
+// that says that it was nil.
 func WithResolvers[T any]() (f *Future[T], resolve func(T), reject func(error)) {
 	f = pending[T]()
-	return f, func(v T) { f.settle(v, nil) }, f.reject
+	return f, func(v T) { f.settleAndNotify(v, nil) }, func(err error) { f.reject(err).notify() }
 }
 
-// Await returns the outcome of f, once there is one. When ctx ends first, it ends this wait alone, never the work
-// nor anyone else's wait, and the error matches both ctx.Err() and [context.Cause] of ctx under [errors.Is]. A
-// settled future wins over a finished ctx. A nil ctx is an error.
+// Await waits until f settles and returns its outcome. If ctx ends first, only this wait ends. The
+// work and all other waits go on. The error then matches ctx.Err() and [context.Cause] of ctx under
+// [errors.Is]. If f has settled and ctx has ended too, Await returns the outcome of f. A nil ctx is
+// an error.
 func (f *Future[T]) Await(ctx context.Context) (T, error) {
 	var zero T
 	if ctx == nil {
 		return zero, errNilContext
 	}
 	f = f.orRejected()
+
 	select {
 	case <-f.done:
 	case <-ctx.Done():
+		// If both are ready, select picks one at random.
 		if !f.settled() {
-			return zero, waitError(ctx)
+			return zero, contextError(ctx)
 		}
 	}
 	return f.value, f.err
@@ -105,12 +117,14 @@ func (f *Future[T]) Done() <-chan struct{} {
 	return f.orRejected().done
 }
 
-// Then continues f: once f resolves, fn runs on a goroutine of its own with the value, and the returned future
-// settles as fn does. If f rejects, so does the returned future, with the same error, and fn is not called.
+// Then continues f. When f resolves, fn runs on a new goroutine with the value, and the returned
+// future settles with the outcome of fn. If f rejects, the returned future rejects with the same
+// error and fn is not called.
 //
-// As with a promise, fn never runs inside the call to Then, even if f has settled, and continuations of one future
-// delay neither each other nor its waiters. They run in no particular order. A panic or [runtime.Goexit] in fn
-// rejects with a [*PanicError]. [Future.Catch] and [Future.Finally] run their functions likewise.
+// As with a JavaScript promise, fn never runs inside the call to Then, even if f has settled. The
+// continuations of one future run in no particular order, and none delays another one or a waiter.
+// A panic or [runtime.Goexit] in fn rejects the returned future with a [*PanicError]. The same
+// holds for [Future.Catch] and [Future.Finally].
 //
 // Then is a function because a Go method cannot introduce the type U.
 func Then[T, U any](f *Future[T], fn func(T) (U, error)) *Future[U] {
@@ -118,45 +132,49 @@ func Then[T, U any](f *Future[T], fn func(T) (U, error)) *Future[U] {
 		return Rejected[U](errNilFunc)
 	}
 	f = f.orRejected()
+
 	out := pending[U]()
 	f.watch(func() watchers {
 		if f.err != nil {
-			return out.rejectQuietly(f.err)
+			return out.reject(f.err)
 		}
-		go run(func() (U, error) { return fn(f.value) }, out.settle)
+		go run(func() (U, error) { return fn(f.value) }, out.settleAndNotify)
 		return nil
 	})
 	return out
 }
 
-// Catch is [Then] for a rejection: once f rejects, fn runs with the error, and the returned future settles as fn
-// does. If f resolves, so does the returned future, with the same value, and fn is not called.
+// Catch is [Then] for a rejection. When f rejects, fn runs with the error, and the returned future
+// settles with the outcome of fn. If f resolves, the returned future resolves with the same value
+// and fn is not called.
 func (f *Future[T]) Catch(fn func(error) (T, error)) *Future[T] {
 	if fn == nil {
 		return Rejected[T](errNilFunc)
 	}
 	f = f.orRejected()
+
 	out := pending[T]()
 	f.watch(func() watchers {
 		if f.err == nil {
-			return out.settleQuietly(f.value, nil)
+			return out.settle(f.value, nil)
 		}
-		go run(func() (T, error) { return fn(f.err) }, out.settle)
+		go run(func() (T, error) { return fn(f.err) }, out.settleAndNotify)
 		return nil
 	})
 	return out
 }
 
-// Finally runs fn once f settles, either way, and the returned future then settles as f did. Only a panic or
-// [runtime.Goexit] in fn replaces the outcome.
+// Finally runs fn when f settles, with either outcome. The returned future then settles with the
+// outcome of f. Only a panic or [runtime.Goexit] in fn replaces that outcome.
 func (f *Future[T]) Finally(fn func()) *Future[T] {
 	if fn == nil {
 		return Rejected[T](errNilFunc)
 	}
 	f = f.orRejected()
+
 	out := pending[T]()
 	f.watch(func() watchers {
-		go run(func() (T, error) { fn(); return f.value, f.err }, out.settle)
+		go run(func() (T, error) { fn(); return f.value, f.err }, out.settleAndNotify)
 		return nil
 	})
 	return out
@@ -166,7 +184,8 @@ func pending[T any]() *Future[T] {
 	return &Future[T]{done: make(chan struct{})}
 }
 
-// orRejected gives a nil or zero future, which has no channel to wait on, the outcome its docs promise.
+// orRejected replaces a nil or zero future, which has no channel to wait on, by the rejected future
+// that the documentation of [Future] promises.
 func (f *Future[T]) orRejected() *Future[T] {
 	if f == nil || f.done == nil {
 		return Rejected[T](errNilFuture)
@@ -183,60 +202,55 @@ func (f *Future[T]) settled() bool {
 	}
 }
 
-// settle gives f its outcome, unless it has one, wakes the waiters and tells the watchers.
-func (f *Future[T]) settle(v T, err error) {
-	if told := f.settleQuietly(v, err); told != nil {
-		tell(told)
-	}
-}
+// settleAndNotify settles f and notifies its watchers.
+func (f *Future[T]) settleAndNotify(v T, err error) { f.settle(v, err).notify() }
 
-// settleQuietly gives f its outcome, unless it has one, and wakes the waiters. The watchers are the caller's to tell.
-func (f *Future[T]) settleQuietly(v T, err error) watchers {
+// settle gives f its outcome, unless f has one, and wakes the waiters. It returns the watchers of
+// f, which the caller must notify or return.
+func (f *Future[T]) settle(v T, err error) watchers {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.settled() {
 		return nil
 	}
+
 	if err == nil {
 		f.value = v
 	}
 	f.err = err
-	told := f.watchers
+
+	toNotify := f.watchers
 	f.watchers = nil
 	close(f.done)
-	return told
+	return toNotify
 }
 
-func (f *Future[T]) reject(err error) {
-	if told := f.rejectQuietly(err); told != nil {
-		tell(told)
-	}
-}
-
-func (f *Future[T]) rejectQuietly(err error) watchers {
+// reject is [Future.settle] for an error.
+func (f *Future[T]) reject(err error) watchers {
 	if err == nil {
 		err = errNilReason
 	}
 	var zero T
-	return f.settleQuietly(zero, err)
+	return f.settle(zero, err)
 }
 
-// watch calls fn once f has settled: at once if it has, else on the goroutine that settles it. So fn must be quick
-// and ours; a caller's function gets a goroutine. Until then stop makes f forget fn.
+// watch makes f call fn when it settles, on the goroutine that settles it. If f has settled, watch
+// calls fn itself. Therefore fn must be quick and must not call a function of the user. The stop
+// function removes fn from a future that has not settled.
 func (f *Future[T]) watch(fn watcher) (stop func()) {
 	f.mu.Lock()
 	if f.settled() {
 		f.mu.Unlock()
-		if told := fn(); told != nil {
-			tell(told)
-		}
+		fn().notify()
 		return func() {}
 	}
 	defer f.mu.Unlock()
+
 	if f.watchers == nil {
 		f.watchers = make(watchers)
 	}
 	f.watchers[&fn] = struct{}{}
+
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -244,8 +258,8 @@ func (f *Future[T]) watch(fn watcher) (stop func()) {
 	}
 }
 
-// waitError says why ctx ended, keeping both the kind (canceled, deadline exceeded) and the cause.
-func waitError(ctx context.Context) error {
+// contextError returns an error that matches ctx.Err() and also the cause of ctx.
+func contextError(ctx context.Context) error {
 	kind, cause := ctx.Err(), context.Cause(ctx)
 	if errors.Is(cause, kind) {
 		return cause

@@ -5,15 +5,19 @@ import (
 	"errors"
 )
 
-// Limit bounds how many functions run at a time. Make one with [NewLimit]; share it among all that it is to bound. It is safe for
-// concurrent use.
+// Limit bounds how many functions of [GoWithin] run at the same time. Make a Limit with [NewLimit],
+// and give the same Limit to all the calls that it is to bound. It is safe for concurrent use.
 type Limit struct{ slots chan struct{} }
 
-// NewLimit returns a Limit of n; n < 1 is 1.
+// NewLimit returns a Limit of n functions. An n below 1 counts as 1.
 func NewLimit(n int) *Limit { return &Limit{make(chan struct{}, max(n, 1))} }
 
-// GoWithin is [Go] for a function that waits for its turn. A ctx that ends before that rejects the future with its cause, and fn is
-// never called; one that ends later is for fn to heed. So a cancellation ends all that wait, and tells all that run.
+// GoWithin is [Go] for a function that waits for its turn within a [Limit]. If ctx ends while the
+// function waits, the future rejects with the cause of ctx and fn is not called. If ctx ends while
+// fn runs, fn has to notice that itself. So one cancellation ends all functions that wait, and
+// reaches all that run.
+//
+// A nil ctx, a Limit that is not from [NewLimit] and a nil fn reject the future.
 //
 //	limit := future.NewLimit(10)
 //	for _, id := range ids {
@@ -31,19 +35,18 @@ func GoWithin[T any](ctx context.Context, l *Limit, fn func(ctx context.Context)
 	case fn == nil:
 		return Rejected[T](errNilFunc)
 	}
+
 	return Go(func() (T, error) {
 		var zero T
-		if ctx.Err() != nil {
-			return zero, waitError(ctx)
-		}
 		select {
 		case l.slots <- struct{}{}:
+			defer func() { <-l.slots }()
 		case <-ctx.Done():
-			return zero, waitError(ctx)
 		}
-		defer func() { <-l.slots }()
-		if ctx.Err() != nil { // both at once
-			return zero, waitError(ctx)
+
+		// If both are ready, select picks one at random. A ctx that has ended always counts.
+		if ctx.Err() != nil {
+			return zero, contextError(ctx)
 		}
 		return fn(ctx)
 	})

@@ -6,17 +6,17 @@ import (
 	"runtime/debug"
 )
 
-// ErrGoexit is the Value of a [*PanicError] whose function called [runtime.Goexit] (as testing's FailNow does)
-// instead of panicking.
+// ErrGoexit is the Value of a [*PanicError] whose function did not panic, but called
+// [runtime.Goexit]. The FailNow method of package testing does that, for example.
 var ErrGoexit = errors.New("runtime.Goexit was called")
 
 // PanicError is the rejection of a future whose function did not return.
 type PanicError struct {
-	Value any    // what panic was given, or ErrGoexit
-	Stack []byte // the goroutine's stack at that moment, as debug.Stack formats it
+	Value any    // the argument of panic, or ErrGoexit
+	Stack []byte // the goroutine's stack when it panicked, as debug.Stack formats it
 }
 
-// Error mentions the value, never the stack.
+// Error returns a text with the value and without the stack.
 func (e *PanicError) Error() string {
 	if e.Value == ErrGoexit { //nolint:errorlint // a panic with an error that wraps it is a panic all the same
 		return "future: " + ErrGoexit.Error()
@@ -30,8 +30,9 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// run calls fn and gives settle its outcome, exactly once, however fn ends. It settles in a deferred call because
-// nothing else runs after a Goexit. The goroutine is run's own: it swallows a panic.
+// run calls fn and then calls settle once with the outcome, however fn ends. It calls settle in a
+// deferred function, because nothing else runs after a Goexit. It must have a goroutine to itself,
+// since it recovers a panic.
 func run[T any](fn func() (T, error), settle func(T, error)) {
 	var (
 		value    T
@@ -40,14 +41,17 @@ func run[T any](fn func() (T, error), settle func(T, error)) {
 	)
 	defer func() {
 		if !returned {
+			// Even panic(nil) recovers as a non-nil value, a *runtime.PanicNilError. So nil is a
+			// Goexit.
 			cause := recover()
-			if cause == nil { // panic(nil) recovers as a *runtime.PanicNilError
+			if cause == nil {
 				cause = ErrGoexit
 			}
 			err = &PanicError{Value: cause, Stack: debug.Stack()}
 		}
 		settle(value, err)
 	}()
+
 	value, err = fn()
 	returned = true
 }

@@ -2,37 +2,43 @@ package future
 
 import "sync"
 
-// Shared is a slot for at most one future in flight: whoever comes while it is occupied joins, whoever comes later
-// starts anew. It remembers no outcome. The zero value is ready, and idle.
+// Shared is a slot for at most one future in flight. A caller who comes while the slot is taken
+// joins that future. A caller who comes later starts a new one. Shared remembers no outcome. The
+// zero value is an empty slot, ready to use.
 type Shared[T any] struct {
 	mu       sync.Mutex
 	inFlight *Future[T]
 }
 
-// Join returns the future in flight, joined being true, and does not call fn; or, if there is none, starts fn on a
-// goroutine of its own as [Go] does and returns its future, joined being false.
+// Join returns the future in flight and true, and does not call fn. If there is no future in
+// flight, Join starts fn on a new goroutine, as [Go] does, and returns its future and false.
 //
-// The slot empties when fn ends, whatever the outcome (value, error, panic, Goexit), and before any waiter wakes: a
-// waiter that calls Join again starts anew, or joins someone who did. fn may use the Shared, but must not wait for
-// its own future. It outlives the wait of whoever started it, so a context it captures should be no caller's own.
+// The slot is emptied when fn ends, with any outcome (a value, an error, a panic, a Goexit) and
+// before any waiter wakes. So a waiter that calls Join again does not get the future that has just
+// settled. fn may use the Shared, but must not wait for its own future. fn outlives the wait of the
+// caller who started it, so fn should not use that caller's context.
 //
-// A nil fn returns a rejected future and leaves the slot as it is.
+// For a nil fn Join returns a rejected future and leaves the slot as it is.
 func (s *Shared[T]) Join(fn func() (T, error)) (f *Future[T], joined bool) {
 	if fn == nil {
 		return Rejected[T](errNilFunc), false
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inFlight != nil {
 		return s.inFlight, true
 	}
-	own := pending[T]() // not f: captured below, it would cost those who join an allocation
-	s.inFlight = own
+
+	// The function below captures a new variable. If it captured f, each caller who joins would pay
+	// an allocation.
+	started := pending[T]()
+	s.inFlight = started
 	go run(fn, func(v T, err error) {
-		s.release(own)
-		own.settle(v, err)
+		s.empty(started)
+		started.settleAndNotify(v, err)
 	})
-	return own, false
+	return started, false
 }
 
 // InFlight returns the future in flight, or nil when the slot is empty.
@@ -42,16 +48,17 @@ func (s *Shared[T]) InFlight() *Future[T] {
 	return s.inFlight
 }
 
-// Forget detaches the future in flight, if any: the next Join starts anew beside it. The one detached runs on and
-// settles for those who hold it, and leaves alone whatever the slot holds by then.
+// Forget empties the slot, so that the next Join starts a new future. A future that was in flight
+// runs on and settles for the callers who have it. When it settles, it leaves a newer future in the
+// slot.
 func (s *Shared[T]) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.inFlight = nil
 }
 
-// release empties the slot if it still holds f. Only f's own goroutine calls it.
-func (s *Shared[T]) release(f *Future[T]) {
+// empty empties the slot if it still holds f. Only the goroutine of f calls it.
+func (s *Shared[T]) empty(f *Future[T]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.inFlight == f {
