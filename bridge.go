@@ -192,17 +192,17 @@ func setLength(out *http.Response, length int64) {
 }
 
 // transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
-func (p *pass) transmitBridge(f *flight, u *url.URL) (*http.Response, error) {
-	out := p.bridge.WithContext(f.Context)
-	out.URL, out.Header = u, f.header
-	if method := f.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
+func (p *pass) transmitBridge(d *dispatch) (*http.Response, error) {
+	out := p.bridge.WithContext(d.Context)
+	out.URL, out.Header = d.url, d.header
+	if method := d.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
 		out.Method = method
 	}
-	if u.Host != p.bridge.URL.Host {
+	if d.url.Host != p.bridge.URL.Host {
 		out.Host = ""
 	}
 	out.Body, out.GetBody = nil, nil
-	if err := f.attach(out); err != nil {
+	if err := d.attach(out); err != nil {
 		return nil, err
 	}
 	answer, err := p.settings.engine.transport().RoundTrip(out)

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/axlehttp/axle/internal/wire"
 )
 
 // This file is the way of a call, from top to bottom: snapshot, request chain, dispatch, response chain, decode.
@@ -35,7 +31,7 @@ type call struct {
 type pass struct {
 	*call
 	merged   Request                  // what the handlers get
-	flight   flight                   // its dispatch
+	sending  dispatch                 // its dispatch
 	response Response                 // what that brought
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	turn     turn                     // whose it is: the response handler that is running, and what it was given
@@ -407,160 +403,4 @@ func (r *Response) with(request *Request) *Response {
 	c := *r
 	c.Request, c.Header, c.of = request, r.Header.Clone(), r
 	return &c
-}
-
-// dispatch turns the request into a response, or into the error of one that is refused or did not come.
-func (p *pass) dispatch(req *Request) (*Response, *Error) {
-	req.attempt = int(p.attempts.Add(1))
-	if answer := req.answer; answer != nil {
-		req.answer = nil
-		resp := p.adoptResponse(answer, req)
-		return p.receiveBody(req, resp, &timeLimit{Context: req.Context()})
-	}
-	start := time.Now()
-	f, u, err := p.prepare(req)
-	if err != nil {
-		return nil, err
-	}
-	limit := &f.timeLimit
-	if err := p.limitTime(req, limit); err != nil {
-		return nil, err
-	}
-	raw, failed := p.transmit(f, u)
-	if failed != nil {
-		err = failure(limit.Context, req, failed)
-		limit.end()
-		return nil, err
-	}
-	resp := p.receive(req, raw)
-	resp, err = p.receiveBody(req, resp, limit)
-	if resp != nil {
-		resp.duration = time.Since(start)
-	} else if err.Response != nil {
-		err.Response.duration = time.Since(start)
-	}
-	return resp, err
-}
-
-// transmit sends by the engine, or, in the bridge, by its transport alone.
-func (p *pass) transmit(f *flight, u *url.URL) (*http.Response, error) {
-	if p.bridge != nil {
-		return p.transmitBridge(f, u)
-	}
-	return p.settings.engine.send(f, f.request.method(), u)
-}
-
-// prepare checks and resolves all that is sent, so that bad input is refused before anything is.
-func (p *pass) prepare(req *Request) (*flight, *url.URL, *Error) {
-	if err := p.settings.check(); err != nil {
-		return nil, nil, badOption(req, err.Error(), nil)
-	}
-	if err := req.check(); err != nil {
-		return nil, nil, badOption(req, err.Error(), nil)
-	}
-	if !isCanonical(req.Header) {
-		req.Header = p.canonical(req.Header)
-	}
-	u, err := p.resolve(req)
-	if err != nil {
-		return nil, nil, err
-	}
-	if u, err = p.keepCredentials(req, u); err != nil {
-		return nil, nil, err
-	}
-	maps.DeleteFunc(req.Header, isProxyCredential)
-	if err := checkHeaders(req.Header); err != nil {
-		return nil, nil, badOption(req, err.Error(), nil)
-	}
-	f := &p.flight
-	f.request = req
-	if f.payload, err = p.payload(req); err != nil {
-		return nil, nil, err
-	}
-	if f.payload.relabel {
-		req.relabel(f.payload.contentType)
-	}
-	f.header = f.wireHeader(req)
-	p.setXSRF(f.header, req, u)
-	return f, u, nil
-}
-
-// relabel makes the Content-Type what the body is, for those too who look at the request later.
-func (r *Request) relabel(contentType string) {
-	if contentType == "" {
-		delete(r.Header, contentTypeHeader)
-		return
-	}
-	r.Header[contentTypeHeader] = []string{contentType}
-}
-
-// wireHeader is the request's header as it is sent: a map of its own, since the jar adds to it, and since a transport may read it after
-// RoundTrip has returned, as HTTP/2 does when a context ends. The Content-Type is the body's unless a header sets it; in the bridge the
-// header is the caller's alone.
-func (f *flight) wireHeader(req *Request) http.Header {
-	header := make(http.Header, len(req.Header)+1)
-	for name, list := range req.Header {
-		header[name] = slices.Clip(list)
-	}
-	if _, own := header["Content-Type"]; !own && f.payload.contentType != "" && f.request.pass.bridge == nil {
-		header["Content-Type"] = []string{f.payload.contentType}
-	}
-	return header
-}
-
-// check finds what the request cannot be sent with.
-func (r *Request) check() error {
-	switch {
-	case r.nilContext:
-		return errors.New("the context is nil")
-	case r.bad != nil:
-		return r.bad
-	case isNilReader(r.Body):
-		return fmt.Errorf("the body is a nil %T", r.Body)
-	case !wire.IsToken(r.method()):
-		return fmt.Errorf("the method %q is not a token", r.Method)
-	case r.timeout < 0:
-		return fmt.Errorf("the timeout is negative: %v", r.timeout)
-	case r.result == nil:
-		return nil
-	case r.stream:
-		return errors.New("SetStream and SetResult exclude each other")
-	}
-	if v := reflect.ValueOf(r.result); v.Kind() != reflect.Pointer || v.IsNil() {
-		return fmt.Errorf("the result must be a pointer to decode into, and is a %T", r.result)
-	}
-	return nil
-}
-
-// receiveBody judges the status and reads the body, unless it is to be streamed.
-func (p *pass) receiveBody(req *Request, resp *Response, limit *timeLimit) (*Response, *Error) {
-	p.hand.Store(resp)
-	validate := p.settings.validate
-	if req.own.validate {
-		validate = req.validate
-	}
-	accepted := validate == nil || validate(resp.StatusCode)
-	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
-	switch {
-	case resp.stream == nil:
-		limit.end()
-	case p.bridge != nil, req.stream && accepted:
-		resp.stream = limit.endWith(resp.stream)
-	case upgraded: // what follows is another protocol's
-		resp.SetBytes(nil)
-		limit.end()
-	default:
-		err := resp.buffer(limit.Context)
-		limit.end()
-		if err != nil && !accepted {
-			err.Err = errors.Join(err.Err, statusError(resp).Code)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if !accepted {
-		return nil, statusError(resp)
-	}
-	return resp, nil
 }

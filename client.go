@@ -56,7 +56,7 @@ type settings struct {
 	codecs        map[string]codec // by media type, in lower case; JSON's is marshal and unmarshal
 	codecErr      error            // what is wrong with the media type that SetCodec was given
 	configure     configureEngine
-	engine        *engine
+	engine        engine
 }
 
 // New returns a client that is ready to use: a pooled transport that honours the proxy environment, a cookie jar, no time
@@ -142,12 +142,13 @@ func (c *Client) update(change func(*settings)) *Client {
 	change(&s)
 	rebuilt := s.engine == nil
 	if rebuilt {
-		s.engine = newEngine(s.transport, s.jar, s.configure)
+		s.engine = newEngine(&s)
 	}
 	c.settings.Store(&s)
 	c.mu.Unlock()
-	if rebuilt && s.configure != nil {
-		s.engine.client() // outside the lock: the configuration is the user's code
+	if rebuilt {
+		// Outside the lock: this runs the function of SetEngine, which is the user's code.
+		_ = s.engine.transport()
 	}
 	return c
 }

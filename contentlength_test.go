@@ -28,7 +28,7 @@ func overBothProtocols(t *testing.T, handler http.HandlerFunc, run func(t *testi
 			transport, ok := server.Client().Transport.(*http.Transport)
 			require.True(t, ok)
 			defer transport.CloseIdleConnections()
-			run(t, axle.New().SetBaseURL(server.URL).SetTransport(transport))
+			run(t, newClient().SetBaseURL(server.URL).SetTransport(transport))
 		})
 	}
 }

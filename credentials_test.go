@@ -223,7 +223,7 @@ func TestOrigins_NoCredentialIsTakenToAForeignOrigin(t *testing.T) {
 	}
 
 	run := func(name string, e exit, mode string, set func(call *tableCall)) {
-		c := axle.New().SetBaseURL(e.home.URL).SetTransport(w.transport).SetInterceptorOrder(axle.FIFO).SetSensitiveHeaders("X-Mine")
+		c := newClient().SetBaseURL(e.home.URL).SetTransport(w.transport).SetInterceptorOrder(axle.FIFO).SetSensitiveHeaders("X-Mine")
 		call := &tableCall{c: c, header: http.Header{"X-Plain": {"plain"}}, send: modes[mode]}
 		set(call)
 		if !assert.NoError(t, e.do(call, e.home.URL), "%s, %s, by %s", name, e.name, mode) {
@@ -240,7 +240,7 @@ func TestOrigins_NoCredentialIsTakenToAForeignOrigin(t *testing.T) {
 	}
 	arrives := func(name, mode string, set func(call *tableCall)) {
 		run := exit{home: w.home, do: func(call *tableCall, base string) error { return call.get(base, "/start") }}
-		c := axle.New().SetBaseURL(w.home.URL).SetTransport(w.transport).SetInterceptorOrder(axle.FIFO).SetSensitiveHeaders("X-Mine")
+		c := newClient().SetBaseURL(w.home.URL).SetTransport(w.transport).SetInterceptorOrder(axle.FIFO).SetSensitiveHeaders("X-Mine")
 		call := &tableCall{c: c, header: http.Header{}, send: modes[mode]}
 		set(call)
 		require.NoError(t, run.do(call, w.home.URL))
@@ -313,7 +313,7 @@ func TestOrigins_HarmlessHeadersDoCross(t *testing.T) {
 		"X-Powered-By", "X-Keyboard-Layout", "X-Status-Code", "Access-Control-Request-Headers", "Upgrade-Insecure-Requests",
 		"Content-Encoding", "Content-Length", "Connection", "Host", "Referer",
 	}
-	c := axle.New()
+	c := newClient()
 	for _, name := range harmless {
 		assert.False(t, c.IsSensitiveHeader(name), name)
 		assert.False(t, c.IsSensitiveHeader(strings.ToLower(name)), name)
@@ -464,7 +464,7 @@ func TestHeader_FramingNamesAreRecognizedInWhateverCase(t *testing.T) {
 	} {
 		for source := range map[string]bool{"a handler": true, "the caller": true} {
 			raw := newRawServer(t)
-			c := axle.New().SetBaseURL("http://" + raw.addr).SetTransport(raw.transport)
+			c := newClient().SetBaseURL("http://" + raw.addr).SetTransport(raw.transport)
 			odd := http.Header{
 				"hOST": {"other.test"}, "transfer-encoding": {"chunked"}, "cOnTent-length": {"4"}, "trailer": {"X-T"},
 				"connection": {"close"}, "te": {"trailers"}, "uSER-agent": {"mine"}, "content-TYPE": {"text/odd"},
@@ -500,7 +500,7 @@ func TestHeader_OverHTTP2TooOneNameIsOneHeader(t *testing.T) {
 		transport.CloseIdleConnections()
 		server.Close()
 	})
-	c := axle.New().SetBaseURL(server.URL).SetTransport(transport).SetHeader("X-Api-Key", "default")
+	c := newClient().SetBaseURL(server.URL).SetTransport(transport).SetHeader("X-Api-Key", "default")
 	useRequest(c, func(r *axle.Request) {
 		r.Header["x-api-key"], r.Header["hOST"], r.Header["connection"] = []string{"handler"}, []string{"other.test"}, []string{"close"}
 	})
@@ -679,7 +679,7 @@ func TestOrigins_AForwardProxyIsToldNoCredentialForAnotherHost(t *testing.T) {
 	require.NoError(t, err)
 	transport := &http.Transport{Proxy: http.ProxyURL(at)}
 	t.Cleanup(transport.CloseIdleConnections)
-	c := axle.New().SetBaseURL("http://axle.test").SetTransport(transport).SetHeader("Authorization", theSecret).SetQueryParam("sig", theSecret)
+	c := newClient().SetBaseURL("http://axle.test").SetTransport(transport).SetHeader("Authorization", theSecret).SetQueryParam("sig", theSecret)
 	for _, change := range []func(r *http.Request){
 		func(r *http.Request) { r.Host = "evil.test" },
 		func(r *http.Request) { r.Header["host"] = []string{"evil.test"} },
@@ -730,7 +730,7 @@ func TestOrigins_AnInternationalisedHostAndItsPunycodeAreOneToCredentials(t *tes
 		"http://\uff42\u00fccher.test/x": false, "http://bu\u0308cher.test/x": false, "http://bucher.test/x": false,
 	} {
 		for _, base := range []string{"http://b\u00fccher.test", "http://xn--bcher-kva.test"} {
-			c := axle.New().SetBaseURL(base).SetTransport(transport).SetHeader("Authorization", theSecret)
+			c := newClient().SetBaseURL(base).SetTransport(transport).SetHeader("Authorization", theSecret)
 			_, err := c.Get(t.Context(), via(target, "/start"))
 			require.NoError(t, err)
 			resp, err := c.HTTPClient().Get(base + via(target, "/start"))
@@ -791,7 +791,7 @@ func TestOrigins_ASecretDefaultParameterGoesToTheBaseURLsOriginAlone(t *testing.
 // Nor does it come back with a chain of redirects that has left the origin, as no sensitive header does.
 func TestOrigins_ASecretDefaultParameterIsNotAddedToAHopThatCameBack(t *testing.T) {
 	w := newWorld(t)
-	c := axle.New().SetBaseURL(w.home.URL).SetTransport(w.transport).SetQueryParam("api_key", theSecret).SetQueryParam("page", "1")
+	c := newClient().SetBaseURL(w.home.URL).SetTransport(w.transport).SetQueryParam("api_key", theSecret).SetQueryParam("page", "1")
 	resp, err := c.HTTPClient().Get(w.home.URL + via(w.home.URL+"/back", "/start", w.home.URL+"/second", w.other.URL+"/x"))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -813,7 +813,7 @@ func TestAuth_OfPlainHTTPATokenIsNotAttachedUnderAnotherHost(t *testing.T) {
 	at := w.home.Listener.Addr().String()
 	for host, attached := range map[string]bool{"evil.test": false, at: true} {
 		for _, opts := range [][]auth.Option{nil, {auth.WithAllowedOrigins(w.home.URL, "http://evil.test")}} {
-			c := axle.New().SetBaseURL(w.home.URL).SetTransport(w.transport).Use(auth.New(session, opts...))
+			c := newClient().SetBaseURL(w.home.URL).SetTransport(w.transport).Use(auth.New(session, opts...))
 			proxy := httptest.NewServer(&httputil.ReverseProxy{
 				Transport: c.RoundTripper(),
 				Rewrite: func(r *httputil.ProxyRequest) {

@@ -37,7 +37,7 @@ func overEachProtocol(t *testing.T, handler http.HandlerFunc, test func(t *testi
 			transport.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's is one
 			transport.ForceAttemptHTTP2 = server.EnableHTTP2
 			t.Cleanup(transport.CloseIdleConnections)
-			test(t, axle.New().SetBaseURL(server.URL).SetTransport(transport))
+			test(t, newClient().SetBaseURL(server.URL).SetTransport(transport))
 		})
 	}
 }
@@ -421,7 +421,7 @@ func TestDefaultTransport_IsNeverNilAlsoWhereAnotherTypeIsTheProgramsDefault(t *
 		assert.Equal(t, []any{usual.ForceAttemptHTTP2, usual.MaxIdleConns, usual.MaxIdleConnsPerHost, usual.IdleConnTimeout, usual.TLSHandshakeTimeout, usual.ExpectContinueTimeout},
 			[]any{got.ForceAttemptHTTP2, got.MaxIdleConns, got.MaxIdleConnsPerHost, got.IdleConnTimeout, got.TLSHandshakeTimeout, got.ExpectContinueTimeout}, name)
 		if name == "another type" {
-			resp, err := axle.New().Get(t.Context(), "http://axle.test/")
+			resp, err := newClient().Get(t.Context(), "http://axle.test/")
 			require.NoError(t, err)
 			assert.Equal(t, "of the program", resp.String(), "New goes on using it")
 		}

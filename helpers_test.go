@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-resty/resty/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
@@ -33,10 +34,22 @@ func (f *fakeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.answer(r)
 }
 
+// overResty makes newClient put a resty client beneath the chains: see TestEngine_BothKeepTheRules.
+var overResty = false
+
+// newClient is axle.New over the engine that is under test.
+func newClient() *axle.Client {
+	c := axle.New()
+	if overResty {
+		c.SetEngine(func(*resty.Client) {})
+	}
+	return c
+}
+
 // newFakeClient returns a client for http://axle.test whose requests are answered in memory.
 func newFakeClient(answer func(*http.Request) (*http.Response, error)) (*axle.Client, *fakeTransport) {
 	f := &fakeTransport{answer: answer}
-	return axle.New().SetBaseURL("http://axle.test").SetTransport(f).SetCookieJar(nil), f
+	return newClient().SetBaseURL("http://axle.test").SetTransport(f).SetCookieJar(nil), f
 }
 
 // reply is an answer from a fake network.
@@ -191,5 +204,5 @@ func newLoopback(t *testing.T, handler http.HandlerFunc) *axle.Client {
 		transport.CloseIdleConnections()
 		server.Close()
 	})
-	return axle.New().SetBaseURL(server.URL).SetTransport(transport)
+	return newClient().SetBaseURL(server.URL).SetTransport(transport)
 }

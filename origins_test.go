@@ -65,7 +65,7 @@ func (o *origins) newClient(t *testing.T) *axle.Client {
 		transport.TLSClientConfig = o.home.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's is one
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return axle.New().SetBaseURL(o.home.URL).SetTransport(transport)
+	return newClient().SetBaseURL(o.home.URL).SetTransport(transport)
 }
 
 var allSensitive = []string{
@@ -329,7 +329,7 @@ func TestOrigins_UserinfoOfTheBaseURLIsTheBaseURLsAlone(t *testing.T) {
 }
 
 func TestOrigins_SetSensitiveHeadersAddsToTheBuiltInOnesAndTakesTheLast(t *testing.T) {
-	c := axle.New()
+	c := newClient()
 	assert.True(t, c.IsSensitiveHeader("authorization"))
 	assert.False(t, c.IsSensitiveHeader("X-Mine"))
 	c.SetSensitiveHeaders("x-mine", "X-Yours")

@@ -69,7 +69,7 @@ func TestError_ABodyThatATransportCannotSendAgainIsANetworkErrorWithTheReason(t 
 			url, config := newGoAwayServer(t, large-1000)
 			transport := axle.DefaultTransport()
 			transport.TLSClientConfig = config
-			c := axle.New().SetTransport(transport)
+			c := newClient().SetTransport(transport)
 			var seen *axle.Error
 			useRejected(c, func(err *axle.Error) (*axle.Response, error) { seen = err; return nil, err })
 
@@ -125,7 +125,7 @@ func TestError_ABodyThatCannotBeSentAgainOverAnOldConnectionIsANetworkError(t *t
 		}()
 
 		transport := axle.DefaultTransport()
-		c := axle.New().SetBaseURL("http://" + listener.Addr().String()).SetTransport(transport)
+		c := newClient().SetBaseURL("http://" + listener.Addr().String()).SetTransport(transport)
 		var seen *axle.Error
 		useRejected(c, func(err *axle.Error) (*axle.Response, error) { seen = err; return nil, err })
 		_, err = c.Get(t.Context(), "/")

@@ -293,9 +293,8 @@ func (r *Response) contentLength() int64 {
 	return r.raw.ContentLength
 }
 
-// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit. A gzipped body is
-// decompressed, except in the bridge, where that is the caller's or the transport's business, and except a range of one: a
-// part of the compressed bytes cannot be decompressed alone, and net/http too leaves the answers to a Range as they are.
+// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit. In the bridge a gzipped body
+// stays as it is, since there that is the caller's or the transport's business.
 func (p *pass) receive(req *Request, raw *http.Response) *Response {
 	resp := &p.response
 	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
@@ -305,12 +304,8 @@ func (p *pass) receive(req *Request, raw *http.Response) *Response {
 	if raw.StatusCode == http.StatusSwitchingProtocols {
 		return resp
 	}
-	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
-	if p.bridge == nil && isGzip(raw.Header) && !isRange && req.method() != http.MethodHead {
-		resp.stream = newGunzip(raw.Body)
-		raw.Uncompressed, raw.ContentLength = true, -1
-		raw.Header.Del("Content-Encoding")
-		raw.Header.Del("Content-Length")
+	if p.bridge == nil {
+		resp.stream = decodeGzip(req, raw)
 	}
 	if limit := p.settings.responseLimit; limit > 0 {
 		resp.stream = &limited{what: "response", body: resp.stream, left: limit, limit: limit}
@@ -319,4 +314,18 @@ func (p *pass) receive(req *Request, raw *http.Response) *Response {
 		resp.stream = meter(resp.stream, resp.contentLength(), req.onDownload)
 	}
 	return resp
+}
+
+// decodeGzip returns the body decompressed, if it is gzipped, and corrects the header. A range of a gzipped body stays as it is: a part
+// of the compressed bytes cannot be decompressed alone, and net/http too leaves the responses to a Range as they are.
+func decodeGzip(req *Request, raw *http.Response) io.ReadCloser {
+	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
+	if !isGzip(raw.Header) || isRange || req.method() == http.MethodHead {
+		return raw.Body
+	}
+
+	raw.Uncompressed, raw.ContentLength = true, -1
+	raw.Header.Del("Content-Encoding")
+	raw.Header.Del("Content-Length")
+	return newGunzip(raw.Body)
 }

@@ -260,7 +260,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	pending := PendingOf(r.Context())
 	adopted := pending.Apply(t.Jar, r)
 	resp, err := t.RoundTripper.RoundTrip(adopted)
-	if err != nil {
+	if err != nil || resp == nil {
 		return nil, err
 	}
 	if resp.Request == adopted {

@@ -1,0 +1,99 @@
+package axle
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// This file says what a redirect keeps and drops, for either engine. An http.Client calls it before it follows a redirect. Behind
+// the bridge the http.Client above follows redirects, by net/http's rules.
+
+// MaxRedirects is how many redirects one dispatch follows, unless [Client.SetMaxRedirects] says otherwise.
+const MaxRedirects = 10
+
+// checkRedirect decides whether the redirected request next is sent, and corrects it: its scheme, its number, its method
+// (RFC 9110 §15.4), the credentials that stay behind, and then the request's own check. It is an http.Client's CheckRedirect.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	return checkRedirectToo(nil)(next, via)
+}
+
+// checkRedirectToo returns checkRedirect with the check of an engine's own, which is asked before the request's.
+func checkRedirectToo(engines func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		d, ok := via[0].Context().Value(dispatchKey{}).(*dispatch)
+		if !ok {
+			return http.ErrUseLastResponse
+		}
+
+		err := d.redirect(next, via)
+		for _, check := range []func(*http.Request, []*http.Request) error{engines, d.request.redirect} {
+			if err == nil && check != nil {
+				err = check(next, via)
+			}
+		}
+
+		// net/http compares in this way too, and then leaves the body of the request that it does not send open.
+		if err == http.ErrUseLastResponse && next.Body != nil { //nolint:errorlint // see above
+			_ = next.Body.Close()
+		}
+		return err
+	}
+}
+
+// redirect applies axle's own rules to a redirected request.
+func (d *dispatch) redirect(next *http.Request, via []*http.Request) error {
+	if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
+		return invalidURL(d.request, fmt.Sprintf("a redirect to the scheme %q", next.URL.Scheme))
+	}
+
+	switch most := d.request.settings().maxRedirects; {
+	case most == 0:
+		return http.ErrUseLastResponse
+	case len(via) > most:
+		message := fmt.Sprintf("more than %d redirects", most)
+		return &Error{Code: CodeTooManyRedirects, Message: message, Request: d.request}
+	}
+
+	last := via[len(via)-1]
+	keepRedirectEscapes(next, last)
+	if err := d.keepMethod(next, last, via[0]); err != nil {
+		return err
+	}
+	if crossedOrigin(via, next) {
+		d.request.stripCredentials(next.Header)
+		dropForeignReferer(next.Header, placeOf(next))
+	}
+	return nil
+}
+
+// keepMethod undoes what net/http does beyond RFC 9110 §15.4 on a 301 or 302. net/http changes any method to GET, where POST alone
+// is meant. It also takes the body of a request whose method stays, for that redirect and all that follow.
+func (d *dispatch) keepMethod(next, last, first *http.Request) error {
+	if next.Response == nil {
+		return nil
+	}
+	switch next.Response.StatusCode {
+	case http.StatusSeeOther:
+		return nil
+	case http.StatusMovedPermanently, http.StatusFound:
+		if last.Method == http.MethodPost {
+			return nil
+		}
+	}
+
+	next.Method = last.Method
+	if d.payload.open == nil || last.GetBody == nil || next.GetBody != nil {
+		return nil
+	}
+	body, err := first.GetBody()
+	if err != nil {
+		return err
+	}
+	next.Body, next.GetBody, next.ContentLength = body, first.GetBody, first.ContentLength
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location"} {
+		if list, ok := first.Header[name]; ok {
+			next.Header[name] = list
+		}
+	}
+	return nil
+}
