@@ -2,11 +2,15 @@ package auth_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -111,5 +115,165 @@ func TestAnswer_TheRefusedResponseIsReadAndClosedBeforeAnyoneWaits(t *testing.T)
 		held.open()
 		resp, err := result(call)
 		requireOK(t, resp, err)
+	})
+}
+
+func TestAnswer_ACallHasOneFreeReplayAlsoIfAHandlerSendsItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		number := 1
+		s.arriving = func(*http.Request, string) { // each token is replaced while it is under way
+			number++
+			s.says(fmt.Sprintf("a%d", number))
+		}
+		again := 0
+		s.client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+			if again++; again > 1 {
+				return nil, err
+			}
+			return err.Request.Client().Do(err.Request)
+		})
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.Equal(t, []string{"a1", "a2", "a3"}, s.arrived(), "the call, its free replay, and what the handler sent")
+		assert.Zero(t, s.refreshes.Load())
+	})
+}
+
+func TestAnswer_AFreeReplayThatIsRefusedTooIsRefreshed(t *testing.T) {
+	for name, validate := range map[string]func(int) bool{"a 401 is refused": isSuccess, "a 401 is fulfilled": nil} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				s.accept("a3")
+				s.arriving = func(_ *http.Request, token string) {
+					if token == "a1" {
+						s.says("a2")
+					}
+				}
+				s.refreshBy(func() { s.says("a3") }, "a3", nil)
+				resp, err := s.client.R(t.Context()).SetValidateStatus(validate).Get("/data")
+				requireOK(t, resp, err)
+				assert.Equal(t, []string{"a1", "a2", "a3"}, s.arrived())
+				assert.EqualValues(t, 1, s.refreshes.Load())
+			})
+		})
+	}
+}
+
+func isSuccess(status int) bool { return status >= 200 && status < 300 }
+
+func TestAnswer_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(r *http.Request) (*http.Response, error)
+		code   axle.Code
+	}{
+		"a network error": {func(*http.Request) (*http.Response, error) { return nil, errBoom }, axle.CodeNetwork},
+		"a 500": {func(r *http.Request) (*http.Response, error) {
+			resp, err := emptyAnswer(r)
+			resp.StatusCode = http.StatusInternalServerError
+			return resp, err
+		}, axle.CodeBadResponse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, bearer("a2"))}
+			sent := 0
+			client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+				if sent++; sent > 1 {
+					return c.answer(r)
+				}
+				session.moved.Store(true) // meanwhile the token is replaced: a free replay
+				resp, err := emptyAnswer(r)
+				resp.StatusCode = http.StatusUnauthorized
+				return resp, err
+			})).Use(auth.New(session))
+			_, err := client.Get(t.Context(), "/")
+			require.ErrorIs(t, err, c.code)
+			assert.Equal(t, 2, sent)
+			assert.Zero(t, session.refreshes.Load())
+		})
+	}
+}
+
+func TestAnswer_A401OfACallThatALaterHandlerSkipsStands(t *testing.T) {
+	session := &changing{now: at(1, 0, nil), then: at(1, 1, nil)}
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 }))
+	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		auth.Skip(r)
+		return r, nil
+	}, nil)
+	client.Use(auth.New(session)) // its request handler runs first
+	_, err := client.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeBadRequest)
+	assert.Zero(t, session.refreshes.Load())
+}
+
+// endless is a body whose Read waits until it is closed.
+type endless struct {
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (e *endless) Read([]byte) (int, error) { <-e.closed; return 0, errBoom }
+func (e *endless) Close() error             { e.once.Do(func() { close(e.closed) }); return nil }
+
+func TestAnswer_ARefusedBodyThatDoesNotEndIsWaitedForFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, bearer("a2"))}
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := emptyAnswer(r)
+			if r.Header.Get("Authorization") == "Bearer a1" {
+				resp.StatusCode, resp.Body = http.StatusUnauthorized, &endless{closed: make(chan struct{})}
+			}
+			return resp, err
+		})).Use(auth.New(session))
+		began := time.Now()
+		resp, err := client.R(t.Context()).SetStream(true).SetValidateStatus(nil).Get("/")
+		requireOK(t, resp, err)
+		assert.Equal(t, 5*time.Second, time.Since(began))
+	})
+}
+
+func TestAnswer_TheCodeOfAFulfilledAnswerWhoseRefreshFailedIsThatOfItsStatus(t *testing.T) {
+	for status, want := range map[int]axle.Code{
+		200: axle.CodeBadResponse, 399: axle.CodeBadResponse, 400: axle.CodeBadRequest, 499: axle.CodeBadRequest, 500: axle.CodeBadResponse,
+	} {
+		client := axle.New().SetBaseURL("http://api.test").SetValidateStatus(nil).
+			SetTransport(answering(func(*http.Request) int { return status })).
+			Use(auth.New(bearerSession("t"), auth.WithStatusCodes(status)))
+		_, err := client.Get(t.Context(), "/")
+		require.ErrorIs(t, err, errBoom, status)
+		require.ErrorIs(t, err, want, status)
+		require.ErrorContains(t, err, "auth: the refresh failed", status)
+	}
+}
+
+func TestAnswer_TheReasonWhyA401StandsIsJoinedToWhatAHandlerMadeOfIt(t *testing.T) {
+	errHandlers := errors.New("a handler's own")
+	session := &changing{now: at(1, 0, bearer("a1")), then: ended(2)}
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 }))
+	client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+		err.Err = errHandlers
+		return nil, err
+	})
+	client.Use(auth.New(session))
+	_, err := client.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeBadRequest)
+	require.ErrorIs(t, err, auth.ErrSessionChanged)
+	require.ErrorIs(t, err, errHandlers)
+}
+
+func TestChallenge_IsACopyThatTheRefreshMayModify(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refresh = func(ctx context.Context) (*oauth2.Token, error) {
+			auth.Challenge(ctx).Header.Set("X-Changed", "yes")
+			auth.Challenge(ctx).Request.SetHeader("X-Changed", "yes")
+			return nil, errBoom
+		}
+		_, err := s.client.Get(t.Context(), "/data")
+		e := require401(t, err)
+		assert.Empty(t, e.Response.Header.Get("X-Changed"))
+		assert.Empty(t, e.Request.Header.Get("X-Changed"))
 	})
 }

@@ -112,7 +112,7 @@ func (i *Interceptor) leaveAlone(r *axle.Request) *axle.Request {
 
 // detach removes what an earlier attempt attached: a handler's Do sends the request on as it was left.
 func (i *Interceptor) detach(r *axle.Request, before *attempt) {
-	if before.header[0] != "" && r.Header.Get(i.header) == before.header[0] {
+	if r.Header.Get(i.header) == before.header[0] {
 		delete(r.Header, i.header)
 	}
 }
@@ -123,7 +123,7 @@ func (i *Interceptor) isCallersOwn(r *axle.Request, before *attempt) bool {
 	if !r.SetByCaller(i.header) {
 		return i.header == defaultHeader && strings.Contains(r.URL, "@") && hasUserinfo(r.URL)
 	}
-	return before == nil || before.header[0] == "" || r.Header.Get(i.header) != before.header[0]
+	return before == nil || r.Header.Get(i.header) != before.header[0]
 }
 
 func hasUserinfo(raw string) bool {

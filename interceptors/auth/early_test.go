@@ -359,6 +359,92 @@ func TestEarlyRefresh_WithoutTheOptionAnExpiredTokenIsSentAndItsA401Refreshes(t 
 		assert.Equal(t, "t0", e.get(t))
 		assert.Zero(t, e.refreshes.Load())
 	})
+	synctest.Test(t, func(t *testing.T) {
+		e := newExpiring(kind{store: true}, living("t0", time.Hour), auth.WithEarlyRefresh(0))
+		e.refreshTo("t1", time.Hour)
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, "t0", e.get(t))
+		synctest.Wait()
+		assert.Zero(t, e.refreshes.Load(), "nor beside the call")
+	})
+}
+
+func TestEarlyRefresh_TheNextOneNeedNotWaitAfterOneThatSucceeded(t *testing.T) {
+	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
+		e.refreshTo("t1", window+5*time.Second)
+		time.Sleep(55 * time.Minute)
+		assert.Equal(t, "t0", e.get(t))
+		synctest.Wait()
+
+		e.refreshTo("t2", time.Hour)
+		time.Sleep(5 * time.Second) // t1 is due
+		assert.Equal(t, "t1", e.get(t))
+		synctest.Wait()
+		assert.Equal(t, "t2", e.get(t))
+		assert.EqualValues(t, 2, e.refreshes.Load())
+	})
+}
+
+// stateOf returns a client that refreshes early, of a session that does not say when it obtained its tokens.
+func stateOf(session *changing) *axle.Client {
+	return axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
+		Use(auth.New(session, auth.WithEarlyRefresh(window)))
+}
+
+func TestEarlyRefresh_OfASessionThatDoesNotSayWhenItObtainedItsToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		then      auth.Generation
+		life      time.Duration
+		refreshes int64
+	}{
+		"the token is a refresh's, and short":            {auth.Generation{Login: 1, Refresh: 1}, 5 * time.Minute, 0},
+		"the token is a refresh's, and due":              {auth.Generation{Login: 1, Refresh: 1}, time.Hour, 1},
+		"the token is a refresh's, and came expired":     {auth.Generation{Login: 1, Refresh: 1}, -time.Hour, 0},
+		"the token is another login's, and came expired": {auth.Generation{Login: 2, Refresh: 7}, -time.Hour, 1},
+		"the token is another login's, and short":        {auth.Generation{Login: 2, Refresh: 7}, 5 * time.Minute, 0},
+		"the token is another login's, and due":          {auth.Generation{Login: 2}, time.Hour, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				session := &changing{now: at(1, 0, living("t0", 100*time.Hour))}
+				client := stateOf(session)
+				time.Sleep(time.Hour)
+				session.then = at(c.then.Login, c.then.Refresh, living("t1", c.life))
+				session.moved.Store(true)
+
+				for range 2 { // it is seen, and used again when little of an hour is left
+					_, err := client.Get(t.Context(), "/")
+					require.NoError(t, err)
+					synctest.Wait()
+					if c.life < 0 {
+						break
+					}
+					time.Sleep(c.life - 3*time.Minute)
+				}
+				assert.Equal(t, c.refreshes, session.refreshes.Load())
+			})
+		})
+	}
+}
+
+// unlike is a StatefulSession of a type that cannot be compared.
+type unlike struct {
+	*changing
+	_ []int
+}
+
+func TestEarlyRefresh_ASessionThatCannotBeComparedIsNotRefreshedBesideItsCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session := &changing{now: at(1, 0, living("t0", time.Hour))}
+		session.now.Obtained = time.Now()
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
+			Use(auth.Select(func(*axle.Request) auth.StatefulSession { return unlike{changing: session} }, auth.WithEarlyRefresh(window)))
+		time.Sleep(55 * time.Minute)
+		_, err := client.Get(t.Context(), "/")
+		require.NoError(t, err)
+		synctest.Wait()
+		assert.Zero(t, session.refreshes.Load())
+	})
 }
 
 func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.T) {

@@ -775,6 +775,7 @@ func TestPlain_ATokenIsJudgedByTheTimeAtWhichItWasObtained(t *testing.T) {
 		}{
 			{"lives longer than the window", time.Hour, 1},
 			{"lives shorter than the window", 5 * time.Minute, 0},
+			{"lives as long as the window", window, 0},
 		} {
 			t.Run(name+", "+c.what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
