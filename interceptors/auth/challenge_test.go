@@ -44,6 +44,7 @@ func TestChallenge_InsufficientScopeAndUseDPoPNonceAreNotRefreshed(t *testing.T)
 		"a value that is missing":            {[]string{`Bearer error=, realm="insufficient_scope"`}, true},
 		"a character that no challenge has":  {[]string{`Bearer (error="insufficient_scope")`}, true},
 		"another error and one of the two":   {[]string{`Bearer error="invalid_token"`, `DPoP error="use_dpop_nonce"`}, false},
+		"before another error in a line":     {[]string{`DPoP error="use_dpop_nonce", Bearer error="invalid_token"`}, false},
 		"a comma that was forgotten":         {[]string{`Bearer realm="api" error="insufficient_scope"`}, false},
 		"a challenge in another header only": {[]string{}, true},
 	} {
