@@ -3,12 +3,96 @@ package axle
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
+
+	"github.com/axlehttp/axle/internal/rewind"
 )
+
+// ReplayLimit is how many bytes of an io.Reader body are kept so that a replay or a redirect can send them again: 1 MiB. It
+// concerns readers that can neither seek nor be made anew. One that yields more is streamed, and cannot be sent again.
+const ReplayLimit = rewind.Limit
+
+// ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once and cannot be read again.
+var ErrBodyConsumed = rewind.ErrConsumed
+
+// newBody wraps a body that is an io.Reader, so that it can be sent again. It returns nil for any other body and for an empty
+// one.
+func newBody(body any) *rewind.Body {
+	reader, isReader := body.(io.Reader)
+	if !isReader || reader == http.NoBody || isNilPointer(body) {
+		return nil
+	}
+	return rewind.New(reader)
+}
+
+// wrappedBody is the request's reader, wrapped. A reader that SetBody was given is wrapped once, so that each call sends it
+// from where it was left then.
+func (r *Request) wrappedBody() *rewind.Body {
+	if r.reader != nil && isSame(r.reader.Given(), r.Body) {
+		return r.reader
+	}
+	return newBody(r.Body)
+}
+
+// retain has the pass release a body at its end, unless an outer pass does. The body may be nil.
+func (p *pass) retain(b *rewind.Body) *rewind.Body {
+	if b != nil && b.Retain() {
+		p.bodies = append(p.bodies, b)
+	}
+	return b
+}
+
+// rewindBody goes back to the start of a body that is not in memory, or says why that cannot be.
+func rewindBody(ctx context.Context, body any) error {
+	switch body := body.(type) {
+	case *rewind.Body:
+		return body.Rewind(ctx)
+	case *Multipart:
+		return body.rewind(ctx)
+	}
+	return nil
+}
+
+// refusedBody is the error of a body that cannot be sent again; nil if err says anything else.
+func refusedBody(err error) *Error {
+	if refused, ok := errors.AsType[*rewind.Error](err); ok {
+		return badOption(nil, refused.Message(), refused.Err)
+	}
+	return nil
+}
+
+// givenBody is the body as the caller gave it, for messages.
+func givenBody(body any) any {
+	if b, isWrapped := body.(*rewind.Body); isWrapped {
+		return b.Given()
+	}
+	return body
+}
+
+// isNilReader reports whether a body is nothing to read from, by mistake.
+func isNilReader(body any) bool {
+	switch body.(type) {
+	case io.Reader, *Multipart:
+		return isNilPointer(body)
+	}
+	return false
+}
+
+func isNilPointer(body any) bool {
+	v := reflect.ValueOf(body)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// isSame reports whether two values are equal. Values that cannot be compared never are.
+func isSame(a, b any) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
 
 // payload is a request's body as one dispatch sends it.
 type payload struct {
@@ -23,7 +107,7 @@ type payload struct {
 func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	switch r.Body.(type) {
 	case io.Reader, *Multipart:
-		return nil, "", badOption(r, fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", bodyOf(r.Body)), nil)
+		return nil, "", badOption(r, fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", givenBody(r.Body)), nil)
 	}
 	encoded, e := r.encode()
 	if e != nil {
@@ -155,19 +239,10 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 	if m, ok := r.Body.(*Multipart); ok && m != nil {
 		return p.multipart(r, m)
 	}
-	if reader, ok := r.Body.(io.Reader); ok {
-		b, ok := reader.(*rewinder)
-		if !ok {
-			b = p.own(newRewinder(reader))
-		}
-		if b == nil {
-			return payload{}, nil
-		}
-		if given, ok := p.source.Body.(*rewinder); ok && given != b {
-			given.sentWithin(b)
-		}
-		return payload{open: b.open, length: b.size, contentType: "application/octet-stream"}, nil
+	if _, isReader := r.Body.(io.Reader); isReader {
+		return p.encodeReader(r.Body), nil
 	}
+
 	encoded, err := r.encode()
 	if err != nil || encoded.bytes == nil {
 		return payload{}, err
@@ -179,6 +254,20 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 	}, nil
 }
 
+// encodeReader sends a reader as it is.
+func (p *pass) encodeReader(reader any) payload {
+	b := p.retain(newBody(reader))
+	if b == nil {
+		return payload{}
+	}
+
+	// A handler's reader may wrap the caller's, which then must stay open until the handler's is closed.
+	if given, isWrapped := p.source.Body.(*rewind.Body); isWrapped {
+		given.SendWithin(b)
+	}
+	return payload{open: b.Open, length: b.Size(), contentType: "application/octet-stream"}
+}
+
 func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
 	switch {
 	case m.bad != nil:
@@ -187,7 +276,7 @@ func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
 		return payload{}, badOption(r, "the Multipart has no boundary: NewMultipart makes one", nil)
 	}
 	for _, part := range m.parts {
-		p.own(part.body)
+		p.retain(part.body)
 	}
 	return payload{open: m.open, length: m.length(), contentType: m.contentType(r.contentType()), relabel: true}, nil
 }

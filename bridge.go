@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/axlehttp/axle/internal/cookies"
+	"github.com/axlehttp/axle/internal/rewind"
 )
 
 // RoundTripper returns the client's two chains as a net/http transport: it runs them once for each request that it is given,
@@ -55,7 +56,7 @@ func (h *hop) isAt(r *Request) bool { return h != nil && r.URL == h.url }
 
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
-	body := newBodyOf(orig)
+	body := rewind.OfRequest(orig)
 	if orig.URL == nil {
 		if orig.Body != nil {
 			_ = orig.Body.Close()

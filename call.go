@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/axlehttp/axle/internal/rewind"
 )
 
 // This file is the way of a call, from top to bottom: snapshot, request chain, dispatch, response chain, decode.
@@ -41,7 +41,7 @@ type pass struct {
 	hand     atomic.Pointer[Response] // what it was given, or its last replay yielded: closed by what comes in its place
 	mu       sync.Mutex               // orders the turn's end, hand and beside where there are replays
 	beside   []*Response              // the outcomes of replays that ran at the same time as the one that yielded hand
-	bodies   []*rewinder              // those that this pass took on, and lets go at its end
+	bodies   []*rewind.Body           // those that this pass took on, and lets go at its end
 	jars     jarCookies               // what of the source's cookies is the jar's; only in the bridge
 	bound    [1]binding               // room for the first header that is bound to an origin
 
@@ -109,7 +109,7 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 func (p *pass) begin(source *Request) *Request {
 	p.source = source
 	if _, ok := source.Body.(io.Reader); ok && !isNilPointer(source.Body) {
-		b := p.own(source.rewinder())
+		b := p.retain(source.wrappedBody())
 		if source.Body != any(b) {
 			held := *source
 			held.Body = nil
@@ -139,30 +139,6 @@ func (p *pass) begin(source *Request) *Request {
 	p.settings.mergeHeaders(r)
 	p.settings.mergeQuery(r)
 	return r
-}
-
-// rewinder is the state of the request's reader body. A request that SetBody was given one keeps it from call to call.
-func (r *Request) rewinder() *rewinder {
-	if b, ok := r.Body.(*rewinder); ok {
-		return b
-	}
-	if r.reader != nil && isSame(r.reader.given, r.Body) {
-		return r.reader
-	}
-	return newRewinder(r.Body)
-}
-
-// isSame compares what may not be comparable.
-func isSame(a, b any) bool {
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
-}
-
-// own makes the pass let b go at its end, unless an outer one does.
-func (p *pass) own(b *rewinder) *rewinder {
-	if b != nil && !slices.Contains(p.bodies, b) && b.adopt() {
-		p.bodies = append(p.bodies, b)
-	}
-	return b
 }
 
 // run is one promise chain. It ends before the response handler number depth.
@@ -262,7 +238,7 @@ func (p *pass) end() {
 		p.letGo(nil)
 	}
 	for _, b := range p.bodies {
-		b.finish()
+		b.Release()
 	}
 }
 

@@ -174,7 +174,10 @@ var errTimeout = errors.New("the time limit was reached")
 // failure is the error of a request that brought no whole answer.
 func failure(ctx context.Context, req *Request, err error) *Error {
 	var own *Error
-	if errors.As(err, &own) && own != nil { // a redirect, the body or its limit; or another client beneath this one
+	if !errors.As(err, &own) {
+		own = refusedBody(err)
+	}
+	if own != nil { // a redirect, the body or its limit; or another client beneath this one
 		if own.Request == nil || own.Request == req {
 			e := *own
 			e.Request = req

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/axlehttp/axle/internal/rewind"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -28,7 +29,7 @@ type Multipart struct {
 
 type part struct {
 	head []byte
-	body *rewinder // nil: empty
+	body *rewind.Body // nil: empty
 }
 
 // NewMultipart returns an empty form.
@@ -86,7 +87,7 @@ func (m *Multipart) add(name, filename string, header textproto.MIMEHeader, cont
 		head.WriteString("Content-Type: " + t + "\r\n")
 	}
 	head.WriteString("\r\n")
-	m.parts = append(m.parts, part{[]byte(head.String()), newRewinder(content)})
+	m.parts = append(m.parts, part{[]byte(head.String()), newBody(content)})
 	return m
 }
 
@@ -119,10 +120,10 @@ func (m *Multipart) length() int64 {
 		n += int64(len(m.delimiter(i)) + len(p.head))
 		switch {
 		case p.body == nil:
-		case p.body.size < 0:
+		case p.body.Size() < 0:
 			return -1
 		default:
-			n += p.body.size
+			n += p.body.Size()
 		}
 	}
 	return n
@@ -149,7 +150,7 @@ func (m *Multipart) rewind(ctx context.Context) error {
 	}
 	for _, p := range m.parts {
 		if p.body != nil {
-			if err := p.body.rewind(ctx); err != nil {
+			if err := p.body.Rewind(ctx); err != nil {
 				return err
 			}
 		}
@@ -166,7 +167,7 @@ func (m *Multipart) open(ctx context.Context) (io.ReadCloser, error) {
 		if p.body == nil {
 			continue
 		}
-		r, err := p.body.open(ctx)
+		r, err := p.body.Open(ctx)
 		if err != nil {
 			_ = body.Close()
 			return nil, err

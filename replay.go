@@ -2,7 +2,6 @@ package axle
 
 import (
 	"bytes"
-	"context"
 	"hash/maphash"
 	"net/url"
 	"reflect"
@@ -60,10 +59,8 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	if again.nilContext {
 		return nil, badOption(again, "the context is nil", nil)
 	}
-	if b, ok := again.Body.(interface{ rewind(context.Context) error }); ok {
-		if err := b.rewind(again.Context()); err != nil {
-			return nil, failure(again.Context(), again, err)
-		}
+	if err := rewindBody(again.Context(), again.Body); err != nil {
+		return nil, failure(again.Context(), again, err)
 	}
 	p.letGo(nil)
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/axlehttp/axle/internal/rewind"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type Request struct {
 	bad        error     // what a setter was given that cannot be sent
 	attempt    int       // the number of its dispatch in the call
 	values     values
-	reader     *rewinder // the state of an io.Reader body that SetBody was given
+	reader     *rewind.Body // the state of an io.Reader body that SetBody was given
 	origins    []binding
 
 	pass  *pass  // the pass of the call that this copy belongs to; nil outside a call
@@ -144,7 +145,7 @@ func (r *Request) SetRawPathParam(name, value string) *Request {
 // fewer; one that contradicts a known length fails the call with CodeBadOption.
 func (r *Request) SetBody(body any) *Request {
 	r.Body = body
-	r.reader = newRewinder(body)
+	r.reader = newBody(body)
 	return r
 }
 

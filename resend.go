@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync"
+
+	"github.com/axlehttp/axle/internal/rewind"
 )
 
 // net/http sends a request again by itself when a connection fails before an answer has come: one that was idle for too long,
@@ -48,8 +50,8 @@ func (s *resending) setError(err error) {
 
 // explain is the error of a body that cannot be sent again: where a transport has asked for it, the network's, with the reason.
 func (s *resending) explain(err error) error {
-	var refused *Error
-	if !errors.As(err, &refused) {
+	refused := refusedBody(err)
+	if refused == nil {
 		return err
 	}
 	s.mu.Lock()
@@ -76,8 +78,8 @@ func (s *resending) explain(err error) error {
 // isSentOnce reports whether a body may turn out to be too long to be sent again.
 func isSentOnce(body any) bool {
 	switch body := body.(type) {
-	case *rewinder:
-		return body.again == nil && body.seeker == nil && (body.size < 0 || body.size > ReplayLimit)
+	case *rewind.Body:
+		return body.MayExceedLimit()
 	case *Multipart:
 		for _, part := range body.parts {
 			if part.body != nil && isSentOnce(part.body) {
