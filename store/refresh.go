@@ -255,7 +255,6 @@ func (s *UserStore[U]) settleCookies(f *flight, keep bool) {
 	} else if err := f.pending.Commit(s.timeout); err != nil {
 		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
 	}
-	f.pending.Close()
 }
 
 // overrun ends a wait whose time limit has passed. The flight stays where it is.

@@ -1,7 +1,10 @@
-// Package cookies has the cookie jars that axle works with, beside a user's own: the one that New makes, and the stage that holds
-// back what the answers of a refresh set until it is known whether the login is still the same.
+// Package cookies has the cookie jars that axle works with, beside the jars of users. [Jar] is the jar
+// that axle.New makes. [Pending] holds the cookies that a refresh's responses have set, until it is
+// known whether the login is still the same.
 //
-// The root package and the store use it. It knows neither of them.
+// jar.go is Jar, pending.go the life of the pending cookies, view.go the jar as a refresh sees it, and
+// routed.go finds the cookies of a refresh behind an http.Client. The root package and package store
+// use this package. It knows neither of them.
 package cookies
 
 import (
@@ -13,8 +16,8 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Jar is net/http's cookie jar with the list of public suffixes, and it can be emptied. Make one with [NewJar]. It is safe for
-// concurrent use.
+// Jar is a net/http/cookiejar.Jar with the list of public suffixes, and it can be emptied. Make a Jar
+// with [NewJar]. It is safe for concurrent use.
 type Jar struct{ current atomic.Pointer[cookiejar.Jar] }
 
 // NewJar returns an empty jar.
@@ -24,7 +27,7 @@ func NewJar() *Jar {
 	return j
 }
 
-// Clear empties the jar, for everybody who has it.
+// Clear empties the jar for everybody who uses it.
 func (j *Jar) Clear() { j.current.Store(newCookieJar()) }
 
 // Cookies implements http.CookieJar.
@@ -34,6 +37,7 @@ func (j *Jar) Cookies(u *url.URL) []*http.Cookie { return j.current.Load().Cooki
 func (j *Jar) SetCookies(u *url.URL, list []*http.Cookie) { j.current.Load().SetCookies(u, list) }
 
 func newCookieJar() *cookiejar.Jar {
-	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List}) // its error is always nil
+	// The error is always nil.
+	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
 	return jar
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/axlehttp/axle/internal/cookies"
 )
 
-func at(t *testing.T, text string) *url.URL {
+func urlOf(t *testing.T, text string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(text)
 	require.NoError(t, err)
 	return u
 }
 
-// line is what a jar would have sent.
+// line is the Cookie header that a jar gives a request.
 func line(jar http.CookieJar, u *url.URL) string {
 	r := http.Request{Header: http.Header{}}
 	for _, c := range jar.Cookies(u) {
@@ -29,7 +29,7 @@ func line(jar http.CookieJar, u *url.URL) string {
 	return r.Header.Get("Cookie")
 }
 
-func TestPending_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
+func TestPending_TheRefreshSeesThePendingCookiesOverThoseOfTheJar(t *testing.T) {
 	base := "https://api.axle.test/"
 	for _, c := range []struct {
 		name string
@@ -54,26 +54,26 @@ func TestPending_TheRefreshSeesWhatIsHeldOverWhatTheJarHas(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			jar := cookies.NewJar()
-			jar.SetCookies(at(t, base), []*http.Cookie{{Name: "a", Value: "1"}, {Name: "b", Value: "1"}})
-			before := line(jar, at(t, c.ask))
+			jar.SetCookies(urlOf(t, base), []*http.Cookie{{Name: "a", Value: "1"}, {Name: "b", Value: "1"}})
+			before := line(jar, urlOf(t, c.ask))
 			_, pending := cookies.NewPending(t.Context())
-			pending.Over(jar).SetCookies(at(t, base), c.set)
+			pending.Over(jar).SetCookies(urlOf(t, base), c.set)
 
-			assert.Equal(t, c.want, line(pending.Over(jar), at(t, c.ask)))
-			assert.Equal(t, before, line(jar, at(t, c.ask)))
+			assert.Equal(t, c.want, line(pending.Over(jar), urlOf(t, c.ask)))
+			assert.Equal(t, before, line(jar, urlOf(t, c.ask)))
 
 			require.NoError(t, pending.Commit(time.Minute))
 			if c.jar == "" {
 				c.jar = c.want
 			}
-			assert.Equal(t, c.jar, line(jar, at(t, c.ask)))
-			assert.Equal(t, c.jar, line(pending.Over(jar), at(t, c.ask)))
+			assert.Equal(t, c.jar, line(jar, urlOf(t, c.ask)))
+			assert.Equal(t, c.jar, line(pending.Over(jar), urlOf(t, c.ask)))
 		})
 	}
 }
 
 func TestPending_ItsOutcomeIsFinal(t *testing.T) {
-	u := at(t, "https://api.axle.test/")
+	u := urlOf(t, "https://api.axle.test/")
 	one, two := []*http.Cookie{{Name: "a", Value: "1"}}, []*http.Cookie{{Name: "b", Value: "2"}}
 	for _, c := range []struct {
 		name   string
@@ -94,56 +94,54 @@ func TestPending_ItsOutcomeIsFinal(t *testing.T) {
 	}
 }
 
-func TestPending_AMarkedAnswerGoesToTheStageAndAnyOtherToTheJar(t *testing.T) {
-	u := at(t, "https://api.axle.test/")
+func TestPending_AMarkedResponseWaitsForTheOutcomeAndAnyOtherGoesToTheJar(t *testing.T) {
+	u := urlOf(t, "https://api.axle.test/")
 	jar := cookies.NewJar()
 	routed := cookies.Route(jar)
 	ctx, pending := cookies.NewPending(t.Context())
 	require.Same(t, pending, cookies.PendingOf(ctx))
-	answer := func() *http.Response {
+	response := func() *http.Response {
 		return &http.Response{Header: http.Header{"Set-Cookie": {"a=1; Path=/", "b=2"}}}
 	}
 
-	marked := answer()
+	marked := response()
 	pending.Mark(routed, marked)
 	routed.SetCookies(u, marked.Cookies())
 	assert.Empty(t, line(jar, u))
 	assert.Equal(t, "a=1; b=2", line(pending.Over(routed), u))
 	pending.Unmark(marked.Header)
-	assert.Equal(t, answer().Header, marked.Header)
+	assert.Equal(t, response().Header, marked.Header)
 
 	forged := &http.Response{Header: http.Header{"Set-Cookie": {"c=3; axle-pending=guess"}}}
 	routed.SetCookies(u, forged.Cookies())
 	assert.Empty(t, line(jar, u))
 
-	late := answer()
+	late := response()
 	pending.Mark(routed, late)
 	pending.Drop()
-	pending.Close()
 	routed.SetCookies(u, late.Cookies())
 	assert.Empty(t, line(jar, u), "the refresh has returned, and its login is over")
 
-	// A goroutine that the refresh has left behind gets an answer.
-	later := answer()
+	later := response()
 	pending.Mark(routed, later)
 	routed.SetCookies(u, later.Cookies())
-	assert.Empty(t, line(jar, u), "its request belongs to that refresh too")
-	routed.SetCookies(u, answer().Cookies())
+	assert.Empty(t, line(jar, u), "a goroutine that the refresh left behind got a response")
+
+	routed.SetCookies(u, response().Cookies())
 	assert.Equal(t, "a=1; b=2", line(jar, u))
 }
 
-func TestPending_AContextWithoutOneStagesNothing(t *testing.T) {
+func TestPending_AContextWithoutOneHoldsNothingBack(t *testing.T) {
 	ctx, _ := cookies.NewPending(t.Context())
 	for _, ctx := range []context.Context{t.Context(), cookies.WithoutPending(ctx)} {
 		pending := cookies.PendingOf(ctx)
 		require.Nil(t, pending)
 		jar := cookies.NewJar()
 		assert.Same(t, jar, pending.Over(jar))
-		r := &http.Request{URL: at(t, "https://api.axle.test/")}
+		r := &http.Request{URL: urlOf(t, "https://api.axle.test/")}
 		assert.Same(t, r, pending.Apply(cookies.Route(jar), r))
 		pending.Mark(cookies.Route(jar), &http.Response{})
 		pending.Drop()
-		pending.Close()
 		require.NoError(t, pending.Commit(time.Minute))
 	}
 	assert.Nil(t, cookies.Route(nil))
