@@ -112,16 +112,6 @@ func (e *endpoint) tokenOf(resp *axle.Response, current *oauth2.Token) (*oauth2.
 	return token, nil
 }
 
-// withTypeOf gives a new token the type of the old one, if it has none.
-func withTypeOf(old, token *oauth2.Token) *oauth2.Token {
-	if token == nil || old == nil || token.TokenType != "" || old.TokenType == "" {
-		return token
-	}
-	typed := *token
-	typed.TokenType = old.TokenType
-	return &typed
-}
-
 // badAnswer is the error of an answer whose status promised more.
 func badAnswer(resp *axle.Response, message string, cause error) error {
 	return &axle.Error{

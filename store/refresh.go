@@ -15,7 +15,6 @@ import (
 	"github.com/axlehttp/axle/internal/detached"
 	"github.com/axlehttp/axle/internal/expiry"
 	"github.com/axlehttp/axle/internal/retryafter"
-	"github.com/axlehttp/axle/internal/wire"
 )
 
 // flight is one call of the RefreshFunc. It belongs to the login that it started in. No other is started in that login until
@@ -352,35 +351,4 @@ func (s *UserStore[U]) ends(err error) bool {
 		return s.logoutWhen(err), nil
 	})
 	return yes || failed != nil
-}
-
-// renewed returns the token that a session has after a refresh: the new one, with the refresh token and the type of the old one
-// where it brings none of its own, or the old one if there is no new one.
-func renewed(old, fresh *oauth2.Token) *oauth2.Token {
-	if fresh == nil {
-		return old
-	}
-	token := copyOf(fresh)
-	if old != nil && token.RefreshToken == "" {
-		token.RefreshToken = old.RefreshToken
-	}
-	return withTypeOf(old, token)
-}
-
-// usable returns an error if no request can carry the new token: it is empty, or it or its type has a byte that no header value
-// may have (RFC 9110 §5.5). The error does not hold the token.
-func usable(token *oauth2.Token) error {
-	if token == nil {
-		return nil
-	}
-	if token.AccessToken == "" {
-		return errors.New("store: the RefreshFunc returned a token without an access token")
-	}
-	if i := wire.BadHeaderByte(token.AccessToken); i >= 0 {
-		return fmt.Errorf("store: the RefreshFunc returned an access token with a control character at byte %d", i)
-	}
-	if i := wire.BadHeaderByte(token.TokenType); i >= 0 {
-		return fmt.Errorf("store: the RefreshFunc returned a token type with a control character at byte %d", i)
-	}
-	return nil
 }

@@ -15,18 +15,13 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
 
-	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
-	"github.com/axlehttp/axle/internal/cookies"
-	"github.com/axlehttp/axle/internal/detached"
-	"github.com/axlehttp/axle/internal/expiry"
 )
 
 // State is what a store holds. What is published is never modified: to change it, see [UserStore.SetState].
@@ -85,15 +80,6 @@ type UserStore[U any] struct {
 	changed     chan struct{} // closed by the next transition; nil: nobody waits for it
 }
 
-type options struct {
-	logoutWhen func(error) bool
-	onLogout   func(context.Context, *oauth2.Token) error
-	timeout    time.Duration
-}
-
-// Option configures [New].
-type Option func(*options)
-
 // New returns a store that refreshes by refresh. A nil refresh makes every refresh fail.
 func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 	o := options{logoutWhen: func(error) bool { return true }, timeout: 30 * time.Second}
@@ -108,44 +94,6 @@ func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 		}
 	}
 	return &UserStore[U]{refresh: refresh, logoutWhen: o.logoutWhen, onLogout: o.onLogout, timeout: o.timeout}
-}
-
-// WithLogoutWhen decides which failed refresh ends the session. The default, also for nil, is every one, as in the reference.
-//
-// The function is asked once for each refresh that failed. If a refresh overran its time limit and then fails for another reason,
-// the function is asked about both. It is not asked for calls that fail at once because of a Retry-After.
-//
-// The function is bounded by the refresh timeout. If it gives no answer, since it panics or is not done by then, that is taken for a
-// yes, which is the default's answer: a session that the server may have refused must not go on as if nothing had happened.
-func WithLogoutWhen(fn func(refreshErr error) bool) Option {
-	return func(o *options) {
-		if fn != nil {
-			o.logoutWhen = fn
-		}
-	}
-}
-
-// RejectedOnly is for [WithLogoutWhen]: the session ends if the server refused for good, see [auth.Refused], and not if the network
-// failed, or a server or a firewall did.
-func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
-
-// WithLogout sets what Logout does beyond clearing: tell the server, empty the jar. It runs after the session has ended, with the
-// last token, on a context that is detached from every caller's, ends after the refresh timeout, and under which calls are
-// neither held nor refreshed. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
-//
-// Those calls carry no token, since the session has ended: fn attaches last by itself, which is nil for a session without a token.
-func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
-	return func(o *options) { o.onLogout = fn }
-}
-
-// WithRefreshTimeout bounds RefreshFunc, WithLogoutWhen's function and WithLogout's function, each by itself. Callers who wait for
-// one return then, even if it ignores its context. The default, also for d <= 0, is 30 s.
-func WithRefreshTimeout(d time.Duration) Option {
-	return func(o *options) {
-		if d > 0 {
-			o.timeout = d
-		}
-	}
 }
 
 // State returns the state as it stands.
@@ -216,22 +164,6 @@ func (s *UserStore[U]) replace(before State[U], version uint64, next State[U]) b
 	return true
 }
 
-// same compares what a login is made of.
-func same(a, b *oauth2.Token) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken && a.TokenType == b.TokenType && a.Expiry.Equal(b.Expiry)
-}
-
-func copyOf[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	c := *p
-	return &c
-}
-
 // begin starts a login. The lock is held.
 func (s *UserStore[U]) begin(state State[U]) {
 	s.leave()
@@ -265,121 +197,4 @@ func (s *UserStore[U]) leave() {
 	s.refreshed, s.failure, s.pause = false, nil, pause{}
 }
 
-// Logout ends the session: the user and the token are nil at once. Then it does what [WithLogout] says, within ctx, and returns the
-// error of that. A session that has ended already is left alone.
-//
-// While a refresh is in flight, WithLogout's function has to wait for it, since the refresh is spending the token: the function
-// runs when the refresh has settled, with the new token if there is one. It waits for the refresh timeout at most, and then gets
-// the old token. Somebody else may log in meanwhile. A Logout that is called from within a RefreshFunc, with its context, does
-// not wait for that refresh.
-func (s *UserStore[U]) Logout(ctx context.Context) error {
-	if ctx == nil {
-		return errNilContext
-	}
-	// Not under the lock: ctx may be the user's code.
-	nested := auth.Bypassed(ctx, s)
-
-	s.settling.Lock()
-	s.mu.Lock()
-	late := s.flight
-	last, ended := s.end()
-	s.mu.Unlock()
-	s.settling.Unlock()
-	if !ended {
-		return nil
-	}
-	s.deliver()
-
-	if s.onLogout == nil {
-		return nil
-	}
-	if nested {
-		late = nil
-	}
-	_, err := future.Go(func() (struct{}, error) { return struct{}{}, s.tellLogout(ctx, last, late) }).Await(ctx)
-	return err
-}
-
-// tellLogout runs WithLogout's function, after late has settled, if there is such a refresh.
-func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, late *flight) error {
-	if s.onLogout == nil {
-		return nil
-	}
-	ctx = cookies.WithoutPending(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
-	if late != nil {
-		last = s.newest(ctx, last, late)
-		// Where the tokens are cookies, the newest are those that the refresh was not allowed to leave in the jar.
-		ctx = late.pending.LogoutContext(ctx)
-	}
-	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.onLogout(ctx, copyOf(last))
-	})
-	return err
-}
-
-// newest waits for the refresh of a login that is over, and returns the token that the server knows after it: last if the refresh
-// fails or does not settle within the time limit.
-func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, late *flight) *oauth2.Token {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
-	defer cancel()
-
-	token, err := late.token.Await(ctx)
-	if err != nil {
-		return last
-	}
-	return renewed(last, token)
-}
-
 var errNilContext = errors.New("store: the context is nil")
-
-// TokenSource returns the same session as x/oauth2 has it, for any other library. Its Token is the store's. A token that has
-// expired, by the wall clock, is refreshed first, once for all who ask, unless a refresh brought it expired as it is: then the
-// clock is ahead, and the token is handed out. An early refresh, see [UserStore.KeepFresh], holds nobody. A refresh that
-// somebody needs, since the token was refused, is waited for.
-//
-// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors. Give the source to an
-// oauth2.Transport: oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
-func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
-	return tokenSource[U]{s, ctx}
-}
-
-type tokenSource[U any] struct {
-	store *UserStore[U]
-	ctx   context.Context
-}
-
-func (t tokenSource[U]) Token() (*oauth2.Token, error) {
-	if t.ctx == nil {
-		return nil, errNilContext
-	}
-	now := t.store.Snapshot()
-	if now.Active && !auth.Bypassed(t.ctx, t.store) && mustRefresh(now) {
-		var err error
-		if now, err = t.store.RefreshSince(t.ctx, now.Generation); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
-		}
-	}
-	switch {
-	case !now.Active:
-		return nil, auth.ErrSessionChanged
-	case now.Token == nil || now.Token.AccessToken == "":
-		return nil, errors.New("store: the session has no token")
-	}
-	return copyOf(now.Token), nil
-}
-
-// mustRefresh reports whether the token is of no use as it stands: it has expired, or somebody found it refused and waits for
-// another.
-func mustRefresh(now auth.Snapshot) bool {
-	if now.Refreshing && !now.Early {
-		return true
-	}
-	if now.Token == nil {
-		return false
-	}
-	// A refresh that brought a token without use brings the like again: a clock that is ahead takes each new token for expired.
-	if now.Refreshed && (now.Token.AccessToken == "" || expiry.Passed(now.Token, now.Obtained)) {
-		return false
-	}
-	return now.Token.AccessToken == "" || expiry.Passed(now.Token, time.Now())
-}

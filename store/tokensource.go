@@ -1,0 +1,65 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/expiry"
+)
+
+// TokenSource returns the same session as x/oauth2 has it, for any other library. Its Token is the store's. A token that has
+// expired, by the wall clock, is refreshed first, once for all who ask, unless a refresh brought it expired as it is: then the
+// clock is ahead, and the token is handed out. An early refresh, see [UserStore.KeepFresh], holds nobody. A refresh that
+// somebody needs, since the token was refused, is waited for.
+//
+// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors. Give the source to an
+// oauth2.Transport: oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
+func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
+	return tokenSource[U]{s, ctx}
+}
+
+type tokenSource[U any] struct {
+	store *UserStore[U]
+	ctx   context.Context
+}
+
+func (t tokenSource[U]) Token() (*oauth2.Token, error) {
+	if t.ctx == nil {
+		return nil, errNilContext
+	}
+	now := t.store.Snapshot()
+	if now.Active && !auth.Bypassed(t.ctx, t.store) && mustRefresh(now) {
+		var err error
+		if now, err = t.store.RefreshSince(t.ctx, now.Generation); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
+	switch {
+	case !now.Active:
+		return nil, auth.ErrSessionChanged
+	case now.Token == nil || now.Token.AccessToken == "":
+		return nil, errors.New("store: the session has no token")
+	}
+	return copyOf(now.Token), nil
+}
+
+// mustRefresh reports whether the token is of no use as it stands: it has expired, or somebody found it refused and waits for
+// another.
+func mustRefresh(now auth.Snapshot) bool {
+	if now.Refreshing && !now.Early {
+		return true
+	}
+	if now.Token == nil {
+		return false
+	}
+	// A refresh that brought a token without use brings the like again: a clock that is ahead takes each new token for expired.
+	if now.Refreshed && (now.Token.AccessToken == "" || expiry.Passed(now.Token, now.Obtained)) {
+		return false
+	}
+	return now.Token.AccessToken == "" || expiry.Passed(now.Token, time.Now())
+}
