@@ -11,23 +11,25 @@ import (
 	"github.com/axlehttp/axle/internal/detached"
 )
 
-// Logout ends the session: the user and the token are nil at once. Then it does what [WithLogout] says, within ctx, and returns the
-// error of that. A session that has ended already is left alone.
+// Logout ends the session. The user and the token are nil at once. Then Logout calls the function of
+// [WithLogout], waits for it until ctx ends, and returns its error. If the session has ended already,
+// Logout does nothing.
 //
-// While a refresh is in flight, WithLogout's function has to wait for it, since the refresh is spending the token: the function
-// runs when the refresh has settled, with the new token if there is one. It waits for the refresh timeout at most, and then gets
-// the old token. Somebody else may log in meanwhile. A Logout that is called from within a RefreshFunc, with its context, does
-// not wait for that refresh.
+// If a refresh is in flight, it is spending the token, so WithLogout's function has to wait for it. The
+// function is called when the refresh has settled, with the new token if there is one. It waits for the
+// refresh timeout at most, and then gets the old token. Meanwhile another user may log in. A Logout
+// that a RefreshFunc calls with its own context does not wait for that refresh.
 func (s *UserStore[U]) Logout(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
 	}
-	// Not under the lock: ctx may be the user's code.
+
+	// ctx may be the user's code, which is not called under a lock.
 	nested := auth.Bypassed(ctx, s)
 
 	s.settling.Lock()
 	s.mu.Lock()
-	late := s.flight
+	inFlight := s.login.refresh
 	last, ended := s.end()
 	s.mu.Unlock()
 	s.settling.Unlock()
@@ -40,36 +42,44 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 		return nil
 	}
 	if nested {
-		late = nil
+		inFlight = nil
 	}
-	_, err := future.Go(func() (struct{}, error) { return struct{}{}, s.tellLogout(ctx, last, late) }).Await(ctx)
+	_, err := future.Go(func() (struct{}, error) {
+		return struct{}{}, s.tellLogout(ctx, last, inFlight)
+	}).Await(ctx)
 	return err
 }
 
-// tellLogout runs WithLogout's function, after late has settled, if there is such a refresh.
-func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, late *flight) error {
+// tellLogout calls WithLogout's function. If a refresh was in flight when the session ended, tellLogout
+// waits for it first.
+func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, inFlight *refresh) error {
 	if s.onLogout == nil {
 		return nil
 	}
-	ctx = cookies.WithoutPending(auth.Bypass(ctx, s)) // a logout's answer deletes cookies from the jar itself
-	if late != nil {
-		last = s.newest(ctx, last, late)
-		// Where the tokens are cookies, the newest are those that the refresh was not allowed to leave in the jar.
-		ctx = late.pending.LogoutContext(ctx)
+
+	// A logout's response deletes cookies from the jar itself.
+	ctx = cookies.WithoutPending(auth.Bypass(ctx, s))
+	if inFlight != nil {
+		last = s.newest(ctx, last, inFlight)
+
+		// Where the tokens are cookies, the refresh may have brought the newest ones, and the jar did
+		// not get them.
+		ctx = inFlight.pending.LogoutContext(ctx)
 	}
+
 	_, err := detached.Run(ctx, s.timeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, s.onLogout(ctx, copyOf(last))
 	})
 	return err
 }
 
-// newest waits for the refresh of a login that is over, and returns the token that the server knows after it: last if the refresh
-// fails or does not settle within the time limit.
-func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, late *flight) *oauth2.Token {
+// newest waits for the refresh of a login that is over, and returns the token that the server knows after
+// it. If the refresh fails or does not settle within the time limit, that is the last token.
+func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, inFlight *refresh) *oauth2.Token {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 
-	token, err := late.token.Await(ctx)
+	token, err := inFlight.token.Await(ctx)
 	if err != nil {
 		return last
 	}

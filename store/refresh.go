@@ -17,77 +17,93 @@ import (
 	"github.com/axlehttp/axle/internal/retryafter"
 )
 
-// flight is one call of the RefreshFunc. It belongs to the login that it started in. No other is started in that login until
-// it has returned, however long that takes: two would spend the same refresh token.
-type flight struct {
-	token   *future.Future[*oauth2.Token] // what the RefreshFunc comes to; a token that no request can carry is an error
-	pending *cookies.Pending              // the cookies that the answers to its requests set
+// This file reads top to bottom as one refresh goes. A caller joins the refresh of the login, or starts
+// it, and waits. The refresh settles when the RefreshFunc has returned. If it overruns the time limit,
+// only the wait ends. A failure may end the session.
+
+// refresh is one call of the RefreshFunc. It belongs to the login that it started in. No other refresh
+// is started in that login until the RefreshFunc has returned, however long that takes, because two
+// refreshes would spend the same refresh token.
+type refresh struct {
+	token   *future.Future[*oauth2.Token] // the outcome of the RefreshFunc
+	pending *cookies.Pending              // the cookies that its responses have set
 
 	// The fields below are guarded by the store's lock.
 
-	waiting  *waiting // nil while nobody waits: the time limit has passed, and nobody has asked since
-	needed   bool     // somebody has asked for it who was not early
-	returned bool     // the RefreshFunc has returned
-	overran  bool     // its time limit has passed, and the callers who waited then were told so
+	phase  phase
+	wait   *wait // nil: nobody waits
+	needed bool  // a call needs the new token; false: all callers were early
 }
 
-// waiting is what callers who ask for a refresh wait for, at most for the time limit. The future settles with the state after the
-// flight, or with its failure. It is auth.ErrSessionChanged when the login ends from outside.
-type waiting struct {
+// phase says how far a refresh has come.
+type phase int
+
+const (
+	// running: the RefreshFunc runs, and its callers wait.
+	running phase = iota
+
+	// overdue: the RefreshFunc runs on after the time limit. WithLogoutWhen's function is being asked
+	// about that, and the callers still wait.
+	overdue
+
+	// abandoned: the RefreshFunc runs on, and nobody waits. A new caller makes it running again.
+	abandoned
+
+	// returned: the RefreshFunc has returned. If it failed, WithLogoutWhen's function may be being asked
+	// about that.
+	returned
+)
+
+// wait is shared by all callers who wait for a refresh. It ends after the time limit at the latest.
+type wait struct {
+	// outcome is the state after the refresh, or its failure. It is auth.ErrSessionChanged if the login
+	// ends meanwhile.
 	outcome *future.Future[auth.Snapshot]
 	resolve func(auth.Snapshot)
 	reject  func(error)
 
-	limit   *time.Timer // nil if the RefreshFunc has returned already
-	early   bool        // everybody who waits asked early
-	expired bool        // the limit has passed, and WithLogoutWhen's function is being asked about that
+	limit *time.Timer // nil: the RefreshFunc had returned before the wait began
+	early bool        // all who wait are early
 }
 
-// pause is what a token endpoint's Retry-After asks for. Until it is over a refresh fails with the same error as the last one.
+// stopLimit stops the clock of a wait, which may be nil.
+func (w *wait) stopLimit() {
+	if w != nil && w.limit != nil {
+		w.limit.Stop()
+	}
+}
+
+// pause is the time during which the token endpoint wants no request (Retry-After). Meanwhile every
+// refresh fails with the failure that asked for the pause.
 type pause struct {
 	retryafter.Pause
 	failure error
 }
 
-// Snapshot implements auth.StatefulSession.
-func (s *UserStore[U]) Snapshot() auth.Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.snapshot()
-}
-
-func (s *UserStore[U]) snapshot() auth.Snapshot {
-	refreshing := s.flight != nil && s.flight.waiting != nil
-	return auth.Snapshot{
-		Token:      s.state.Token,
-		Generation: s.generation,
-		Active:     !s.ended,
-		Refreshing: refreshing,
-		Early:      refreshing && s.flight.waiting.early,
-		Obtained:   s.obtained,
-		Refreshed:  s.refreshed,
-		Failures:   s.failures,
-		Failure:    s.failure,
-	}
-}
-
-// RefreshToken refreshes the session and returns the new token, nil where it is a cookie. Concurrent calls share one refresh.
+// RefreshToken refreshes the session and returns the new token. The token is nil where the API keeps
+// its tokens in cookies. Concurrent calls share one refresh.
 //
-// An ended session, and one that ends or is replaced meanwhile, is auth.ErrSessionChanged. A refresh that takes longer than the
-// refresh timeout fails with [context.DeadlineExceeded]; later calls wait for that same refresh, again for at most the
-// timeout, until its RefreshFunc returns. After a failure whose answer had a Retry-After, calls fail with that same error,
-// without sending anything, until then, or for five minutes if it asks for more.
+// The error is auth.ErrSessionChanged if the session has ended, or if it ends or is replaced during the
+// refresh. A refresh that takes longer than the refresh timeout fails with [context.DeadlineExceeded].
+// Until its RefreshFunc returns, later calls wait for that same refresh, each again for the timeout at
+// most. After a failure with a Retry-After header, calls fail with that same error and send nothing
+// until the time is over, or for five minutes if the header asks for more.
+//
+// If ctx ends first, only this wait ends.
 func (s *UserStore[U]) RefreshToken(ctx context.Context) (*oauth2.Token, error) {
 	after, err := s.refreshIf(ctx, false, func() bool { return true })
 	return after.Token, err
 }
 
-// RefreshSince implements auth.StatefulSession: it refreshes as [UserStore.RefreshToken] does if the session is still at seen.
+// RefreshSince implements auth.StatefulSession. It refreshes as [UserStore.RefreshToken] does if the
+// session is still at the generation seen. Otherwise it returns the current state.
 func (s *UserStore[U]) RefreshSince(ctx context.Context, seen auth.Generation) (auth.Snapshot, error) {
 	return s.refreshSince(ctx, false, seen)
 }
 
-func (s *UserStore[U]) refreshSince(ctx context.Context, idle bool, seen auth.Generation) (auth.Snapshot, error) {
+func (s *UserStore[U]) refreshSince(
+	ctx context.Context, idle bool, seen auth.Generation,
+) (auth.Snapshot, error) {
 	now, err := s.refreshIf(ctx, idle, func() bool { return s.generation == seen })
 	if err == nil && now.Generation.Login != seen.Login {
 		err = auth.ErrSessionChanged
@@ -95,9 +111,13 @@ func (s *UserStore[U]) refreshSince(ctx context.Context, idle bool, seen auth.Ge
 	return now, err
 }
 
-// refreshIf joins or starts a refresh if the condition, asked under the lock, holds. Its caller is early if idle says that no call
-// needs the token, or if ctx says so and the token has not expired meanwhile.
-func (s *UserStore[U]) refreshIf(ctx context.Context, idle bool, condition func() bool) (auth.Snapshot, error) {
+// refreshIf joins or starts a refresh if the condition holds. The lock is held while it is asked.
+//
+// The caller is early if idle is true, which means that no call needs the token. It is also early if ctx
+// says so and the token has not expired meanwhile.
+func (s *UserStore[U]) refreshIf(
+	ctx context.Context, idle bool, condition func() bool,
+) (auth.Snapshot, error) {
 	if ctx == nil {
 		return auth.Snapshot{}, errNilContext
 	}
@@ -105,7 +125,8 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, idle bool, condition func(
 		never, _, _ := future.WithResolvers[auth.Snapshot]()
 		return never.Await(ctx)
 	}
-	// Not under the lock: ctx may be the user's code.
+
+	// ctx may be the user's code, which is not called under the lock.
 	nested, early := auth.Bypassed(ctx, s), auth.IsEarly(ctx)
 
 	s.mu.Lock()
@@ -120,8 +141,8 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, idle bool, condition func(
 	case nested:
 		s.mu.Unlock()
 		return now, auth.ErrNestedRefresh
-	case s.flight == nil && s.pause.Holds(time.Now()):
-		err := s.pause.failure
+	case s.login.refresh == nil && s.login.pause.Holds(time.Now()):
+		err := s.login.pause.failure
 		s.mu.Unlock()
 		return now, err
 	}
@@ -132,223 +153,228 @@ func (s *UserStore[U]) refreshIf(ctx context.Context, idle bool, condition func(
 	return w.outcome.Await(ctx)
 }
 
-// join makes the caller one of those who wait for the login's flight, and starts the flight if there is none. The lock is held;
-// ctx lends its values.
-func (s *UserStore[U]) join(ctx context.Context, early bool) *waiting {
-	if s.flight == nil {
+// join adds a caller to the wait for the login's refresh, and starts the refresh if there is none. The
+// refresh gets the values of ctx. The lock is held.
+func (s *UserStore[U]) join(ctx context.Context, early bool) *wait {
+	if s.login.refresh == nil {
 		s.start(ctx)
 	}
-	f := s.flight
-	f.needed = f.needed || !early
+	r := s.login.refresh
+	r.needed = r.needed || !early
 
-	if f.waiting == nil {
-		s.wait(ctx, f)
+	if r.wait == nil {
+		s.beginWait(ctx, r)
 	}
-	f.waiting.early = f.waiting.early && early
-	return f.waiting
+	r.wait.early = r.wait.early && early
+	return r.wait
 }
 
-// start puts a refresh in flight. The lock is held, so that ctx, which may be the user's code, is not asked here.
+// start starts a refresh. The lock is held, so ctx may be wrapped here but not asked.
 func (s *UserStore[U]) start(ctx context.Context) {
-	staged, pending := cookies.NewPending(ctx)
-	f := &flight{pending: pending}
-	s.flight = f
+	own, pending := cookies.NewPending(ctx)
+	r := &refresh{pending: pending}
+	s.login.refresh = r
 
 	current, deadline := copyOf(s.state.Token), time.Now().Add(s.timeout)
-	f.token = future.Go(func() (*oauth2.Token, error) {
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(auth.Bypass(staged, s)), deadline)
+	r.token = future.Go(func() (*oauth2.Token, error) {
+		own, cancel := context.WithDeadline(context.WithoutCancel(auth.Bypass(own, s)), deadline)
 		defer cancel()
-		token, err := s.refresh(ctx, current)
+
+		token, err := s.refreshFunc(own, current)
 		if err == nil {
 			err = usable(token)
 		}
 		return token, err
 	})
+
 	go func() {
-		<-f.token.Done()
-		token, err := f.token.Await(ctx)
-		s.land(ctx, f, token, err)
+		token, err := r.token.Await(context.Background())
+		s.settle(ctx, r, token, err)
 	}()
 }
 
-// wait begins a wait for the flight, which ends at the time limit. The lock is held.
-func (s *UserStore[U]) wait(ctx context.Context, f *flight) {
-	w := &waiting{early: true}
+// beginWait begins a wait for a refresh and publishes that the session is being checked. The lock is
+// held.
+func (s *UserStore[U]) beginWait(ctx context.Context, r *refresh) {
+	w := &wait{early: true}
 	w.outcome, w.resolve, w.reject = future.WithResolvers[auth.Snapshot]()
-	f.waiting = w
-	if !f.returned {
-		w.limit = time.AfterFunc(s.timeout, func() { s.overrun(ctx, f, w) })
+	r.wait = w
+	if r.phase != returned {
+		r.phase = running
+		w.limit = time.AfterFunc(s.timeout, func() { s.overrun(ctx, r, w) })
 	}
 
-	state := s.state
-	state.CheckingAuth = true
-	s.publish(state)
+	s.publishChecking(true)
 	go s.deliver()
 }
 
-// land takes the outcome of the RefreshFunc, whenever it comes. If the login of the flight is over, the outcome changes nothing.
-func (s *UserStore[U]) land(ctx context.Context, f *flight, token *oauth2.Token, err error) {
-	// Not under the lock: err may be the user's code.
+// settle ends a refresh whose RefreshFunc has returned, early or late. If the login of the refresh is
+// over, nothing of the session changes.
+func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Token, err error) {
+	// err may be the user's code, which is not called under a lock.
 	timedOut := errors.Is(err, context.DeadlineExceeded)
 	asked := pause{retryafter.Of(err, time.Now()), err}
 
 	s.settling.Lock()
 	s.mu.Lock()
-	current, w := s.flight == f, f.waiting
+	current, before := s.login.refresh == r, r.phase
+	told := before == abandoned && timedOut
 	if current {
-		f.returned = true
-		if w != nil && w.limit != nil {
-			w.limit.Stop()
-		}
+		r.phase = returned
+		r.wait.stopLimit()
+		s.login.pause = asked
+	}
+	if current && told {
+		s.login.refresh = nil
 	}
 	s.mu.Unlock()
 
+	failed := false
 	switch {
 	case !current:
-		s.settleCookies(f, false)
-		s.settling.Unlock()
-
+		s.settleCookies(r, false)
 	case err == nil:
-		// The cookies come first: calls need not wait any more once the state says so.
-		s.settleCookies(f, true)
-		s.mu.Lock()
-		s.succeed(token)
-		now := s.snapshot()
-		// A caller may have joined while the jar took the cookies.
-		w = f.waiting
-		s.mu.Unlock()
-		s.settling.Unlock()
-		if w != nil {
-			w.resolve(now)
-		}
-		s.deliver()
-
+		// The jar gets the cookies first. Once the state says that the refresh is over, calls do not
+		// wait any more.
+		s.settleCookies(r, true)
+		s.succeed(r, token)
+	case told:
+		// The RefreshFunc gave up at its time limit, and its callers have been told of that before.
+		s.settleCookies(r, true)
+	case before == overdue:
+		// WithLogoutWhen's function is being asked about the overrun, and this failure adds nothing to
+		// it. The goroutine that asks ends the refresh.
 	default:
-		s.mu.Lock()
-		s.pause = asked
-		judged := w != nil && w.expired
-		told := f.waiting == nil && f.overran && timedOut
-		if told {
-			// The RefreshFunc gave up at its time limit, and its callers have been told so already.
-			s.flight = nil
-		}
-		s.mu.Unlock()
-		if told {
-			s.settleCookies(f, true)
-		}
-		s.settling.Unlock()
-
-		// If the time-out of this refresh is being judged, this failure adds nothing to it. The judge empties the slot.
-		if !told && !judged {
-			s.fail(ctx, f, err)
-		}
+		failed = true
 	}
-}
+	s.settling.Unlock()
 
-// settleCookies gives the jar what the answers of a refresh that has returned have set, or drops it. The store's settling lock is
-// held, so that the jar has no longer than the refresh timeout. A jar that panics or takes longer costs its cookies alone: the tokens
-// may be spent, and are kept.
-func (s *UserStore[U]) settleCookies(f *flight, keep bool) {
-	if !keep {
-		f.pending.Drop()
-	} else if err := f.pending.Commit(s.timeout); err != nil {
-		slog.Error("store: a cookie jar failed to take what a refresh's answers set", "error", err)
-	}
-}
-
-// overrun ends a wait whose time limit has passed. The flight stays where it is.
-func (s *UserStore[U]) overrun(ctx context.Context, f *flight, w *waiting) {
-	s.mu.Lock()
-	if s.flight != f || f.waiting != w || f.returned {
-		s.mu.Unlock()
+	if failed {
+		s.fail(ctx, r, err)
 		return
 	}
-	f.overran, w.expired = true, true
+	s.deliver()
+}
+
+// succeed stores the new token and wakes the callers. They may have joined at any time until now.
+func (s *UserStore[U]) succeed(r *refresh, token *oauth2.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	s.generation.Refresh++
+	s.login = login{obtained: time.Now(), refreshed: true}
+	s.publish(State[U]{User: s.state.User, Token: renewed(s.state.Token, token)})
+
+	if r.wait != nil {
+		r.wait.resolve(s.snapshot())
+	}
+}
+
+// overrun ends a wait whose time limit has passed. The refresh goes on.
+func (s *UserStore[U]) overrun(ctx context.Context, r *refresh, w *wait) {
+	s.mu.Lock()
+	overran := s.login.refresh == r && r.wait == w && r.phase == running
+	if overran {
+		r.phase = overdue
+	}
 	s.mu.Unlock()
 
-	s.fail(ctx, f, fmt.Errorf("store: the refresh has not finished after %v: %w", s.timeout, context.DeadlineExceeded))
+	if overran {
+		s.fail(ctx, r, fmt.Errorf("store: the refresh has not finished after %v: %w",
+			s.timeout, context.DeadlineExceeded))
+	}
 }
 
-// succeed stores the new token, and empties the slot with it. The lock is held.
-func (s *UserStore[U]) succeed(token *oauth2.Token) {
-	s.flight = nil
-	s.generation.Refresh++
-	s.obtained, s.refreshed = time.Now(), true
-	s.failure, s.pause = nil, pause{}
-	s.publish(State[U]{User: s.state.User, Token: renewed(s.state.Token, token)})
-}
-
-// fail ends the wait for a flight that has failed or has overrun its time limit. If that ends the session, it logs out before it
-// wakes those who wait. A late success that came first stands.
-func (s *UserStore[U]) fail(ctx context.Context, f *flight, err error) {
+// fail ends the wait for a refresh that has failed or has overrun its time limit. If the failure ends
+// the session, the logout comes before the callers wake.
+func (s *UserStore[U]) fail(ctx context.Context, r *refresh, err error) {
 	ends, refused := s.ends(err), auth.Refused(err)
 
 	s.settling.Lock()
 	s.mu.Lock()
-	current, returned, w := s.flight == f, f.returned, f.waiting
-	ended := current && ends && (f.needed || refused)
-	var last *oauth2.Token
+	current, hasReturned := s.login.refresh == r, r.phase == returned
+	w, last := r.wait, s.state.Token
+	ended := current && ends && (r.needed || refused)
 	if current {
-		last = s.state.Token
-		s.settleFailure(f, err, ended)
+		s.noteFailure(r, err)
+		if ended {
+			s.end()
+		} else if w != nil {
+			s.publishChecking(false)
+		}
 	}
 	s.mu.Unlock()
-	if returned {
-		// A failure that leaves the session as it is leaves its cookies too, as in a browser.
-		s.settleCookies(f, current && !ended)
+
+	// A failure that leaves the session as it is leaves its cookies too, as in a browser.
+	if hasReturned {
+		s.settleCookies(r, current && !ended)
 	}
 	s.settling.Unlock()
 
-	switch {
-	case !current:
-		// A login or a logout has detached the flight, or its own late success came while WithLogoutWhen's function was asked.
+	// A login or a logout has left the refresh to itself, or the refresh has succeeded while
+	// WithLogoutWhen's function was asked about its overrun. Nobody waits for it any more.
+	if !current {
 		return
-	case ended:
+	}
+
+	if ended {
 		go s.deliver()
 		if logoutErr := s.tellLogout(ctx, last, nil); logoutErr != nil {
 			err = fmt.Errorf("%w (and the logout failed: %w)", err, logoutErr)
 		}
-		if w != nil {
-			w.reject(err)
-		}
-	default:
-		if w != nil {
-			w.reject(err)
-		}
-		s.deliver()
 	}
+	if w != nil {
+		w.reject(err)
+	}
+	s.deliver()
 }
 
-// settleFailure writes a failed refresh into the state. The slot stays taken while the RefreshFunc runs on. The lock is held.
-func (s *UserStore[U]) settleFailure(f *flight, err error, ended bool) {
-	waited := f.waiting != nil
-	f.waiting = nil
-	if f.returned {
-		s.flight = nil
+// noteFailure ends the wait of a refresh and notes its failure. While the RefreshFunc runs on, no other
+// refresh takes its place. The lock is held.
+func (s *UserStore[U]) noteFailure(r *refresh, err error) {
+	r.wait = nil
+	if r.phase == returned {
+		s.login.refresh = nil
+	} else {
+		r.phase = abandoned
 	}
-	if f.needed {
+
+	if r.needed {
 		s.failures++
-		s.failure = err
-	}
-
-	if ended {
-		s.end()
-	} else if waited {
-		state := s.state
-		state.CheckingAuth = false
-		s.publish(state)
+		s.login.failure = err
 	}
 }
 
-// ends asks WithLogoutWhen's function whether a failure ends the session. A function that does not answer, because it panics,
-// exits or takes longer than the refresh timeout, is taken for a yes. A refresh that was nested in itself, or in one of a session
-// that changed, never ends the session.
+// publishChecking publishes whether a refresh is in flight. The lock is held.
+func (s *UserStore[U]) publishChecking(checking bool) {
+	next := s.state
+	next.CheckingAuth = checking
+	s.publish(next)
+}
+
+// ends asks WithLogoutWhen's function whether a failure ends the session. If the function does not
+// answer, because it panics, exits or takes longer than the refresh timeout, that counts as a yes. A
+// refresh that was nested in itself, or in one of a session that changed, never ends the session.
 func (s *UserStore[U]) ends(err error) bool {
 	if errors.Is(err, auth.ErrNestedRefresh) || errors.Is(err, auth.ErrSessionChanged) {
 		return false
 	}
+
 	yes, failed := detached.Run(context.Background(), s.timeout, func(context.Context) (bool, error) {
 		return s.logoutWhen(err), nil
 	})
 	return yes || failed != nil
+}
+
+// settleCookies gives the pending cookies of a refresh that has returned to the jar, or drops them. The
+// settling lock is held, so the jar has no longer than the refresh timeout. A jar that panics or takes
+// longer loses its cookies only. The tokens are kept, since the old ones may be spent.
+func (s *UserStore[U]) settleCookies(r *refresh, keep bool) {
+	if !keep {
+		r.pending.Drop()
+		return
+	}
+	if err := r.pending.Commit(s.timeout); err != nil {
+		slog.Error("store: a cookie jar failed to take the cookies of a refresh", "error", err)
+	}
 }

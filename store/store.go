@@ -1,15 +1,24 @@
-// Package store keeps a user and the tokens of their login: zustand's user store, in Go.
+// Package store keeps a user and the token of their login, like a user store of zustand.
 //
 //	session := store.New[User](store.Endpoint(client, "/auth/refresh-token"))
 //	client.Use(auth.New(session))
 //
-// A [UserStore] is an auth.StatefulSession: it refreshes at most once per generation however many ask, and fences what comes
-// late from a login that is over. store.go is the state and who may change it, refresh.go the one refresh in flight,
-// subscribe.go who is told, keepfresh.go the refreshes of an idle program, endpoint.go the ways to get a new token.
+// A [UserStore] is an auth.StatefulSession. However many calls ask, it refreshes once for each
+// generation. What comes late from a login that is over changes nothing.
 //
-// No user code, and no network, is ever called under the store's lock. One thing of the user's is called while Login, Logout and SetState
-// wait: the cookie jar that gets what a refresh's answers set. It may read the store. If it changes the store it waits for itself, and
-// for that, as for any other jar that does not return, everybody waits no longer than the refresh timeout.
+//	store.go        the state, and what begins and ends a login
+//	refresh.go      the one refresh of a login, from its first caller to its end
+//	logout.go       Logout, and telling the server
+//	subscribe.go    who is told of changes
+//	keepfresh.go    refreshes while a program is idle
+//	tokensource.go  the session as an oauth2.TokenSource
+//	endpoint.go     a RefreshFunc for a JSON endpoint
+//	oauth2.go       a RefreshFunc for the refresh grant
+//
+// Neither the user's code nor the network is called under the store's lock. Login, Logout and SetState
+// do wait while the cookie jar, which may be the user's, gets the cookies of a refresh. The jar may read
+// the store. If the jar changes the store, it waits for itself. For that, and for any other jar that
+// does not return, everybody waits for the refresh timeout at most.
 package store
 
 import (
@@ -24,63 +33,78 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
-// State is what a store holds. What is published is never modified: to change it, see [UserStore.SetState].
+// State is what a store holds. A published state is never modified. To change the state, see
+// [UserStore.SetState].
 type State[U any] struct {
-	User         *U            // nil: nobody known
-	Token        *oauth2.Token // nil where the API keeps its tokens in cookies
+	User         *U            // nil: nobody is known
+	Token        *oauth2.Token // nil: there is none, or the API keeps its tokens in cookies
 	CheckingAuth bool          // a refresh is in flight
 }
 
-// RefreshFunc gets a new token for the current one, which is nil where there is none. A new token without a refresh token or
-// without a type keeps that of the old one; nil and nil keep the whole token, for cookies. A token that no header can carry,
-// since it or its type has a control character in it, is a failed refresh.
+// RefreshFunc gets a new token for the current one, which is nil if there is none.
 //
-// Its context is detached from every caller's, ends after the refresh timeout, and is under auth.Bypass. A RefreshFunc should
-// return then: callers do not wait longer, but no other refresh of the same login is started until it returns, since two would
-// spend the same refresh token. One that never returns makes each later refresh of its login fail at its time limit. A new login
-// starts its own. What a RefreshFunc comes to after the time limit counts if the login is still the same.
+// A new token without a refresh token or without a type keeps that of the old token. Nil and nil keep
+// the whole token. That is for tokens in cookies. A token without an access token is a failed refresh,
+// and so is one that no header can carry, because it or its type has a control character in it.
 //
-// Cookies that are set by the answers to its requests are held back, if an axle client sends the requests with that context, through
-// [axle.Client.HTTPClient] too. The RefreshFunc's own later requests carry them. They reach the jar together with the new token, or
-// with a failure that leaves the session as it is. If the login is over by then they never do.
+// The context is detached from every caller's. It ends after the refresh timeout, and it is under
+// auth.Bypass. A RefreshFunc should return when it ends. Callers do not wait longer, but no other
+// refresh of the same login starts until the RefreshFunc has returned, because two would spend the same
+// refresh token. If it never returns, each later refresh of its login fails at the time limit. A new
+// login starts its own refresh. An outcome after the time limit counts if the login is still the same.
 //
-// Store a rotated token for the next start of the program here, before returning it, if the program may end right after a call:
-// subscribers may be told later than that, see [UserStore.Subscribe].
+// If an axle client sends the requests with that context, also through [axle.Client.HTTPClient], the
+// cookies that the responses set do not reach the jar at once. The later requests of the same
+// RefreshFunc carry them. They reach the jar together with the new token, or with a failure that leaves
+// the session as it is. If the login is over by then, they are dropped.
+//
+// A program that may end right after a call stores a rotated token here, before it returns the token.
+// Subscribers may be told later, see [UserStore.Subscribe].
 type RefreshFunc func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error)
 
-// UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe for concurrent use.
+// UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe for
+// concurrent use.
 //
-// A ctx given to a method ends that wait alone, never the work. A session begins with Login, or with a SetState that sets a token
-// or takes the user from or to nil; it ends with Logout, or with a failed refresh that ends it. A new store has one: with
-// cookies, nobody need have logged in.
+// If a ctx that a method was given ends, only that wait ends, and the work goes on. A session begins
+// with Login, or with a SetState that sets a token or takes the user from or to nil. It ends with
+// Logout, or with a failed refresh that ends it. A new store has a session, because with cookies nobody
+// needs to have logged in.
 type UserStore[U any] struct {
-	refresh    RefreshFunc
-	logoutWhen func(error) bool
-	onLogout   func(context.Context, *oauth2.Token) error
-	timeout    time.Duration
+	refreshFunc RefreshFunc
+	logoutWhen  func(error) bool
+	onLogout    func(context.Context, *oauth2.Token) error
+	timeout     time.Duration
 
-	// settling orders the end of a refresh, its cookies included, against whatever begins or ends a login. It is taken before mu, and
-	// a cookie jar may be called under it.
+	// settling is held while a refresh settles and while a login begins or ends. So a login cannot
+	// change between the check that a refresh belongs to it and the moment when the jar and the state
+	// have what the refresh brought. It is taken before mu. A cookie jar may be called under it.
 	settling sync.Mutex
 
-	mu          sync.Mutex
-	state       State[U]
-	version     uint64 // of state
-	generation  auth.Generation
-	ended       bool
-	obtained    time.Time // when the token was
-	refreshed   bool      // the token was obtained by a refresh, not by a login
-	failures    uint64    // how many refreshes have failed, early ones apart; never goes down
-	failure     error     // the last of them, of this login
-	pause       pause     // what the token endpoint's Retry-After asks for, of this login
-	flight      *flight   // nil: no call of the RefreshFunc runs for this login
+	mu         sync.Mutex
+	state      State[U]
+	version    uint64 // counts the states
+	generation auth.Generation
+	login      login
+	failures   uint64 // failed refreshes that a call needed, of all logins
+
 	subscribers []*subscriber[U]
 	queue       []transition[U]
 	delivering  bool
-	changed     chan struct{} // closed by the next transition; nil: nobody waits for it
+	changed     chan struct{} // closed by the next transition; nil: nobody waits for that
 }
 
-// New returns a store that refreshes by refresh. A nil refresh makes every refresh fail.
+// login is what a store knows of the current login beside its state. The next login, and the end of this
+// one, replace it as a whole.
+type login struct {
+	ended     bool
+	obtained  time.Time // when the token was set
+	refreshed bool      // a refresh set the token
+	failure   error     // of the last refresh; nil after a success
+	pause     pause
+	refresh   *refresh // nil: no RefreshFunc runs for this login
+}
+
+// New returns a store whose refreshes call the RefreshFunc. If that is nil, every refresh fails.
 func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 	o := options{logoutWhen: func(error) bool { return true }, timeout: 30 * time.Second}
 	for _, opt := range opts {
@@ -88,15 +112,21 @@ func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 			opt(&o)
 		}
 	}
+
 	if refresh == nil {
 		refresh = func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
 			return nil, errors.New("store: it was made without a RefreshFunc")
 		}
 	}
-	return &UserStore[U]{refresh: refresh, logoutWhen: o.logoutWhen, onLogout: o.onLogout, timeout: o.timeout}
+	return &UserStore[U]{
+		refreshFunc: refresh,
+		logoutWhen:  o.logoutWhen,
+		onLogout:    o.onLogout,
+		timeout:     o.timeout,
+	}
 }
 
-// State returns the state as it stands.
+// State returns the current state.
 func (s *UserStore[U]) State() State[U] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,41 +136,52 @@ func (s *UserStore[U]) State() State[U] {
 // Token returns the current token, which must not be modified.
 func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 
-// Login starts a session. Whatever still runs for the one before changes nothing any more. A nil token is for an API that keeps
-// its tokens in cookies.
+// Login starts a session. Whatever still runs for the session before changes nothing any more. A nil
+// token is for an API that keeps its tokens in cookies.
 //
-// The expiry is the token's Expiry. A token that was decoded from a login's answer has only ExpiresIn: the caller sets Expiry
-// from it, or [auth.WithEarlyRefresh] and [UserStore.KeepFresh] leave the token to its 401.
+// The token expires at its Expiry. A token that was decoded from the response of a login has only
+// ExpiresIn, and the caller has to set Expiry from that. Without an Expiry, [auth.WithEarlyRefresh] and
+// [UserStore.KeepFresh] do nothing, and the token is used until a 401.
 func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.settling.Lock()
 	s.mu.Lock()
 	s.begin(State[U]{User: &user, Token: copyOf(token)})
 	s.mu.Unlock()
 	s.settling.Unlock()
+
 	s.deliver()
 }
 
-// SetState changes the state in one step. The update gets a copy, of the user and the token too, to write to; it may call the
-// store but not change it, and runs again if the state was changed meanwhile. It starts a new login only if it sets a token, or
-// takes the user from or to nil: taken to nil with no token left, the session has ended. CheckingAuth is the store's to write. A nil update does nothing.
+// SetState changes the state in one step. The update writes to a copy of the state, whose user and token
+// are copies too. It may call the store, but not change it. If the state changes meanwhile, the update
+// runs again. A nil update does nothing.
+//
+// SetState starts a new login only if it sets another token, or takes the user from or to nil. If it
+// takes the user to nil and leaves no token, the session has ended. The store alone writes CheckingAuth.
 func (s *UserStore[U]) SetState(update func(*State[U])) {
 	if update == nil {
 		return
 	}
+
 	for {
 		s.mu.Lock()
 		before, version := s.state, s.version
 		s.mu.Unlock()
-		next := State[U]{User: copyOf(before.User), Token: copyOf(before.Token), CheckingAuth: before.CheckingAuth}
+
+		next := before
+		next.User, next.Token = copyOf(before.User), copyOf(before.Token)
 		update(&next)
-		if s.replace(before, version, next) {
+
+		if s.replace(version, next) {
 			s.deliver()
 			return
 		}
 	}
 }
 
-func (s *UserStore[U]) replace(before State[U], version uint64, next State[U]) bool {
+// replace writes the state that an update has made of the given version. It returns false if the store
+// has another version by now.
+func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	s.mu.Lock()
@@ -148,53 +189,82 @@ func (s *UserStore[U]) replace(before State[U], version uint64, next State[U]) b
 	if s.version != version {
 		return false
 	}
+	before := s.state
+
+	// The update may have kept its pointers. A token without a change stays the published one, so that
+	// two pointers show whether the token has changed.
 	next.User, next.Token, next.CheckingAuth = copyOf(next.User), copyOf(next.Token), before.CheckingAuth
 	if reflect.DeepEqual(before.Token, next.Token) {
 		next.Token = before.Token
 	}
-	switch setsToken := next.Token != nil && !same(before.Token, next.Token); {
+
+	switch setsToken := next.Token != nil && !isSameLogin(before.Token, next.Token); {
 	case setsToken || before.User == nil && next.User != nil:
 		s.begin(next)
 	case before.User != nil && next.User == nil:
 		s.begin(next)
-		s.ended = next.Token == nil
+		s.login.ended = next.Token == nil
 	default:
 		s.publish(next)
 	}
 	return true
 }
 
-// begin starts a login. The lock is held.
+// begin starts a login. Both locks are held.
 func (s *UserStore[U]) begin(state State[U]) {
-	s.leave()
-	s.ended, s.obtained = false, time.Now()
+	s.leave(login{obtained: time.Now()})
 	state.CheckingAuth = false
 	s.publish(state)
 }
 
-// end ends the session, if it has not ended. The lock is held.
+// end ends the session, if it has not ended, and returns the last token. Both locks are held.
 func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
-	if s.ended {
+	if s.login.ended {
 		return nil, false
 	}
+
 	last = s.state.Token
-	s.leave()
-	s.ended = true
+	s.leave(login{ended: true})
 	s.publish(State[U]{})
 	return last, true
 }
 
-// leave leaves a login, and the refresh that may be in flight for it to itself. The lock is held.
-func (s *UserStore[U]) leave() {
-	if f := s.flight; f != nil && f.waiting != nil {
-		if f.waiting.limit != nil {
-			f.waiting.limit.Stop()
-		}
-		f.waiting.reject(auth.ErrSessionChanged)
+// leave replaces the current login by the next one. A refresh of the current login runs on, but nobody
+// waits for it any more. Both locks are held.
+func (s *UserStore[U]) leave(next login) {
+	if r := s.login.refresh; r != nil && r.wait != nil {
+		r.wait.stopLimit()
+		r.wait.reject(auth.ErrSessionChanged)
 	}
-	s.flight = nil
+	s.login = next
 	s.generation.Login++
-	s.refreshed, s.failure, s.pause = false, nil, pause{}
+}
+
+// Snapshot implements auth.StatefulSession.
+func (s *UserStore[U]) Snapshot() auth.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.snapshot()
+}
+
+// snapshot returns the state as package auth has it. The lock is held.
+func (s *UserStore[U]) snapshot() auth.Snapshot {
+	var waiting *wait
+	if s.login.refresh != nil {
+		waiting = s.login.refresh.wait
+	}
+
+	return auth.Snapshot{
+		Token:      s.state.Token,
+		Generation: s.generation,
+		Active:     !s.login.ended,
+		Refreshing: waiting != nil,
+		Early:      waiting != nil && waiting.early,
+		Obtained:   s.login.obtained,
+		Refreshed:  s.login.refreshed,
+		Failures:   s.failures,
+		Failure:    s.login.failure,
+	}
 }
 
 var errNilContext = errors.New("store: the context is nil")

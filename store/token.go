@@ -9,8 +9,8 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// renewed returns the token that a session has after a refresh: the new one, with the refresh token and the type of the old one
-// where it brings none of its own, or the old one if there is no new one.
+// renewed returns the token that a session has after a refresh. That is the new token, with the refresh
+// token and the type of the old one if it has none itself. If there is no new token, it is the old one.
 func renewed(old, fresh *oauth2.Token) *oauth2.Token {
 	if fresh == nil {
 		return old
@@ -22,8 +22,19 @@ func renewed(old, fresh *oauth2.Token) *oauth2.Token {
 	return withTypeOf(old, token)
 }
 
-// usable returns an error if no request can carry the new token: it is empty, or it or its type has a byte that no header value
-// may have (RFC 9110 §5.5). The error does not hold the token.
+// withTypeOf gives a new token the type of the old one, if it has none. It does not modify either.
+func withTypeOf(old, token *oauth2.Token) *oauth2.Token {
+	if token == nil || old == nil || token.TokenType != "" || old.TokenType == "" {
+		return token
+	}
+	typed := *token
+	typed.TokenType = old.TokenType
+	return &typed
+}
+
+// usable returns an error if no request can carry the token of a RefreshFunc. Such a token has no access
+// token, or a byte in it or its type that no header value may have (RFC 9110 §5.5). The error does not
+// contain the token.
 func usable(token *oauth2.Token) error {
 	if token == nil {
 		return nil
@@ -40,22 +51,13 @@ func usable(token *oauth2.Token) error {
 	return nil
 }
 
-// withTypeOf gives a new token the type of the old one, if it has none.
-func withTypeOf(old, token *oauth2.Token) *oauth2.Token {
-	if token == nil || old == nil || token.TokenType != "" || old.TokenType == "" {
-		return token
-	}
-	typed := *token
-	typed.TokenType = old.TokenType
-	return &typed
-}
-
-// same compares what a login is made of.
-func same(a, b *oauth2.Token) bool {
+// isSameLogin reports whether two tokens are equal in everything that tells one login from another.
+func isSameLogin(a, b *oauth2.Token) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken && a.TokenType == b.TokenType && a.Expiry.Equal(b.Expiry)
+	return a.AccessToken == b.AccessToken && a.RefreshToken == b.RefreshToken &&
+		a.TokenType == b.TokenType && a.Expiry.Equal(b.Expiry)
 }
 
 func copyOf[T any](p *T) *T {
