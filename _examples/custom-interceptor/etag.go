@@ -8,19 +8,24 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// ETags is an interceptor of one's own: it remembers answers by their ETag, asks If-None-Match, and turns a 304, which
-// ValidateStatus refuses, into the answer that is remembered. It has the shape of the shipped ones: a type whose Install adds its
-// handlers by name, and which may be installed in many clients.
+// ETags is an interceptor of your own. It remembers each response that has an ETag, and sends the
+// ETag in If-None-Match with the next request for the same URL. If the server responds with 304,
+// which ValidateStatus refuses, ETags recovers with the response that it remembers.
+//
+// ETags has the shape of the interceptors that axle ships: a type whose Install adds its handlers
+// by name, and which may be installed in many clients.
 type ETags struct {
 	mu    sync.Mutex
-	known map[string]*axle.Response // by URL; what is in here is never modified
+	known map[string]*axle.Response // by URL; a stored response is never modified
 }
 
 // Install implements axle.Plugin.
 func (e *ETags) Install(c *axle.Client) (uninstall func()) {
 	onlyGets := axle.RunWhen(func(r *axle.Request) bool { return r.Method == http.MethodGet })
+
 	request := c.Interceptors.Request.Use(e.ask, nil, axle.Named("etag"), onlyGets)
 	response := c.Interceptors.Response.Use(e.remember, e.recover, axle.Named("etag"), onlyGets)
+
 	return func() {
 		c.Interceptors.Request.Eject(request)
 		c.Interceptors.Response.Eject(response)
@@ -36,21 +41,25 @@ func (e *ETags) ask(_ context.Context, r *axle.Request) (*axle.Request, error) {
 
 func (e *ETags) remember(_ context.Context, resp *axle.Response) (*axle.Response, error) {
 	url, err := resp.Request.ResolveURL()
-	if err == nil && resp.Header.Get("ETag") != "" && resp.Bytes() != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.known == nil {
-			e.known = map[string]*axle.Response{}
-		}
-		e.known[url.String()] = axle.NewResponse(nil, resp.StatusCode, resp.Header.Clone(), resp.Bytes())
+	if err != nil || resp.Header.Get("ETag") == "" || resp.Bytes() == nil {
+		return resp, nil
 	}
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+
+	if e.known == nil {
+		e.known = map[string]*axle.Response{}
+	}
+	e.known[url.String()] = axle.NewResponse(nil, resp.StatusCode, resp.Header.Clone(), resp.Bytes())
 	return resp, nil
 }
 
 func (e *ETags) recover(_ context.Context, err *axle.Error) (*axle.Response, error) {
 	if err.StatusCode() == http.StatusNotModified {
+		// axle gives each call a copy of the response, so that the stored one stays as it is.
 		if known := e.get(err.Request); known != nil {
-			return known, nil // axle gives the call a copy of its own
+			return known, nil
 		}
 	}
 	return nil, err
@@ -61,6 +70,7 @@ func (e *ETags) get(r *axle.Request) *axle.Response {
 	if err != nil {
 		return nil
 	}
+
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.known[url.String()]

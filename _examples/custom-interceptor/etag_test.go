@@ -12,10 +12,11 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// An interceptor is tested alone with a transport that answers in memory: no server, and no mock of axle's.
-type answers []int
+// statuses is a transport that responds from memory, with one status for each request. It lets a
+// test run an interceptor alone, with neither a server nor a mock.
+type statuses []int
 
-func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *statuses) RoundTrip(r *http.Request) (*http.Response, error) {
 	status := (*a)[0]
 	*a = (*a)[1:]
 	return &http.Response{
@@ -25,7 +26,7 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestETags_A304BecomesTheAnswerThatIsRemembered(t *testing.T) {
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(&answers{200, 304}).Use(new(ETags))
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(&statuses{200, 304}).Use(new(ETags))
 	first, err := client.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Empty(t, first.Header.Get("Asked"))
@@ -36,7 +37,7 @@ func TestETags_A304BecomesTheAnswerThatIsRemembered(t *testing.T) {
 }
 
 func TestETags_A304ForSomethingUnknownStaysAnError(t *testing.T) {
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(&answers{304}).Use(new(ETags))
+	client := axle.New().SetBaseURL("http://api.test").SetTransport(&statuses{304}).Use(new(ETags))
 	_, err := client.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadResponse)
 }

@@ -1,4 +1,5 @@
-// Custom-interceptor: one's own interceptor as a plugin, in etag.go, and how to test it alone, in etag_test.go.
+// Custom-interceptor shows an interceptor of your own as a plugin, in etag.go, and its test, in
+// etag_test.go.
 //
 //	go run ./_examples/custom-interceptor
 package main
@@ -38,14 +39,16 @@ func run(ctx context.Context) error {
 	client := axle.New().SetBaseURL(server.URL).Use(new(ETags))
 	fmt.Println("request chain: ", client.Interceptors.Request)
 	fmt.Println("response chain:", client.Interceptors.Response)
+
 	for range 3 {
 		resp, err := client.Get(ctx, "/document")
 		if err != nil {
 			return err
 		}
-		fmt.Printf("GET /document   %s, %q\n", resp.Status, resp)
+		fmt.Printf("GET /document   %s, %q\n", resp.Status, resp.String())
 	}
-	fmt.Printf("the server sent it %d time, and said 304 %d times\n", sent, notModified)
+
+	fmt.Printf("the server sent the document %d time, and responded with 304 %d times\n", sent, notModified)
 	if sent != 1 || notModified != 2 {
 		return errors.New("that is not what a cache is for")
 	}

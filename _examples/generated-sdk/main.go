@@ -1,4 +1,5 @@
-// Generated-sdk: a client that oapi-codegen generated, which knows nothing of axle, gains a session by one line.
+// Generated-sdk shows a client that oapi-codegen has generated and that knows nothing of axle. One
+// line gives the generated client a session.
 //
 //	cd _examples/generated-sdk && go run .
 package main
@@ -34,7 +35,7 @@ func run(ctx context.Context) error {
 	session.Login("ada", &oauth2.Token{AccessToken: "dead", RefreshToken: "refresh-0"})
 	client.Use(auth.New(session))
 
-	// The one line: the generated client sends through axle's chains.
+	// This is the one line. The generated client now sends through axle's chains.
 	pets, err := petstore.NewClientWithResponses(server.URL, petstore.WithHTTPClient(client.HTTPClient()))
 	if err != nil {
 		return err
@@ -47,8 +48,10 @@ func run(ctx context.Context) error {
 	if found.JSON200 == nil {
 		return fmt.Errorf("want a pet, got %s", found.Status())
 	}
-	fmt.Printf("with a dead token: %s the %s, after %d refresh\n", found.JSON200.Name, *found.JSON200.Tag, server.refreshes.Load())
+	fmt.Printf("with a dead token: %s the %s, after %d refresh\n",
+		found.JSON200.Name, *found.JSON200.Tag, server.refreshes.Load())
 
+	// Ten calls get a 401 at the same time, and share one refresh.
 	server.expire()
 	const calls = 10
 	var wg sync.WaitGroup
@@ -69,6 +72,7 @@ func run(ctx context.Context) error {
 	}
 	fmt.Printf("after an expiry: %d pets created at once, %d refreshes in all\n", calls, server.refreshes.Load())
 
+	// A 404 is no error of axle's here: the generated client decodes it into its own type.
 	missing, err := pets.GetPetWithResponse(ctx, "nobody")
 	if err != nil {
 		return err

@@ -1,4 +1,5 @@
-// Parallel: many calls at once, with a limit on how many run, and what a cancellation does to the rest.
+// Parallel shows many calls at once, with a limit on how many run at a time. It also shows the effect
+// of a cancellation on the calls that remain.
 //
 //	go run ./_examples/parallel
 package main
@@ -29,7 +30,7 @@ func main() {
 	}
 }
 
-// api counts how many requests it has in hand.
+// api counts the requests that it serves at the moment, the most at one time, and all of them.
 type api struct{ now, peak, total atomic.Int64 }
 
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -41,11 +42,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	defer a.now.Add(-1)
+
 	select {
 	case <-time.After(5 * time.Millisecond):
 	case <-r.Context().Done():
 		return
 	}
+
 	if r.URL.Path == "/items/13" {
 		w.WriteHeader(http.StatusTeapot)
 		return
@@ -68,37 +71,44 @@ func run(ctx context.Context) error {
 		return items
 	}
 
-	// AllSettled: every outcome, in order.
+	// AllSettled waits for every outcome and keeps their order.
 	settled, err := future.AllSettled(start(ctx, future.NewLimit(most))...).Await(ctx)
 	if err != nil {
 		return err
 	}
+
 	failed := 0
 	for _, s := range settled {
 		if s.Err != nil {
 			failed++
 		}
 	}
-	fmt.Printf("AllSettled  %d calls, %d failed, never more than %d at a time\n", len(settled), failed, a.peak.Load())
+
+	fmt.Printf("AllSettled  %d calls, %d failed, never more than %d at a time\n",
+		len(settled), failed, a.peak.Load())
 	if failed != 1 || a.peak.Load() > most {
 		return errors.New("that is not what was asked for")
 	}
 
-	// All: the first failure, and then the rest is called off. What waits never runs; what runs has its context ended.
+	// All returns the first failure. The cancellation then calls off the rest: a call that still waits
+	// for its turn never runs, and the context of a call that runs has ended.
 	a.total.Store(0)
 	within, cancel := context.WithCancelCause(ctx)
 	_, err = future.All(start(within, future.NewLimit(most))...).Await(ctx)
 	cancel(err)
+
 	var refused *axle.Error
 	if !errors.As(err, &refused) {
 		return fmt.Errorf("want the 418: %w", err)
 	}
-	fmt.Printf("All         %s, and the rest is called off after %d of %d calls\n", refused.Response.Status, a.total.Load(), calls)
+
+	fmt.Printf("All         %s, and the rest is called off after %d of %d calls\n",
+		refused.Response.Status, a.total.Load(), calls)
 	if a.total.Load() == calls {
 		return errors.New("nothing was called off")
 	}
 
-	// Any: the first success of several mirrors. Race: the first outcome.
+	// Any returns the first success of several mirrors. Race would return the first outcome.
 	first, err := future.Any(
 		future.Go(func() (string, error) { return axle.Get[string](ctx, client, "/items/13") }),
 		future.Go(func() (string, error) { return axle.Get[string](ctx, client, "/mirror") }),

@@ -1,9 +1,12 @@
-// Porting: the reference code of a frontend, line by line, beside its Go.
+// Porting shows the reference code of a frontend, line by line, beside its Go.
 //
 //	go run ./_examples/porting
 //
-// The first half is a literal translation: every JavaScript line stands above the Go that does its work. It runs, and it has the
-// original's faults, which are written beside it. The second half is the same in three lines of axle, without them.
+// The first half is a literal translation: each line of JavaScript is a comment above the Go that does
+// its work. It runs, and it has the faults of the original, which further comments name. The second
+// half does the same work with three lines of axle, without these faults.
+//
+// R1 to R4 are the numbers of faults in docs/auth.md.
 package main
 
 import (
@@ -21,7 +24,7 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// User is who is logged in.
+// User is the person who is logged in.
 type User struct{ Name string }
 
 func main() {
@@ -39,7 +42,7 @@ func main() {
 	}
 }
 
-// installReference is axios.interceptors.response.use(…) of the frontend's user store.
+// installReference translates the axios.interceptors.response.use(…) of the frontend's user store.
 func installReference(axios *axle.Client) {
 	var user atomic.Pointer[User]
 	user.Store(&User{Name: "ada"})
@@ -52,14 +55,21 @@ func installReference(axios *axle.Client) {
 
 	// refreshToken: async () => {
 	refreshToken := func() (any, error) {
-		//   if (get().checkingAuth) return;      Shared.Join sees to that, and gives everyone the same result
-		//   const response = await axios.post('/auth/refresh-token');      its own 401 would await itself for ever (R2)
+		//   if (get().checkingAuth) return;
+		//
+		// Shared.Join does this, and gives every caller the same result.
+
+		//   const response = await axios.post('/auth/refresh-token');
+		//
+		// Fault R2: a 401 of this call would wait for itself for ever.
 		response, err := axios.Post(context.Background(), "/auth/refresh-token", nil)
+
 		//   } catch (error) { set({ user: null, checkingAuth: false }); throw error; }
 		if err != nil {
 			user.Store(nil)
 			return nil, err
 		}
+
 		//   return response.data;
 		return response.String(), nil
 	}
@@ -72,13 +82,18 @@ func installReference(axios *axle.Client) {
 		func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
 			//     const originalRequest = error.config;
 			originalRequest := err.Request
+
 			//     if (error.response?.status === 401 && !originalRequest._retry) {
 			if again, _ := retry.Get(originalRequest); err.StatusCode() == http.StatusUnauthorized && !again {
 				//       originalRequest._retry = true;
 				retry.Set(originalRequest, true)
+
 				//       if (!refreshPromise) refreshPromise = useUserStore.getState().refreshToken();
-				//       refreshPromise = null;       Shared empties its slot by itself, also when the refresh fails (R3, R4)
+				//       refreshPromise = null;
+				//
+				// Shared empties its slot by itself, also when the refresh fails (R3, R4).
 				promise, _ := refreshPromise.Join(refreshToken)
+
 				//       await refreshPromise;
 				if _, refreshErr := promise.Await(ctx); refreshErr != nil {
 					//       } catch (refreshError) { useUserStore.getState().logout();
@@ -86,18 +101,25 @@ func installReference(axios *axle.Client) {
 					//         return Promise.reject(refreshError);
 					return nil, refreshErr
 				}
+
 				//       return axios(originalRequest);
-				return axios.Do(originalRequest) // later handlers run twice, as in axios; originalRequest.Replay() would not
+				//
+				// Later handlers run twice, as in axios. With originalRequest.Replay() they would run once.
+				return axios.Do(originalRequest)
 			}
-			return nil, err // the reference forgot this line: every other error became a success with undefined (R1)
+
+			// Fault R1: the reference has no such line, so every other error became a success with undefined.
+			return nil, err
 		},
 	)
 }
 
-// installAxle is all that is left of it.
+// installAxle does the work of installReference with axle's own session.
 func installAxle(client *axle.Client) {
 	session := store.New[User](store.Endpoint(client, "/auth/refresh-token"))
-	session.Login(User{Name: "ada"}, nil) // nil: the tokens are cookies, as in the reference
+
+	// The tokens are cookies, as in the reference, so there is no token to pass.
+	session.Login(User{Name: "ada"}, nil)
 	client.Use(auth.New(session))
 }
 
@@ -114,7 +136,7 @@ func run(name string, install func(*axle.Client)) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  GET /me      %s %s, after %d refresh\n", resp.Status, resp, refreshes.Load())
+	fmt.Printf("  GET /me      %s %s, after %d refresh\n", resp.Status, resp.String(), refreshes.Load())
 
 	_, err = client.Get(context.Background(), "/broken")
 	var failed *axle.Error
@@ -122,6 +144,7 @@ func run(name string, install func(*axle.Client)) error {
 		return fmt.Errorf("GET /broken: want its 500, got %w", err)
 	}
 	fmt.Printf("  GET /broken  %s\n\n", failed.Response.Status)
+
 	if n := refreshes.Load(); n != 1 {
 		return fmt.Errorf("%d refreshes", n)
 	}
@@ -133,7 +156,9 @@ func api(refreshes *atomic.Int64) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /auth/refresh-token", func(w http.ResponseWriter, _ *http.Request) {
 		refreshes.Add(1)
-		http.SetCookie(w, &http.Cookie{Name: "access", Value: "good", Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.SetCookie(w, &http.Cookie{
+			Name: "access", Value: "good", Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		})
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) {
@@ -143,6 +168,8 @@ func api(refreshes *atomic.Int64) http.Handler {
 		}
 		_, _ = fmt.Fprint(w, `{"name":"ada"}`)
 	})
-	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+	})
 	return mux
 }

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// api is a server as many are: access tokens are short-lived, and a refresh token is good for one refresh.
+// api is a typical server: its access tokens are short-lived, and each refresh token is good for one
+// refresh.
 type api struct {
 	timeline *timeline
 
 	mu      sync.Mutex
-	number  int // of the current tokens
+	number  int // the number of the current pair of tokens
 	expired bool
 	revoked bool
 	n       counts
@@ -54,9 +55,12 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) item(w http.ResponseWriter, r *http.Request, id string) {
-	time.Sleep(2 * time.Millisecond) // it has work to do
+	// The API has work to do.
+	time.Sleep(2 * time.Millisecond)
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
 	a.n.requests++
 	if a.expired || a.revoked || r.Header.Get("Authorization") != "Bearer access-"+strconv.Itoa(a.number) {
 		if a.n.unauthorized++; a.n.unauthorized == 1 {
@@ -65,8 +69,9 @@ func (a *api) item(w http.ResponseWriter, r *http.Request, id string) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+
 	if a.n.requests-a.n.unauthorized == 1 {
-		a.timeline.add("the first replay is answered with 200")
+		a.timeline.add("the first replay gets a 200")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"id":%s}`, id)
@@ -78,15 +83,21 @@ func (a *api) refresh(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	a.timeline.add("POST /auth/refresh-token: the refresh begins")
-	time.Sleep(20 * time.Millisecond) // as over a real network: the 401s pile up meanwhile
+
+	// A refresh over a real network takes its time, and the 401s pile up meanwhile.
+	time.Sleep(20 * time.Millisecond)
+
 	a.mu.Lock()
 	defer a.mu.Unlock()
+
+	// A refresh token that comes a second time may be a stolen copy, so the session ends for everyone.
 	if a.revoked || body.RefreshToken != "refresh-"+strconv.Itoa(a.number) {
 		a.n.reuses++
-		a.revoked = true // somebody has a stolen copy: log everybody out
+		a.revoked = true
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
+
 	a.n.refreshes++
 	a.timeline.add(fmt.Sprintf("new tokens are issued; %d calls wait for them after their 401", a.n.unauthorized))
 	a.issueTokens(w)
@@ -99,7 +110,7 @@ func (a *api) issueTokens(w http.ResponseWriter) {
 	_, _ = fmt.Fprintf(w, `{"access_token":"access-%[1]d","refresh_token":"refresh-%[1]d","expires_in":900}`, a.number)
 }
 
-// timeline notes what happened when.
+// timeline records the events of a run and their times.
 type timeline struct {
 	mu     sync.Mutex
 	began  time.Time

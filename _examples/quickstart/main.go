@@ -1,9 +1,11 @@
-// Quickstart: a hundred parallel calls on a dead token, one refresh, a hundred answers.
+// Quickstart sends a hundred parallel calls on a dead token. They cause one refresh and get a hundred
+// responses.
 //
 //	go run ./_examples/quickstart
 //
-// It needs no services: the API is embedded, see api.go. Its access tokens expire and its refresh tokens rotate: who spends one
-// twice is logged out. The program ends with an error if anything but one refresh, or anything but success, came of it.
+// The program needs no services: it holds the API itself, see api.go. The access tokens of the API
+// expire, and its refresh tokens rotate: a refresh token that is spent twice ends the session. The
+// program ends with an error unless there was exactly one refresh and every call succeeded.
 package main
 
 import (
@@ -21,12 +23,12 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// User is who is logged in.
+// User is the person who is logged in.
 type User struct {
 	Name string `json:"name"`
 }
 
-// Item is what the API is asked for.
+// Item is one item of the API.
 type Item struct {
 	ID int `json:"id"`
 }
@@ -51,13 +53,14 @@ func run(ctx context.Context) error {
 	session := store.New[User](store.Endpoint(client, "/auth/refresh-token"))
 	client.Use(auth.New(session))
 
-	// A login is a call of nobody's session: auth.Skip.
+	// A login belongs to no session. auth.Skip keeps it out of the one above.
 	token, err := axle.Post[oauth2.Token](ctx, client, "/auth/login", map[string]string{"name": "ada"}, auth.Skip)
 	if err != nil {
 		return err
 	}
 	session.Login(User{Name: "ada"}, &token)
 
+	// The token dies, and a hundred calls leave at once.
 	api.expire()
 	timeline.start()
 	var inFlight []*future.Future[Item]
@@ -70,7 +73,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	timeline.add("every call has its answer")
+	timeline.add("every call has its response")
 
 	var failures []error
 	for i, s := range settled {
@@ -78,7 +81,7 @@ func run(ctx context.Context) error {
 		case s.Err != nil:
 			failures = append(failures, fmt.Errorf("call %d: %w", i, s.Err))
 		case s.Value.ID != i:
-			failures = append(failures, fmt.Errorf("call %d got the answer of call %d", i, s.Value.ID))
+			failures = append(failures, fmt.Errorf("call %d got the response of call %d", i, s.Value.ID))
 		}
 	}
 
@@ -88,17 +91,23 @@ func run(ctx context.Context) error {
 	return report(api.counts(), failures)
 }
 
-// report prints the table, and says what is wrong with it.
+// report prints the counts. It returns an error if they are not the counts of one shared refresh.
 func report(c counts, failures []error) error {
 	for _, row := range []struct {
 		name string
 		n    int
 	}{
-		{"calls", calls}, {"401s", c.unauthorized}, {"refreshes", c.refreshes}, {"replays", c.requests - calls},
-		{"held, and spared the 401", calls - c.unauthorized}, {"refresh tokens spent twice", c.reuses}, {"failures", len(failures)},
+		{"calls", calls},
+		{"401s", c.unauthorized},
+		{"refreshes", c.refreshes},
+		{"replays", c.requests - calls},
+		{"waited, and spared the 401", calls - c.unauthorized},
+		{"refresh tokens spent twice", c.reuses},
+		{"failures", len(failures)},
 	} {
 		fmt.Printf("  %-28s %4d\n", row.name, row.n)
 	}
+
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}

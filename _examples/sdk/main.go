@@ -1,4 +1,5 @@
-// Sdk: a small typed API client built the way an SDK author would, in the folder notes, and its use.
+// Sdk uses a small typed API client. The client, in the folder notes, is built as an SDK author would
+// build it.
 //
 //	go run ./_examples/sdk
 package main
@@ -39,18 +40,21 @@ func run(ctx context.Context) error {
 		}
 		fmt.Printf("created note %s\n", note.ID)
 	}
+
 	for note, err := range client.All(ctx, 2) {
 		if err != nil {
 			return err
 		}
 		fmt.Printf("note %s: %s\n", note.ID, note.Text)
 	}
+
 	_, err := client.Get(ctx, "99")
 	failed, ok := errors.AsType[*notes.Error](err)
 	if !ok {
 		return fmt.Errorf("want the API's own error, got %w", err)
 	}
 	fmt.Printf("note 99: %s\n", failed.Message)
+
 	fmt.Printf("%d refresh, %d pages\n", server.Refreshes, server.Pages)
 	if server.Refreshes != 1 || server.Pages != 2 {
 		return errors.New("these are not the right numbers")

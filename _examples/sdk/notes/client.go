@@ -1,7 +1,9 @@
-// Package notes is a small API client as an SDK author would ship it: typed calls, typed errors, pages as an iterator, options per
-// call, idempotency keys. docs/building-an-sdk.md walks through it.
+// Package notes is a small API client as an SDK author would ship it. It has typed calls, typed
+// errors, pages as an iterator, options for each call, and idempotency keys.
+// docs/building-an-sdk.md explains its design.
 //
-// client.go is the client and its options, notes.go the calls, interceptors.go what they have in common.
+// client.go holds the client and its options, notes.go the calls, and interceptors.go the two
+// interceptors that all calls share.
 package notes
 
 import (
@@ -20,33 +22,41 @@ type Client struct {
 // Option configures New.
 type Option func(*axle.Client)
 
-// WithSession authorizes the calls by a session, a *store.UserStore for example, and refreshes it.
-func WithSession(s auth.Session) Option { return func(c *axle.Client) { c.Use(auth.New(s)) } }
+// WithSession authorizes the calls by a session, for example a *store.UserStore, and refreshes the
+// session when the API refuses its token.
+func WithSession(s auth.Session) Option {
+	return func(c *axle.Client) { c.Use(auth.New(s)) }
+}
 
 // WithLogger logs every attempt, with secrets redacted.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *axle.Client) { c.Use(logging.New(logging.WithLogger(l))) }
 }
 
-// WithAxle gives access to the client beneath, for what the SDK has no option for: transports, interceptors, limits.
+// WithAxle gives access to the axle client beneath, for settings that the SDK has no option for, such
+// as transports, interceptors and limits.
 func WithAxle(configure func(*axle.Client)) Option { return configure }
 
 // New returns a client for the API at baseURL.
 func New(baseURL string, opts ...Option) *Client {
 	c := axle.New().SetBaseURL(baseURL).SetHeader("User-Agent", "notes-go/1").SetResponseLimit(10 << 20)
-	for _, opt := range opts { // before ours: theirs see the answers as they came
+
+	// The users' interceptors come first, so that they see the responses as the API sent them.
+	for _, opt := range opts {
 		if opt != nil {
 			opt(c)
 		}
 	}
+
 	c.Use(axle.PluginFunc(idempotency), axle.PluginFunc(envelope))
 	return &Client{c}
 }
 
-// CallOption is an option of one call. Any edit of an axle.Request is one.
+// CallOption is an option of one call. Every edit of an axle.Request is a CallOption.
 type CallOption = func(*axle.Request)
 
-// WithIdempotencyKey sets the key of a call that writes. Without, each gets one of its own, which its replays keep.
+// WithIdempotencyKey sets the key of a call that writes. Without this option, each such call gets a
+// key of its own, which its replays keep.
 func WithIdempotencyKey(key string) CallOption {
 	return func(r *axle.Request) { r.SetHeader("Idempotency-Key", key) }
 }

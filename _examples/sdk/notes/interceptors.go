@@ -10,7 +10,8 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// Error is the API's own error. errors.AsType[*notes.Error] finds it; beneath it is the *axle.Error with the whole exchange.
+// Error is the API's own error. errors.AsType[*notes.Error] finds it. It wraps the *axle.Error, which
+// holds the request and the response.
 type Error struct {
 	Code    string `json:"code"` // "not_found", "rate_limited", …
 	Message string `json:"message"`
@@ -23,14 +24,15 @@ func (e *Error) Error() string { return fmt.Sprintf("notes: %s (%s, %d)", e.Mess
 // Unwrap returns the *axle.Error.
 func (e *Error) Unwrap() error { return e.cause }
 
-// envelope unwraps {"data": …} and makes an Error of {"error": …}, whatever the status. A stream, such as an attachment, has no
-// envelope and is passed on unread.
+// envelope unwraps {"data": …} and turns {"error": …} into an Error, whatever the status. A stream,
+// such as an attachment, has no envelope and is passed on unread.
 func envelope(c *axle.Client) (uninstall func()) {
 	id := c.Interceptors.Response.Use(
 		func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
 			if resp.IsStream() {
 				return resp, nil
 			}
+
 			data, apiErr := open(resp)
 			if apiErr != nil {
 				apiErr.cause = &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: resp}
@@ -42,6 +44,7 @@ func envelope(c *axle.Client) (uninstall func()) {
 			if err.Response == nil || err.Response.IsStream() {
 				return nil, err
 			}
+
 			if _, apiErr := open(err.Response); apiErr != nil {
 				apiErr.cause = err
 				return nil, apiErr
@@ -52,24 +55,28 @@ func envelope(c *axle.Client) (uninstall func()) {
 	return func() { c.Interceptors.Response.Eject(id) }
 }
 
+// open returns the data of a response's envelope, or the API's error.
 func open(resp *axle.Response) (data []byte, apiErr *Error) {
 	var body struct {
 		Data  json.RawMessage `json:"data"`
 		Error *Error          `json:"error"`
 	}
+
+	// A response without an envelope is not from the API. A proxy may have sent it.
 	if json.Unmarshal(resp.Bytes(), &body) != nil {
-		return resp.Bytes(), nil // an answer that is none of the API's: a proxy's, perhaps
+		return resp.Bytes(), nil
 	}
+
 	if body.Error != nil {
 		body.Error.Status = resp.StatusCode
 	}
 	return body.Data, body.Error
 }
 
-// key holds a call's idempotency key, which must outlive its replays.
+// key holds the idempotency key of a call. The key must be the same in every attempt.
 var key = axle.NewKey[string]("notes: idempotency key")
 
-// idempotency gives each call that writes a key of its own.
+// idempotency gives each call that writes an idempotency key of its own.
 func idempotency(c *axle.Client) (uninstall func()) {
 	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		if r.Header.Get("Idempotency-Key") == "" {
@@ -81,6 +88,8 @@ func idempotency(c *axle.Client) (uninstall func()) {
 			r.Header.Set("Idempotency-Key", k)
 		}
 		return r, nil
-	}, nil, axle.Named("notes: idempotency"), axle.RunWhen(func(r *axle.Request) bool { return r.Method == http.MethodPost }))
+	}, nil, axle.Named("notes: idempotency"), axle.RunWhen(writes))
 	return func() { c.Interceptors.Request.Eject(id) }
 }
+
+func writes(r *axle.Request) bool { return r.Method == http.MethodPost }

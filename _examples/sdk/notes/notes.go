@@ -27,10 +27,10 @@ func (c *Client) Create(ctx context.Context, text string, opts ...CallOption) (N
 // page is one page of a list.
 type page struct {
 	Items []Note `json:"items"`
-	Next  string `json:"next"` // the cursor of the next page; empty: this is the last
+	Next  string `json:"next"` // the cursor of the next page; empty on the last page
 }
 
-// All returns all notes, page by page as they are asked for. It ends with the first error.
+// All returns all notes. It fetches a page when the caller reaches it, and ends with the first error.
 func (c *Client) All(ctx context.Context, pageSize int, opts ...CallOption) iter.Seq2[Note, error] {
 	return func(yield func(Note, error) bool) {
 		for cursor := ""; ; {
@@ -44,11 +44,13 @@ func (c *Client) All(ctx context.Context, pageSize int, opts ...CallOption) iter
 				yield(Note{}, err)
 				return
 			}
+
 			for _, note := range p.Items {
 				if !yield(note, nil) {
 					return
 				}
 			}
+
 			if cursor = p.Next; cursor == "" {
 				return
 			}

@@ -1,4 +1,5 @@
-// Package notestest is the notes API in memory, for the SDK's tests and for those of its users.
+// Package notestest holds the notes API in memory, for the tests of the SDK and for the tests of its
+// users.
 package notestest
 
 import (
@@ -11,7 +12,8 @@ import (
 	"github.com/axlehttp/axle/_examples/sdk/notes"
 )
 
-// Server is a notes API. Its access token is "good"; POST /auth/refresh-token gives it to everyone.
+// Server is a notes API. Its access token is "good", and POST /auth/refresh-token gives this token to
+// every caller.
 type Server struct {
 	*httptest.Server
 
