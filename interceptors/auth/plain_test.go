@@ -550,48 +550,85 @@ func (s *scripted) hold(nth ...int64) (gates []*gate) {
 	return gates
 }
 
-func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedOnceItHasStarted(t *testing.T) {
-	for name, isOver := range map[string]bool{"it comes during the refresh": false, "it comes after the refresh": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newScripted(bearer("a1"))
-				s.accept("a2")
-				refreshing := newGate()
-				s.refreshBy(func() { refreshing.pass(); s.says("a2") }, "a2", nil)
+// askBefore has one call refused and refreshed, and a second call ask for the token right before the refresh starts. The second
+// call's answer is held.
+func (s *scripted) askBefore(t *testing.T, refreshing *gate, meanwhile func()) (refused, second *future.Future[*axle.Response], held *gate) {
+	t.Helper()
+	// The first call asks when it is sent, when it is refused, and before it has the session refresh. The second asks last.
+	gates := s.hold(3, 4)
+	refused = s.get(t.Context())
+	synctest.Wait()
+	meanwhile()
+	second = s.get(t.Context())
+	synctest.Wait()
+	require.EqualValues(t, 1, gates[1].waiting.Load())
 
-				// The first call asks when it is sent, when it is refused, and before it has the session refresh. The second asks last.
-				held := s.hold(3, 4)
-				refused := s.get(t.Context())
-				synctest.Wait()
-				if !isOver {
-					s.says("other")
-				}
-				second := s.get(t.Context())
-				synctest.Wait()
-				require.EqualValues(t, 1, held[1].waiting.Load())
+	gates[0].open()
+	synctest.Wait()
+	require.EqualValues(t, 1, refreshing.waiting.Load())
+	return refused, second, gates[1]
+}
 
-				held[0].open()
-				synctest.Wait()
-				require.EqualValues(t, 1, refreshing.waiting.Load())
-				if isOver {
-					refreshing.open()
-					resp, err := result(refused)
-					requireOK(t, resp, err)
-					held[1].open()
-				} else {
-					held[1].open()
-					synctest.Wait()
-					refreshing.open()
-					resp, err := result(refused)
-					requireOK(t, resp, err)
-				}
-				resp, err := result(second)
-				requireOK(t, resp, err)
-				assert.Equal(t, []string{"a1", "a2", "a2"}, s.arrived())
-				assert.EqualValues(t, 1, s.refreshes.Load())
-			})
-		})
-	}
+func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedDuringIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.accept("a2")
+		refreshing := newGate()
+		s.refreshBy(refreshing.pass, "a2", nil)
+		refused, second, held := s.askBefore(t, refreshing, func() { s.says("bobs") })
+
+		held.open() // "bobs" is no news of the refresh's login, nor what the refresh returned
+		synctest.Wait()
+		refreshing.open()
+		for _, call := range []*future.Future[*axle.Response]{refused, second} {
+			_, err := result(call)
+			require.ErrorIs(t, err, auth.ErrSessionChanged)
+		}
+		assert.Equal(t, []string{"a1"}, s.arrived())
+	})
+}
+
+func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.accept("a2")
+		refreshing := newGate()
+		s.refreshBy(func() { refreshing.pass(); s.says("a2") }, "a2", nil)
+		refused, second, held := s.askBefore(t, refreshing, func() {})
+
+		refreshing.open()
+		resp, err := result(refused)
+		requireOK(t, resp, err)
+		held.open()
+		resp, err = result(second)
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"a1", "a2", "a2"}, s.arrived())
+		assert.EqualValues(t, 1, s.refreshes.Load())
+	})
+}
+
+func TestPlain_AnAnswerThatWasAskedForBeforeAnEarlyRefreshIsNotNotedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("t0", time.Hour), auth.WithEarlyRefresh(window))
+		s.accept("t0", "t1")
+		s.refreshBy(func() { s.says("t1") }, "t1", nil)
+		time.Sleep(55 * time.Minute)
+
+		held := s.hold(2, 3) // the question of the early refresh, and that of a call
+		resp, err := s.client.Get(t.Context(), "/data")
+		requireOK(t, resp, err)
+		synctest.Wait()
+		call := s.get(t.Context())
+		synctest.Wait()
+		held[0].open()
+		synctest.Wait()
+		require.EqualValues(t, 1, s.refreshes.Load())
+
+		held[1].open() // "t0"
+		resp, err = result(call)
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"t0", "t1"}, s.arrived())
+	})
 }
 
 func TestPlain_A401IsNotRefreshedIfItsLoginEndsJustBeforeThat(t *testing.T) {

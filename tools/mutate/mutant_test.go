@@ -14,6 +14,9 @@ func f(a, b int, ok bool) bool {
 	if ok && a < b {
 		a++
 	}
+	if a == b {
+		return ok
+	}
 	return true
 }
 `
@@ -23,8 +26,9 @@ func f(a, b int, ok bool) bool {
 		t.Fatal(err)
 	}
 
+	found := find(fset, file, "p.go", []byte(source))
 	got := map[string]bool{}
-	for _, m := range find(fset, file, "p.go", []byte(source)) {
+	for _, m := range found {
 		if _, err := parser.ParseFile(token.NewFileSet(), "p.go", m.source, 0); err != nil {
 			t.Errorf("%s: the result is no Go: %v", m, err)
 		}
@@ -36,7 +40,7 @@ func f(a, b int, ok bool) bool {
 	}
 
 	want := []string{
-		"if !(ok && a < b) {", "if true && a < b {", "if ok && true {", "if ok && a <= b {", "{}", "return false",
+		"if !(ok && a < b) {", "if true && a < b {", "if ok && true {", "if ok && a <= b {", "{}", "if a != b {", "return false",
 	}
 	for _, line := range want {
 		if !got[line] {
@@ -46,6 +50,9 @@ func f(a, b int, ok bool) bool {
 	}
 	if len(got) > 0 {
 		t.Errorf("unexpected changes: %v", got)
+	}
+	if len(found) != len(want) {
+		t.Errorf("%d changes, some of them twice: want %d", len(found), len(want))
 	}
 }
 
