@@ -204,7 +204,7 @@ func (c *counted) refresh(ctx context.Context) (Snapshot, error) {
 		return c.refreshed(returned, now, known)
 	}
 
-	login, over := c.failed(err, now, known)
+	login, over := c.failed(err, now)
 	if !over {
 		return Snapshot{}, err
 	}
@@ -357,7 +357,7 @@ func (c *counted) another(token *oauth2.Token) {
 
 // failed takes down a failed refresh, and reports whether the login is over for it, so that a Logout is due: under the new
 // Login, in which nothing is attached meanwhile. The slot is empty then: what the logout sends does not wait for the refresh.
-func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64, over bool) {
+func (c *counted) failed(err error, now *oauth2.Token) (login uint64, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.heard = c.asked
@@ -365,29 +365,23 @@ func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64
 	c.pause, c.pausedBy = retryafter.Of(err, time.Now()), err
 
 	says := accessToken(now)
+	isAnother := says != "" && says != c.said
 	// The session stored the token that no header can hold: it has no other one to keep, and no other login has begun.
-	spoiled := known && says != c.said && errors.Is(err, errUnsendable)
+	spoiled := isAnother && errors.Is(err, errUnsendable)
+
 	switch {
-	case known && says != "" && says != c.said && !spoiled: // somebody else has logged in meanwhile: that login stays
+	case isAnother && !spoiled: // somebody else has logged in meanwhile: that login stays
 		c.another(now)
 		return 0, false
 	case c.early && KeepSession(c.token, err) && !spoiled:
-		if known {
-			c.note(now)
-		}
 		return 0, false
 	case errors.Is(err, ErrNestedRefresh), errors.Is(err, ErrSessionChanged):
-		if known {
-			c.note(now)
-		}
 		c.failures++
 		c.failure = err
 		return 0, false
-	case known && says == "" && c.said != "":
-		c.note(now)
-	default:
-		c.generation.Login++
 	}
+
+	c.generation.Login++
 	c.leaving = c.generation.Login
 	return c.leaving, true
 }
@@ -397,7 +391,7 @@ func (c *counted) failed(err error, now *oauth2.Token, known bool) (login uint64
 func (c *counted) left(login uint64, now *oauth2.Token, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.leaving != login || c.generation.Login != login {
+	if c.generation.Login != login {
 		return
 	}
 	c.leaving = 0

@@ -150,15 +150,28 @@ func TestPlain_ALoginWhileItRefreshesIsAnotherSession(t *testing.T) {
 				s.refreshBy(func() { s.says("bobs") }, c.returned, c.err)
 				s.accept("bobs", "a2")
 
+				// A call of ada's is under way until all is over.
+				slow := newGate()
+				s.arriving = func(r *http.Request, _ string) {
+					if r.URL.Path == "/late" {
+						slow.pass()
+					}
+				}
+				late := future.Go(func() (*axle.Response, error) { return s.client.Get(t.Context(), "/late") })
+				synctest.Wait()
+
 				_, err := s.client.Get(t.Context(), "/data")
 				require401(t, err)
 				require.ErrorIs(t, err, c.want)
-				assert.Equal(t, []string{"a1"}, s.arrived(), "the call is not sent again in bob's name")
+				slow.open()
+				_, err = result(late)
+				require401(t, err)
+				assert.Equal(t, []string{"a1", "a1"}, s.arrived(), "no call of ada's is sent again in bob's name")
 				assert.Zero(t, s.logouts.Load(), "bob stays")
 
 				resp, err := s.client.Get(t.Context(), "/data")
 				requireOK(t, resp, err)
-				assert.Equal(t, []string{"a1", "bobs"}, s.arrived())
+				assert.Equal(t, []string{"a1", "a1", "bobs"}, s.arrived())
 
 				// Bob's token is refreshed as any other.
 				s.accept("b2")
@@ -977,5 +990,167 @@ func TestOverrun_ALaterLoginStartsNoRefreshBesideIt(t *testing.T) {
 		assert.Equal(t, 5*time.Second, time.Since(began))
 		assert.EqualValues(t, 1, s.refreshes.Load())
 		held.open()
+	})
+}
+
+func TestPlain_ARefreshThatFailsAndLeavesATokenThatNoHeaderCanHoldFailsForItsOwnReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(func() { s.says("b\n2") }, "", errBoom)
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		require.ErrorIs(t, err, errBoom)
+		assert.Zero(t, s.logouts.Load(), "the token is another login's")
+	})
+}
+
+func TestOverrun_ALaterLoginThatSaysNoTokenByThenIsRefreshedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
+		held := newGate()
+		s.refreshBy(held.pass, "", errBoom)
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+
+		s.says("bobs")
+		s.accept("b2")
+		call := s.get(t.Context())
+		synctest.Wait()
+		s.says("")
+		s.refreshBy(func() { s.says("bobs") }, "b2", nil)
+		held.open()
+		resp, err := result(call)
+		requireOK(t, resp, err)
+		assert.Equal(t, []string{"a1", "bobs", "b2"}, s.arrived())
+		assert.EqualValues(t, 2, s.refreshes.Load())
+	})
+}
+
+func TestPlain_AHeldCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testing.T) {
+	for name, c := range map[string]struct{ says, returned string }{
+		"returned and kept":    {"a2", "a2"},
+		"returned, not kept":   {"a1", "a2"},
+		"kept to the session":  {"a2", ""},
+		"neither, as a cookie": {"a1", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newScripted(bearer("a1"))
+				refreshing := newGate()
+				s.refreshBy(func() { refreshing.pass(); s.says(c.says) }, c.returned, nil)
+				refused := s.get(t.Context())
+				synctest.Wait()
+				held := s.get(t.Context())
+				synctest.Wait()
+				require.False(t, isDone(held))
+
+				want := "a2"
+				if c.says != want && c.returned != want {
+					want = "a1"
+				}
+				s.accept(want)
+				refreshing.open()
+				for _, call := range []*future.Future[*axle.Response]{refused, held} {
+					resp, err := result(call)
+					requireOK(t, resp, err)
+				}
+				assert.Equal(t, []string{"a1", want, want}, s.arrived())
+			})
+		})
+	}
+}
+
+func TestPlain_ACallThatIsHeldForARefreshIsNotSentIfALogoutComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		refreshing := newGate()
+		s.refreshBy(func() { refreshing.pass(); s.says("") }, "a2", nil)
+		refused := s.get(t.Context())
+		synctest.Wait()
+		held := s.get(t.Context())
+		synctest.Wait()
+		refreshing.open()
+		for _, call := range []*future.Future[*axle.Response]{refused, held} {
+			_, err := result(call)
+			require.ErrorIs(t, err, auth.ErrSessionChanged)
+		}
+		assert.Equal(t, []string{"a1"}, s.arrived())
+	})
+}
+
+func TestPlain_AFailureThatKeepsTheSessionIsSharedByTheCallsThatWereUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(nil, "", auth.ErrNestedRefresh)
+		slow := newGate()
+		s.arriving = func(r *http.Request, _ string) {
+			if r.URL.Path == "/late" {
+				slow.pass()
+			}
+		}
+		late := future.Go(func() (*axle.Response, error) { return s.client.Get(t.Context(), "/late") })
+		synctest.Wait()
+		_, err := s.client.Get(t.Context(), "/data")
+		require.ErrorIs(t, err, auth.ErrNestedRefresh)
+		slow.open()
+		_, err = result(late)
+		require.ErrorIs(t, err, auth.ErrNestedRefresh)
+		assert.EqualValues(t, 1, s.refreshes.Load(), "one refresh for both")
+
+		_, err = s.client.Get(t.Context(), "/data")
+		require.ErrorIs(t, err, auth.ErrNestedRefresh)
+		assert.EqualValues(t, 2, s.refreshes.Load(), "a later call tries again")
+	})
+}
+
+func TestPlain_AnEarlyRefreshWhoseTokenNoHeaderCanHoldKeepsASessionThatDidNotKeepIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(living("a1", time.Hour), auth.WithEarlyRefresh(window))
+		s.accept("a1")
+		s.refreshBy(nil, "a\n2", nil)
+		time.Sleep(55 * time.Minute)
+		for range 2 {
+			resp, err := s.client.Get(t.Context(), "/data")
+			requireOK(t, resp, err)
+			synctest.Wait()
+		}
+		assert.Zero(t, s.logouts.Load())
+		assert.Equal(t, []string{"a1", "a1"}, s.arrived())
+	})
+}
+
+func TestPlain_AnAnswerThatWasAskedForDuringALogoutIsNotNotedAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		refused, leaving := s.leaving(t, func() { s.says("") })
+		held := s.hold(1)
+		call := s.get(t.Context())
+		synctest.Wait()
+		require.EqualValues(t, 1, held[0].waiting.Load())
+		leaving.open()
+		_, err := result(refused)
+		require.ErrorIs(t, err, errBoom)
+
+		held[0].open() // "a1"
+		_, err = result(call)
+		require401(t, err)
+		assert.Equal(t, []string{"a1", ""}, s.arrived())
+	})
+}
+
+func TestPlain_ARetryAfterIsKeptToByASessionThatIsOpenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScripted(bearer("a1"))
+		s.refreshBy(nil, "", tooMany())
+		s.logout = func(context.Context) error { return nil }
+		for range 3 {
+			_, err := s.client.Get(t.Context(), "/data")
+			require401(t, err)
+		}
+		assert.EqualValues(t, 1, s.refreshes.Load())
+		time.Sleep(time.Minute)
+		_, err := s.client.Get(t.Context(), "/data")
+		require401(t, err)
+		assert.EqualValues(t, 2, s.refreshes.Load())
 	})
 }
