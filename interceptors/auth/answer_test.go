@@ -189,6 +189,7 @@ func TestAnswer_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
 			})).Use(auth.New(session))
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, c.code)
+			assert.NotErrorIs(t, err, axle.CodeBadRequest, "it is not the 401")
 			assert.Equal(t, 2, sent)
 			assert.Zero(t, session.refreshes.Load())
 		})
