@@ -711,6 +711,7 @@ func TestPlain_ATokenThatNoHeaderCanHoldMakesTheRefreshFail(t *testing.T) {
 		want           string
 	}{
 		"it is returned and kept":                 {bad, bad, nil, "control character"},
+		"it begins with the character":            {"\na2", "\na2", nil, "control character"},
 		"it is returned and not kept":             {"a1", bad, nil, "control character"},
 		"the session keeps it to itself":          {bad, "", nil, "control character"},
 		"the refresh returns it with its failure": {"a1", bad, errBoom, "boom"},

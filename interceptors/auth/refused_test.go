@@ -173,7 +173,7 @@ func TestPlain_ATokenWhoseTypeNoHeaderCanHoldMakesTheRefreshFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		s.refresh = func(context.Context) (*oauth2.Token, error) {
-			return &oauth2.Token{AccessToken: "a2", TokenType: "Be\narer"}, nil
+			return &oauth2.Token{AccessToken: "a2", TokenType: "\nBearer"}, nil
 		}
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
@@ -181,4 +181,21 @@ func TestPlain_ATokenWhoseTypeNoHeaderCanHoldMakesTheRefreshFail(t *testing.T) {
 		assert.EqualValues(t, 1, s.logouts.Load())
 		assert.Equal(t, []string{"a1"}, s.arrived())
 	})
+}
+
+func TestToken_OneThatBeginsWithAControlCharacterIsSentByNoHeader(t *testing.T) {
+	for name, c := range map[string]struct {
+		token *oauth2.Token
+		opts  []auth.Option
+	}{
+		"the token's type":      {&oauth2.Token{AccessToken: "x", TokenType: "\nBearer"}, nil},
+		"a header of one's own": {bearer("\nx"), []auth.Option{auth.WithHeader("X-Session", func(t *oauth2.Token) string { return t.AccessToken })}},
+	} {
+		var seen []string
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).
+			Use(auth.New(&fixed{c.token}, c.opts...))
+		_, err := client.Get(t.Context(), "/")
+		require.ErrorIs(t, err, axle.CodeBadOption, name)
+		assert.Empty(t, seen, name)
+	}
 }
