@@ -144,7 +144,7 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 		out.ContentLength = 0
 	case r.stream == nil:
 		setLength(out, int64(len(r.body)))
-	case r.replaced:
+	case r.stream.isReplaced:
 		length := saidLength(r.Header)
 		if r.raw != nil && length == r.raw.ContentLength { // it was said of the stream before
 			length = -1
@@ -159,7 +159,7 @@ func (r *Response) leaveOutBody(out *http.Response) {
 	switch {
 	case r.stream == nil:
 		out.Body = http.NoBody
-	case r.replaced:
+	case r.stream.isReplaced:
 		out.Body = struct {
 			io.Reader
 			io.Closer

@@ -33,6 +33,7 @@ type pass struct {
 	merged   Request                  // what the handlers get
 	sending  dispatch                 // its dispatch
 	response Response                 // what that brought
+	stream   responseStream           // the body of that
 	source   *Request                 // the request as the caller built it, with the edits of the replays that led here
 	turn     turn                     // whose it is: the response handler that is running, and what it was given
 	finished bool                     // run came to its end; else a handler has panicked, or nothing was run
@@ -246,7 +247,7 @@ func (p *pass) end() {
 func (p *pass) hold(r *Response) {
 	if hand := p.hand.Load(); hand != r {
 		p.hand.Store(r)
-		if !hand.is(r) {
+		if !hand.sharesStream(r) {
 			hand.close()
 		}
 	}
@@ -274,10 +275,10 @@ func (p *pass) settle(value *Response, failed error, name string, resp *Response
 	hand := p.hand.Load()
 	e := p.reject(failed, name, request, response)
 	kept := e.Response
-	if p.bridge == nil && (err == nil || !kept.is(err.Response)) { // the bridge may give it to an http.Client yet
+	if p.bridge == nil && (err == nil || !kept.sharesStream(err.Response)) { // the bridge may give it to an http.Client yet
 		kept.close()
 	}
-	if !value.is(kept) && !value.is(hand) {
+	if !value.sharesStream(kept) && !value.sharesStream(hand) {
 		value.close()
 	}
 	p.letGo(kept)
@@ -377,6 +378,6 @@ func (r *Response) with(request *Request) *Response {
 		return r
 	}
 	c := *r
-	c.Request, c.Header, c.of = request, r.Header.Clone(), r
+	c.Request, c.Header = request, r.Header.Clone()
 	return &c
 }

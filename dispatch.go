@@ -243,7 +243,7 @@ func (p *pass) receiveBody(req *Request, resp *Response, limit *timeLimit) (*Res
 	case resp.stream == nil:
 		limit.end()
 	case p.bridge != nil, req.stream && accepted:
-		resp.stream = limit.endWith(resp.stream)
+		resp.stream.ReadCloser = limit.endWith(resp.stream.ReadCloser)
 	case upgraded: // what follows is another protocol's
 		resp.SetBytes(nil)
 		limit.end()

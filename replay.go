@@ -85,7 +85,7 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 func (p *pass) takeOver(outcome *Response, place int32) *Response {
 	request, response := *outcome.Request, *outcome
 	request.pass, request.place, request.id = p, place, p.newID()
-	response.Request, response.of = &request, outcome
+	response.Request = &request
 	return &response
 }
 
@@ -112,7 +112,7 @@ func (p *pass) offer(place int32, outcome *Response) bool {
 // letGo closes what is at hand, except for kept, which is at hand from then on.
 func (p *pass) letGo(kept *Response) {
 	if p.replays.Load() == 0 {
-		if hand := p.hand.Swap(kept); hand != kept && !hand.is(kept) {
+		if hand := p.hand.Swap(kept); hand != kept && !hand.sharesStream(kept) {
 			hand.close()
 		}
 		return
@@ -124,7 +124,7 @@ func (p *pass) letGo(kept *Response) {
 	p.mu.Unlock()
 
 	for _, hand := range hands {
-		if hand != kept && !hand.is(kept) {
+		if hand != kept && !hand.sharesStream(kept) {
 			hand.close()
 		}
 	}

@@ -29,10 +29,8 @@ type Response struct {
 
 	raw      *http.Response
 	body     []byte
-	stream   io.ReadCloser // what is still to be read; nil: body is all
-	replaced bool          // the stream is a handler's, and may have another length
+	stream   *responseStream // what is still to be read; nil: the body is in memory
 	duration time.Duration
-	of       *Response // what this one is a copy of; they share the stream
 }
 
 // NewResponse returns a synthetic response, for caches, mocks and recoveries. A nil req is filled in by the call that gets
@@ -70,7 +68,7 @@ func (r *Response) IsStream() bool { return r.stream != nil }
 // for each call.
 func (r *Response) Stream() io.ReadCloser {
 	if r.stream != nil {
-		return r.stream
+		return r.stream.ReadCloser
 	}
 	return io.NopCloser(bytes.NewReader(r.body))
 }
@@ -81,7 +79,10 @@ func (r *Response) SetStream(body io.ReadCloser) *Response {
 	if body == nil {
 		body = http.NoBody
 	}
-	r.body, r.stream, r.replaced = nil, body, true
+	if r.stream == nil {
+		r.stream = new(responseStream)
+	}
+	r.body, r.stream.ReadCloser, r.stream.isReplaced = nil, body, true
 	return r
 }
 
@@ -102,7 +103,7 @@ func (r *Response) Buffer() error {
 }
 
 func (r *Response) buffer(ctx context.Context) *Error {
-	stream := r.stream
+	stream := r.stream.ReadCloser
 	if r.Request != nil {
 		if s := r.Request.settings(); s != nil && s.responseLimit > 0 { // a handler may have put another stream here
 			stream = &limited{what: "response", body: stream, left: s.responseLimit, limit: s.responseLimit}
@@ -257,17 +258,13 @@ func (r *Response) close() {
 	_ = r.stream.Close()
 }
 
-// is reports whether both stand for one answer, with one stream: a handler may return a copy of what it was given.
-func (r *Response) is(other *Response) bool {
-	return r != nil && other != nil &&
-		(r.root() == other.root() || r.raw != nil && r.raw == other.raw || r.stream != nil && isSame(r.stream, other.stream))
-}
-
-func (r *Response) root() *Response {
-	for r.of != nil {
-		r = r.of
+// sharesStream reports whether both have one stream, so that the one must not be closed while the other is in use. A handler may
+// return a copy of the response that it was given, or put its stream into another.
+func (r *Response) sharesStream(other *Response) bool {
+	if r == nil || other == nil || r.stream == nil || other.stream == nil {
+		return false
 	}
-	return r
+	return r.stream == other.stream || isSame(r.stream.ReadCloser, other.stream.ReadCloser)
 }
 
 // statusLine is the status for people, in one line.
@@ -297,7 +294,8 @@ func (r *Response) contentLength() int64 {
 // stays as it is, since there that is the caller's or the transport's business.
 func (p *pass) receive(req *Request, raw *http.Response) *Response {
 	resp := &p.response
-	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: raw.Body}
+	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: &p.stream}
+	resp.stream.ReadCloser = raw.Body
 	if resp.Header == nil { // a transport of the user's own may leave it out
 		resp.Header = http.Header{}
 	}
@@ -305,13 +303,13 @@ func (p *pass) receive(req *Request, raw *http.Response) *Response {
 		return resp
 	}
 	if p.bridge == nil {
-		resp.stream = decodeGzip(req, raw)
+		resp.stream.ReadCloser = decodeGzip(req, raw)
 	}
 	if limit := p.settings.responseLimit; limit > 0 {
-		resp.stream = &limited{what: "response", body: resp.stream, left: limit, limit: limit}
+		resp.stream.ReadCloser = &limited{what: "response", body: resp.stream.ReadCloser, left: limit, limit: limit}
 	}
 	if req.onDownload != nil {
-		resp.stream = meter(resp.stream, resp.contentLength(), req.onDownload)
+		resp.stream.ReadCloser = meter(resp.stream.ReadCloser, resp.contentLength(), req.onDownload)
 	}
 	return resp
 }

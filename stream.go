@@ -13,6 +13,13 @@ import (
 
 // What stands between an answer's body and who reads it.
 
+// responseStream is the body of a response that is still to be read. Copies of the response share it, by which they are known to be
+// one response.
+type responseStream struct {
+	io.ReadCloser
+	isReplaced bool // by a handler's, which may have another length
+}
+
 // gunzip decompresses a body. It reads nothing before it is read.
 type gunzip struct {
 	body   io.Closer
