@@ -10,29 +10,34 @@ import (
 )
 
 const (
-	// keepFreshPause is how long KeepFresh waits after the first failure. The pause doubles with each further one.
+	// keepFreshPause is the pause after the first failure. It doubles with each further failure.
 	keepFreshPause = 10 * time.Second
 
-	// keepFreshLook is how long KeepFresh sleeps at most before it looks at the wall clock again, and its longest pause after
-	// failures. Timers run by the monotonic clock, which stands still while a laptop sleeps.
-	keepFreshLook = time.Minute
+	// keepFreshSleep is the longest time that KeepFresh sleeps before it looks at the wall clock again,
+	// and its longest pause after failures. Timers run by the monotonic clock, which stops while a
+	// laptop sleeps.
+	keepFreshSleep = time.Minute
 
-	// keepFreshLeast is the least time between a refresh and the next one, for tokens that live hardly longer than a moment.
+	// keepFreshLeast is the shortest time between two refreshes, for tokens that expire in a moment.
 	keepFreshLeast = time.Second
 )
 
-// KeepFresh refreshes the session's token whenever it is within before of its expiry, by the wall clock, so that a program that is
-// idle for a while finds it fresh. It returns when ctx ends, with ctx's cause, or when the session ends or another login takes
-// its place, with auth.ErrSessionChanged: call it again after the next Login. It is meant for a goroutine of its own.
+// KeepFresh refreshes the session's token when the time before its expiry has come, by the wall clock.
+// So a program that is idle for a while has a fresh token afterwards. It is meant for a goroutine of its
+// own. Several KeepFresh of one session share their refreshes.
 //
-// The refreshes run beside the calls, which go out with the current token until that has expired. A failed one costs no call, is
-// tried again after a pause, of ten seconds and then up to a minute, and ends the session only if the server refused.
+// It returns the cause of ctx when ctx ends. It returns auth.ErrSessionChanged when the session ends or
+// another login takes its place. Call it again after the next Login.
 //
-// A token whose whole life is not longer than before is refreshed when half of that life is over. A token without an expiry, and
-// one that came expired from a refresh, since the clock is ahead, are left to the 401s: KeepFresh waits for another. A before
-// of zero or less is an error, and so is a ctx from within a refresh of the same session.
+// Calls do not wait for such a refresh. They go out with the current token until that has expired. A
+// failed refresh fails no call. It is tried again after a pause, which grows from ten seconds to a
+// minute, and it ends the session only if the server refused.
 //
-// Several KeepFresh of one session share their refreshes.
+// A token that lives no longer than before is refreshed after half of its life. A token without an
+// expiry is not refreshed, nor is one that came expired from a refresh because this machine's clock is
+// ahead. KeepFresh waits for another token then.
+//
+// A before of zero or less is an error, and so is the context of a refresh of the same session.
 func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) error {
 	switch {
 	case ctx == nil:
@@ -45,13 +50,15 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 
 	login := s.Snapshot().Generation.Login
 
-	// pause is the one after the last failure, and resume is its end.
+	// The pause after the last failure, and its end.
 	var pause time.Duration
 	var resume time.Time
+
 	for {
 		s.mu.Lock()
 		now, changed := s.snapshot(), s.nextChange()
 		s.mu.Unlock()
+
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -68,9 +75,9 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 			continue
 		}
 
-		// Whether ctx or the session has ended meanwhile, the next turn tells.
+		// If ctx or the session has ended meanwhile, the next iteration returns.
 		if _, err := s.refreshSince(ctx, true, now.Generation); err != nil {
-			pause = min(max(2*pause, keepFreshPause), keepFreshLook)
+			pause = min(max(2*pause, keepFreshPause), keepFreshSleep)
 			resume = time.Now().Round(0).Add(pause)
 		} else {
 			pause, resume = 0, time.Time{}
@@ -78,18 +85,20 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 	}
 }
 
-// dueBy returns when the session's token is to be refreshed. It is not known for a token that does not tell.
+// dueBy returns the time at which the session's token is to be refreshed. It is not known for a token that
+// has no expiry or came expired.
 func dueBy(now auth.Snapshot, before time.Duration) (due time.Time, known bool) {
 	left, known := expiry.Left(now.Token, now.Obtained)
 	if !known {
 		return time.Time{}, false
 	}
 
-	// A login may bring a token that it had long before: only of a refresh's token is the whole life known.
+	// A login may bring an old token, whose whole life is not known. A refresh brings a new one.
 	due = now.Token.Expiry.Round(0).Add(-before)
 	if !now.Refreshed {
 		return due, true
 	}
+
 	if left <= 0 {
 		return time.Time{}, false
 	}
@@ -102,15 +111,16 @@ func dueBy(now auth.Snapshot, before time.Duration) (due time.Time, known bool) 
 	return due, true
 }
 
-// sleep returns after that time, and before that when ctx ends, when the state changes, or when the wall clock is to be looked at.
-// A token whose expiry is not known needs no clock.
+// sleep returns when the time is over, when ctx ends, when the state changes, or when it is time to look
+// at the wall clock again. If the time is not known, there is no clock to look at.
 func sleep(ctx context.Context, changed <-chan struct{}, known bool, wait time.Duration) {
 	var over <-chan time.Time
 	if known {
-		timer := time.NewTimer(min(wait, keepFreshLook))
+		timer := time.NewTimer(min(wait, keepFreshSleep))
 		defer timer.Stop()
 		over = timer.C
 	}
+
 	select {
 	case <-ctx.Done():
 	case <-changed:

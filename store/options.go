@@ -9,22 +9,25 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
+// Option configures [New].
+type Option func(*options)
+
 type options struct {
 	logoutWhen func(error) bool
 	onLogout   func(context.Context, *oauth2.Token) error
 	timeout    time.Duration
 }
 
-// Option configures [New].
-type Option func(*options)
-
-// WithLogoutWhen decides which failed refresh ends the session. The default, also for nil, is every one, as in the reference.
+// WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The default,
+// also for nil, is that every failure does, as in the reference.
 //
-// The function is asked once for each refresh that failed. If a refresh overran its time limit and then fails for another reason,
-// the function is asked about both. It is not asked for calls that fail at once because of a Retry-After.
+// The function is asked once for each refresh that failed. If a refresh overruns its time limit and then
+// fails for another reason, the function is asked about both. It is not asked about calls that fail at
+// once because of a Retry-After.
 //
-// The function is bounded by the refresh timeout. If it gives no answer, since it panics or is not done by then, that is taken for a
-// yes, which is the default's answer: a session that the server may have refused must not go on as if nothing had happened.
+// The function has the refresh timeout to answer. If it panics or takes longer, that counts as a yes,
+// which is the answer of the default: a session that the server may have refused must not go on as if
+// nothing had happened.
 func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	return func(o *options) {
 		if fn != nil {
@@ -33,21 +36,24 @@ func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	}
 }
 
-// RejectedOnly is for [WithLogoutWhen]: the session ends if the server refused for good, see [auth.Refused], and not if the network
-// failed, or a server or a firewall did.
+// RejectedOnly is a function for [WithLogoutWhen]. The session ends if the server refused the refresh for
+// good, see [auth.Refused]. It does not end if the network, a server or a firewall failed.
 func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
 
-// WithLogout sets what Logout does beyond clearing: tell the server, empty the jar. It runs after the session has ended, with the
-// last token, on a context that is detached from every caller's, ends after the refresh timeout, and under which calls are
-// neither held nor refreshed. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
+// WithLogout sets the function that does the rest of a logout, such as telling the server or emptying the
+// jar. It runs after the session has ended, and gets the last token, which is nil for a session without
+// one. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
 //
-// Those calls carry no token, since the session has ended: fn attaches last by itself, which is nil for a session without a token.
+// Its context is detached from every caller's and ends after the refresh timeout. A call with that
+// context neither waits for a refresh nor starts one. It carries no token, since the session has ended:
+// the function itself attaches the last token.
 func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
 	return func(o *options) { o.onLogout = fn }
 }
 
-// WithRefreshTimeout bounds RefreshFunc, WithLogoutWhen's function and WithLogout's function, each by itself. Callers who wait for
-// one return then, even if it ignores its context. The default, also for d <= 0, is 30 s.
+// WithRefreshTimeout sets the time limit of the RefreshFunc. The functions of [WithLogoutWhen] and
+// [WithLogout] and the cookie jar each have the same limit. Callers who wait for one of them wait no
+// longer, even if it ignores its context. The default, also for d <= 0, is 30 seconds.
 func WithRefreshTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {

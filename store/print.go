@@ -11,16 +11,21 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Format prints the state without the token and without the user, whatever the verb: of the token, whether there is one and when
-// it expires, and of the user, whether there is one. Print User by itself to see more. To encode a State as JSON keeps both.
+// Format prints the state without the token and without the user, whatever the verb. Of the token it
+// prints whether there is one and when it expires. Of the user it prints whether there is one. Print User
+// to see more. JSON of a State has both.
 func (s State[U]) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "store.State(user: %s, token: %s, checking auth: %t)", shownUser(s.User), shownToken(s.Token), s.CheckingAuth)
+	_, _ = fmt.Fprintf(f, "store.State(user: %s, token: %s, checking auth: %t)",
+		shownUser(s.User), shownToken(s.Token), s.CheckingAuth)
 }
 
 // LogValue returns what Format prints, as a group.
 func (s State[U]) LogValue() slog.Value {
 	return slog.GroupValue(
-		slog.String("user", shownUser(s.User)), slog.String("token", shownToken(s.Token)), slog.Bool("checkingAuth", s.CheckingAuth))
+		slog.String("user", shownUser(s.User)),
+		slog.String("token", shownToken(s.Token)),
+		slog.Bool("checkingAuth", s.CheckingAuth),
+	)
 }
 
 // Format prints the state, see [State.Format].

@@ -13,61 +13,67 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// subscriber is one function that is told of transitions.
+// subscriber is one function that is called for transitions.
 type subscriber[U any] struct {
 	fn   func(state, previous State[U])
 	gone atomic.Bool
 }
 
-// transition is one change of the state, and who is told of it: those subscribed when it happened.
+// transition is one change of the state. It goes to those who were subscribed when it happened.
 type transition[U any] struct {
 	state, previous State[U]
-	to              []*subscriber[U] // the subscribers who have not been told
+	to              []*subscriber[U] // those who have not been called yet
 }
 
-// queueLimit is how many transitions may wait for a slow subscriber before they are coalesced.
+// queueLimit is how many transitions wait for a slow subscriber before they are merged.
 const queueLimit = 1024
 
-// Subscribe calls fn for every transition from now on: once, in order, one at a time, outside any lock. It may call the store.
+// Subscribe calls fn for every transition from now on. It calls fn once for each, in order, one at a
+// time, and outside any lock. fn may call the store.
 //
-// A transition that its caller makes (Login, Logout, SetState) is told on the caller's goroutine before it returns, unless another
-// is telling already. One that a refresh makes is told on a goroutine of its own, and the refresh does not wait: the call that
-// needed the refresh may have returned before, and a program that ends then has not been told. A program that has to keep a
-// rotated token, as a command-line tool, does that in its [RefreshFunc].
+// After Login, Logout and SetState fn runs on the caller's goroutine before the method returns, unless
+// another goroutine is calling subscribers already. After a refresh fn runs on another goroutine, and the
+// refresh does not wait for it. So the call that needed the refresh may return before, and a program that
+// ends then has not called fn. A program that must store a rotated token, as a command-line tool does,
+// stores it in its [RefreshFunc].
 //
-// A panic of fn is recovered and reported to [slog.Default] with its stack, and the tokens are masked in what it says. The others
-// are told all the same. While a subscriber does not return, transitions wait. Beyond 1024 of them the newest are coalesced into
-// one, from the state before the first of them to the state after the last: some states are never told then, but the previous
-// state is always the one that was told before.
+// A panic of fn is recovered and reported to [slog.Default] with its stack. The tokens are masked in the
+// report. The other subscribers are called nevertheless.
 //
-// After unsubscribe fn is not called again, except that a call under way goes on. A nil fn is not called.
+// Transitions wait while a subscriber does not return. If 1024 wait, further ones are merged into the
+// last one. Its state becomes the newest, and the states between are never reported. The previous state
+// is always the one that was reported before.
+//
+// After unsubscribe fn is not called again. A call that is running goes on. A nil fn is not called.
 func (s *UserStore[U]) Subscribe(fn func(state, previous State[U])) (unsubscribe func()) {
 	if fn == nil {
 		return func() {}
 	}
+
+	// The queued transitions share the list, so it is replaced and never modified.
 	sub := &subscriber[U]{fn: fn}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subscribers = append(slices.Clip(s.subscribers), sub)
+
 	return func() {
 		sub.gone.Store(true)
+
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		var rest []*subscriber[U]
-		for _, other := range s.subscribers {
-			if other != sub {
-				rest = append(rest, other)
-			}
-		}
-		s.subscribers = rest
+		s.subscribers = slices.DeleteFunc(slices.Clone(s.subscribers), func(other *subscriber[U]) bool {
+			return other == sub
+		})
 	}
 }
 
-// publish replaces the state and queues the transition. The lock is held; who calls it calls deliver after.
+// publish replaces the state and queues the transition. The lock is held. Its caller must call deliver
+// when it has released the lock.
 func (s *UserStore[U]) publish(next State[U]) {
 	previous := s.state
 	s.state = next
 	s.version++
+
 	if s.changed != nil {
 		close(s.changed)
 		s.changed = nil
@@ -76,7 +82,7 @@ func (s *UserStore[U]) publish(next State[U]) {
 		return
 	}
 
-	// The last transition of a long queue takes up the new one, if the same subscribers are to be told of both.
+	// The last transition of a long queue takes in the new one, if both go to the same subscribers.
 	if n := len(s.queue); n >= queueLimit {
 		if last := &s.queue[n-1]; slices.Equal(last.to, s.subscribers) {
 			last.state = next
@@ -94,7 +100,8 @@ func (s *UserStore[U]) nextChange() <-chan struct{} {
 	return s.changed
 }
 
-// deliver tells the queued transitions, unless another goroutine, or a caller further up on this one, is at it.
+// deliver calls the subscribers for the queued transitions. If another goroutine does that already, or a
+// caller further up on this one, deliver returns at once.
 func (s *UserStore[U]) deliver() {
 	s.mu.Lock()
 	if s.delivering {
@@ -102,26 +109,31 @@ func (s *UserStore[U]) deliver() {
 		return
 	}
 	s.delivering = true
+
+	// If a subscriber calls Goexit, this goroutine ends, and another one calls the other subscribers.
 	finished := false
 	defer func() {
-		if !finished { // a subscriber called Goexit: the others are told all the same
+		if !finished {
 			s.mu.Lock()
 			s.delivering = false
 			s.mu.Unlock()
 			go s.deliver()
 		}
 	}()
+
 	for len(s.queue) > 0 {
 		next := &s.queue[0]
 		if len(next.to) == 0 {
 			s.queue = s.queue[1:]
 			continue
 		}
+
+		// The subscriber is taken from the list before the call, since it may not return.
 		sub, state, previous := next.to[0], next.state, next.previous
-		next.to = next.to[1:] // before the call: a subscriber that calls Goexit has been told
+		next.to = next.to[1:]
 		s.mu.Unlock()
 		if !sub.gone.Load() {
-			sub.tell(state, previous)
+			sub.call(state, previous)
 		}
 		s.mu.Lock()
 	}
@@ -131,23 +143,25 @@ func (s *UserStore[U]) deliver() {
 	s.mu.Unlock()
 }
 
-// tell calls the subscriber. Its panic must end neither the program nor the goroutine of somebody who only logged in.
-func (sub *subscriber[U]) tell(state, previous State[U]) {
+// call calls the subscriber and recovers its panic. The panic must not end the program, nor the goroutine
+// of a caller who only logged in.
+func (sub *subscriber[U]) call(state, previous State[U]) {
 	defer func() {
 		if v := recover(); v != nil {
-			slog.Error("store: a subscriber panicked",
-				"panic", masked(fmt.Sprint(v), state.Token, previous.Token), "stack", string(debug.Stack()))
+			text := masked(fmt.Sprint(v), state.Token, previous.Token)
+			slog.Error("store: a subscriber panicked", "panic", text, "stack", string(debug.Stack()))
 		}
 	}()
 	sub.fn(state, previous)
 }
 
-// masked returns text without the secrets of the tokens.
+// masked returns the text without the secrets of the tokens.
 func masked(text string, tokens ...*oauth2.Token) string {
 	for _, token := range tokens {
 		if token == nil {
 			continue
 		}
+
 		idToken, _ := token.Extra("id_token").(string)
 		for _, secret := range []string{token.AccessToken, token.RefreshToken, idToken} {
 			if secret != "" {

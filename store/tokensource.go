@@ -12,13 +12,18 @@ import (
 	"github.com/axlehttp/axle/internal/expiry"
 )
 
-// TokenSource returns the same session as x/oauth2 has it, for any other library. Its Token is the store's. A token that has
-// expired, by the wall clock, is refreshed first, once for all who ask, unless a refresh brought it expired as it is: then the
-// clock is ahead, and the token is handed out. An early refresh, see [UserStore.KeepFresh], holds nobody. A refresh that
-// somebody needs, since the token was refused, is waited for.
+// TokenSource returns the session as an oauth2.TokenSource, for any other library. Its tokens are those
+// of the store.
 //
-// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors. Give the source to an
-// oauth2.Transport: oauth2.NewClient would keep a token until its expiry, and miss what becomes of the session before.
+// A token that has expired, by the wall clock, is refreshed first, once for all who ask. A token that
+// came expired from a refresh is handed out, because then this machine's clock is ahead. A refresh that a
+// call needs, because the token was refused, is waited for. An early refresh, see [UserStore.KeepFresh],
+// is not.
+//
+// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors.
+//
+// Give the source to an oauth2.Transport. oauth2.NewClient would keep a token until its expiry, and would
+// not notice a logout before that.
 func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return tokenSource[U]{s, ctx}
 }
@@ -32,6 +37,7 @@ func (t tokenSource[U]) Token() (*oauth2.Token, error) {
 	if t.ctx == nil {
 		return nil, errNilContext
 	}
+
 	now := t.store.Snapshot()
 	if now.Active && !auth.Bypassed(t.ctx, t.store) && mustRefresh(now) {
 		var err error
@@ -39,6 +45,7 @@ func (t tokenSource[U]) Token() (*oauth2.Token, error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
+
 	switch {
 	case !now.Active:
 		return nil, auth.ErrSessionChanged
@@ -48,8 +55,8 @@ func (t tokenSource[U]) Token() (*oauth2.Token, error) {
 	return copyOf(now.Token), nil
 }
 
-// mustRefresh reports whether the token is of no use as it stands: it has expired, or somebody found it refused and waits for
-// another.
+// mustRefresh reports whether the token is of no use now. Either it has expired, or a call found it
+// refused and waits for another.
 func mustRefresh(now auth.Snapshot) bool {
 	if now.Refreshing && !now.Early {
 		return true
@@ -57,7 +64,9 @@ func mustRefresh(now auth.Snapshot) bool {
 	if now.Token == nil {
 		return false
 	}
-	// A refresh that brought a token without use brings the like again: a clock that is ahead takes each new token for expired.
+
+	// If a refresh brought a token that was of no use at once, another refresh would bring the same. A
+	// clock that is ahead takes each new token for expired.
 	if now.Refreshed && (now.Token.AccessToken == "" || expiry.Passed(now.Token, now.Obtained)) {
 		return false
 	}
