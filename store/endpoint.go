@@ -20,38 +20,48 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/internal/origin"
+	"github.com/axlehttp/axle/internal/redact"
 )
 
 // EndpointOption configures [Endpoint].
 type EndpointOption func(*endpoint)
 
-// EndpointRequest edits the request before it is sent: another body, header or method. The edit gets the request as Endpoint would send
-// it, and a copy of the current token; nil where there is none. What the edit cannot change is which statuses fulfil the request, and
-// that a redirect to another origin is refused.
+// EndpointRequest sets a function that edits the request before it is sent. The edit may change the body,
+// the header and the method. It gets the request as [Endpoint] would send it, and a copy of the current
+// token, which is nil if there is none. It cannot change which statuses count as a success, nor that a
+// redirect to another origin is refused.
 func EndpointRequest(edit func(r *axle.Request, current *oauth2.Token)) EndpointOption {
 	return func(e *endpoint) { e.edit = edit }
 }
 
-// EndpointAnswer reads the new token from the answer, in place of Endpoint's own rules: for other names, envelopes, and an expiry that is
-// in the token itself. Every status from 200 to 299 gets there. Nil and nil keep the current token. An error, or a panic, fails the
-// refresh; it holds the answer, so that [RejectedOnly] can judge it.
+// EndpointAnswer sets a function that reads the new token from the response, in place of the rules of
+// [Endpoint]. It is for other names, for envelopes, and for an expiry inside the token. It gets every
+// response with a status from 200 to 299. If it returns nil and nil, the current token is kept. If it
+// returns an error or panics, the refresh fails. The failure holds the response, so that [RejectedOnly]
+// can judge it.
 func EndpointAnswer(read func(*axle.Response) (*oauth2.Token, error)) EndpointOption {
 	return func(e *endpoint) { e.read = read }
 }
 
-// Endpoint refreshes as the reference does: it POSTs to path by c, with a JSON body {"refresh_token": …} when there is a refresh
-// token, else with the cookies alone.
+// Endpoint returns a RefreshFunc that refreshes as the reference does. It sends a POST to the path with
+// the client. If there is a refresh token, the body is JSON, {"refresh_token": …}. Otherwise only the
+// cookies are sent.
 //
-// A 204 is a success that keeps the token. So is any other status from 200 to 299 whose JSON has no non-empty string "error" and, if
-// the current token has an access token, has a new one in "access_token"; beside it are read "refresh_token", "token_type" and
-// "expires_in" (seconds, as a number or in a string; whatever else it is, the expiry is unknown). All other members are the token's
-// Extra. A token without a type keeps the old one's. Anything else is a failed refresh, whose error names the members that the answer
-// has, and not their values: see [EndpointAnswer] for APIs with other names.
+// A response with status 204 is a success that keeps the token. A response with another status from 200
+// to 299 is a success if its JSON has no non-empty string "error". If the current token has an access
+// token, the JSON must also have a new one, "access_token". Endpoint reads "refresh_token", "token_type"
+// and "expires_in" too. The last one is a number of seconds, which may be in a string. Any other form is
+// an unknown expiry. All other members become the Extra of the token. A token without a type keeps the
+// type of the old one.
 //
-// The request goes through c's interceptors under auth.Skip, so that its own 401 is just a failed refresh. It is sent once: an
-// interceptor of c that sends it again spends the refresh token again. The client's time limit does not count for it, since a rotated
-// token must be read; the refresh has its own, see [WithRefreshTimeout]. A redirect to another origin is refused: the refresh token stays
-// where it belongs.
+// Every other response is a failed refresh. The error has the names of the members that the response
+// has, without their values. For APIs with other names see [EndpointAnswer].
+//
+// The request goes through the client's interceptors under auth.Skip, so that a 401 of its own is a
+// failed refresh. It is sent once. An interceptor that sends it again spends the refresh token again. The
+// client's time limit does not count, since a rotated token must be read. The refresh has its own time
+// limit, see [WithRefreshTimeout]. A redirect to another origin is refused, so that the refresh token
+// goes nowhere else.
 func Endpoint(c *axle.Client, path string, opts ...EndpointOption) RefreshFunc {
 	e := &endpoint{client: c, path: path}
 	for _, opt := range opts {
@@ -62,6 +72,7 @@ func Endpoint(c *axle.Client, path string, opts ...EndpointOption) RefreshFunc {
 	return e.refresh
 }
 
+// endpoint is one RefreshFunc of [Endpoint].
 type endpoint struct {
 	client *axle.Client
 	path   string
@@ -73,22 +84,27 @@ func (e *endpoint) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.
 	if e.client == nil {
 		return nil, errors.New("store: Endpoint was given no client")
 	}
+
 	var body any
 	if current != nil && current.RefreshToken != "" {
 		body = map[string]string{"refresh_token": current.RefreshToken}
 	}
-
 	resp, err := e.client.Post(ctx, e.path, body, auth.Skip, func(r *axle.Request) {
 		r.SetTimeout(0)
 		if e.edit != nil {
 			e.edit(r, copyOf(current))
 		}
-		r.SetRedirectCheck(sameOrigin).SetValidateStatus(func(status int) bool { return status >= 200 && status <= 299 })
+
+		// These come last, so that the edit cannot undo them.
+		r.SetRedirectCheck(sameOrigin)
+		r.SetValidateStatus(func(status int) bool { return status >= 200 && status <= 299 })
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: refreshing at %s: %w", e.path, err)
+		return nil, fmt.Errorf("store: refreshing at %s: %w", redact.RawURL(e.path), err)
 	}
-	defer func() { _ = resp.Stream().Close() }() // one that the edit asked for
+
+	// The edit may have asked for a stream.
+	defer func() { _ = resp.Stream().Close() }()
 
 	token, err := e.tokenOf(resp, current)
 	if err != nil {
@@ -97,64 +113,86 @@ func (e *endpoint) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.
 	return withTypeOf(current, token), nil
 }
 
-// tokenOf reads the answer.
+// tokenOf reads the token from the response.
 func (e *endpoint) tokenOf(resp *axle.Response, current *oauth2.Token) (*oauth2.Token, error) {
-	if e.read == nil {
-		if err := resp.Buffer(); err != nil {
-			return nil, err
+	if e.read != nil {
+		token, err := e.read(resp)
+		if err != nil {
+			return nil, badResponse(resp, "EndpointAnswer refused it", err)
 		}
-		return decodeToken(resp, current)
+		return token, nil
 	}
-	token, err := e.read(resp)
-	if err != nil {
-		return nil, badAnswer(resp, "EndpointAnswer refused it", err)
+
+	if err := resp.Buffer(); err != nil {
+		return nil, err
 	}
-	return token, nil
+	return decodeToken(resp, current)
 }
 
-// badAnswer is the error of an answer whose status promised more.
-func badAnswer(resp *axle.Response, message string, cause error) error {
+// badResponse returns the error of a response that is no success in spite of its status.
+func badResponse(resp *axle.Response, message string, cause error) error {
 	return &axle.Error{
-		Code: axle.CodeBadResponse, Message: "store: the refresh answer is no success: " + message, Request: resp.Request, Response: resp, Err: cause,
+		Code:     axle.CodeBadResponse,
+		Message:  "store: the refresh answer is no success: " + message,
+		Request:  resp.Request,
+		Response: resp,
+		Err:      cause,
 	}
 }
 
-// decodeToken reads the token response of RFC 6749 §5.1, or one without tokens, which are in cookies then.
+// decodeToken reads a token response (RFC 6749 §5.1). The response of an API that keeps its tokens in
+// cookies may have no token. It returns nil then.
 func decodeToken(resp *axle.Response, current *oauth2.Token) (*oauth2.Token, error) {
-	body := bytes.TrimSpace(bytes.TrimPrefix(resp.Bytes(), []byte(byteOrderMark)))
 	if resp.StatusCode == http.StatusNoContent {
 		return nil, nil
 	}
+	body := bytes.TrimSpace(bytes.TrimPrefix(resp.Bytes(), []byte(byteOrderMark)))
 	hadAccess := current != nil && current.AccessToken != ""
 
 	if !json.Valid(body) {
-		media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-		isText := len(body) == 0 || media != "application/json" && media != "text/html" && !bytes.ContainsAny(body[:1], "<{[")
-		if isText && !hadAccess {
-			return nil, nil // as "OK", of which the cookies are the point
+		if isPlainText(resp, body) && !hadAccess {
+			return nil, nil
 		}
-		return nil, badAnswer(resp, "its body is not JSON", nil)
+		return nil, badResponse(resp, "its body is not JSON", nil)
 	}
 
+	// JSON that is not an object has no members.
 	var members map[string]json.RawMessage
-	_ = json.Unmarshal(body, &members) // JSON that is no object has no members
+	_ = json.Unmarshal(body, &members)
 	if code := textOf(members["error"]); code != "" {
-		return nil, badAnswer(resp, "it has an error"+quotedCode(code), nil)
+		return nil, badResponse(resp, "it has an error"+quotedCode(code), nil)
 	}
+
 	access, refresh := textOf(members["access_token"]), textOf(members["refresh_token"])
 	switch {
 	case access != "":
 		return tokenOfMembers(members, access, refresh), nil
 	case hadAccess || refresh != "":
-		return nil, badAnswer(resp, "it has no access_token, but "+named(members)+" (see EndpointAnswer)", nil)
+		message := "it has no access_token, but " + listed(members) + " (see EndpointAnswer)"
+		return nil, badResponse(resp, message, nil)
 	}
 	return nil, nil
 }
 
 const byteOrderMark = "\ufeff"
 
+// isPlainText reports whether a body that is no JSON does not pretend to be JSON, nor an HTML page. An API
+// that keeps its tokens in cookies may send such a body, "OK" for example.
+func isPlainText(resp *axle.Response, body []byte) bool {
+	if len(body) == 0 {
+		return true
+	}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return media != "application/json" && media != "text/html" && !bytes.ContainsAny(body[:1], "<{[")
+}
+
+// tokenOfMembers makes a token of the members of a token response.
 func tokenOfMembers(members map[string]json.RawMessage, access, refresh string) *oauth2.Token {
-	token := &oauth2.Token{AccessToken: access, RefreshToken: refresh, TokenType: textOf(members["token_type"])}
+	token := &oauth2.Token{
+		AccessToken:  access,
+		RefreshToken: refresh,
+		TokenType:    textOf(members["token_type"]),
+	}
 	if life := secondsOf(members["expires_in"]); life > 0 {
 		token.ExpiresIn = life
 		token.Expiry = time.Now().Add(time.Duration(life) * time.Second)
@@ -177,7 +215,7 @@ func tokenOfMembers(members map[string]json.RawMessage, access, refresh string) 
 	return token.WithExtra(extra)
 }
 
-// textOf is a JSON string's value; empty for anything else.
+// textOf returns the value of a JSON string. It is empty for anything else.
 func textOf(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {
@@ -186,10 +224,12 @@ func textOf(raw json.RawMessage) string {
 	return text
 }
 
-// quotedCode shows an error code, and nothing that could be more than a code.
+// quotedCode returns an error code in quotes, with a space before it. It is empty for a text that may be
+// more than a code.
 func quotedCode(code string) string {
 	isOther := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '_' && r != '-' && r != '.' && r != ' '
+		isLetter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !isLetter && r != '_' && r != '-' && r != '.' && r != ' '
 	}
 	if len(code) > 64 || strings.IndexFunc(code, isOther) >= 0 {
 		return ""
@@ -197,11 +237,12 @@ func quotedCode(code string) string {
 	return fmt.Sprintf(" %q", code)
 }
 
-// named lists the names of an answer's members, which are no secrets.
-func named(members map[string]json.RawMessage) string {
+// listed returns the names of a response's members, which are no secrets.
+func listed(members map[string]json.RawMessage) string {
 	if len(members) == 0 {
 		return "no members"
 	}
+
 	const most, longest = 20, 64
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -214,7 +255,8 @@ func named(members map[string]json.RawMessage) string {
 	return "the members " + strings.Join(names, ", ")
 }
 
-// secondsOf reads expires_in: a number, or a string that holds one, as some servers send it. Zero is an unknown expiry.
+// secondsOf reads expires_in. It is a number, or a string with a number, which some servers send. Zero
+// means an unknown expiry.
 func secondsOf(raw json.RawMessage) int64 {
 	text := string(raw)
 	if quoted := textOf(raw); quoted != "" {
@@ -223,7 +265,8 @@ func secondsOf(raw json.RawMessage) int64 {
 	return secondsIn(text)
 }
 
-// secondsIn bounds the number as x/oauth2 does: more would overflow a Duration. What is no int64 either is taken for a fault.
+// secondsIn reads a number of seconds. It bounds the number as x/oauth2 does, because more would overflow
+// a Duration. A number that no int64 can hold counts as a fault, which is zero.
 func secondsIn(text string) int64 {
 	life, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(life) || life < 0 || life >= math.MaxInt64 {
@@ -232,10 +275,13 @@ func secondsIn(text string) int64 {
 	return int64(min(life, math.MaxInt32))
 }
 
-// sameOrigin is a redirect check.
+// sameOrigin is a redirect check that refuses another origin.
 func sameOrigin(next *http.Request, via []*http.Request) error {
 	if !origin.Same(via[0].URL, next.URL) {
-		return &axle.Error{Code: axle.CodeBadResponse, Message: "store: the refresh endpoint redirects to another origin"}
+		return &axle.Error{
+			Code:    axle.CodeBadResponse,
+			Message: "store: the refresh endpoint redirects to another origin",
+		}
 	}
 	return nil
 }

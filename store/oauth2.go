@@ -17,20 +17,26 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/detached"
+	"github.com/axlehttp/axle/internal/redact"
 )
 
-// OAuth2 refreshes by the refresh grant of RFC 6749 §6, through x/oauth2. The HTTP client is the context's (oauth2.HTTPClient), as
-// usual, but a redirect to another origin is refused, and the HTTP client's own time limit does not count: a rotated token must be
-// read, and the refresh has a limit of its own, see [WithRefreshTimeout]. The same holds for the time limit of an axle client whose
-// HTTPClient it is.
+// OAuth2 returns a RefreshFunc for the refresh grant of RFC 6749 §6, by way of x/oauth2.
 //
-// One refresh spends a refresh token once. Where cfg leaves the style of client authentication to be detected (AuthStyleAutoDetect),
-// the first is HTTP Basic for a client with a secret, and client_id in the body for one without; only a server that answers
-// invalid_client gets the other style, within the same refresh. The style that worked is remembered, and cfg is not modified. A server
-// that refuses the first style in another way needs cfg.Endpoint.AuthStyle.
+// The HTTP client is that of the context (oauth2.HTTPClient), as usual. A redirect to another origin is
+// refused. The time limit of the HTTP client does not count, since a rotated token must be read, nor does
+// that of an axle client whose HTTPClient it is. The refresh has its own time limit, see
+// [WithRefreshTimeout].
 //
-// Tokens whose expires_in is not a number of seconds have an unknown expiry. A member that should be a string and is none counts as
-// absent, and the others are kept. A token without a type keeps the old one's.
+// One refresh spends a refresh token once. If cfg leaves the style of client authentication open
+// (AuthStyleAutoDetect), the first request uses HTTP Basic for a client with a secret, and client_id in the
+// body for a client without one. Only if the server answers invalid_client, the other style is tried in
+// the same refresh. The style that worked is remembered, and cfg is not modified. A server that refuses
+// the first style in another way needs cfg.Endpoint.AuthStyle.
+//
+// If expires_in is not a number of seconds, the expiry of the token is unknown. Other members that should
+// be strings and are not count as absent. A token without a type keeps the type of the old one.
+//
+// The URLs in errors have no secrets.
 func OAuth2(cfg *oauth2.Config) RefreshFunc {
 	if cfg == nil {
 		return func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
@@ -41,7 +47,7 @@ func OAuth2(cfg *oauth2.Config) RefreshFunc {
 	return g.refresh
 }
 
-// grant is one OAuth2 RefreshFunc.
+// grant is one RefreshFunc of [OAuth2].
 type grant struct {
 	cfg   *oauth2.Config
 	style atomic.Int64 // the oauth2.AuthStyle that worked last; AuthStyleAutoDetect: none yet
@@ -54,19 +60,14 @@ func (g *grant) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.Tok
 	ctx = context.WithValue(detached.WithoutLimits(ctx), oauth2.HTTPClient, tokenClient(ctx))
 
 	if style := g.cfg.Endpoint.AuthStyle; style != oauth2.AuthStyleAutoDetect {
-		return g.ask(ctx, current, style)
+		return g.send(ctx, current, style)
 	}
-	style := oauth2.AuthStyle(g.style.Load())
-	if style == oauth2.AuthStyleAutoDetect {
-		style = oauth2.AuthStyleInHeader
-		if g.cfg.ClientSecret == "" { // RFC 6749 §3.2.1: a public client sends its client_id
-			style = oauth2.AuthStyleInParams
-		}
-	}
-	token, err := g.ask(ctx, current, style)
+
+	style := g.firstStyle()
+	token, err := g.send(ctx, current, style)
 	if isInvalidClient(err) {
 		style = other(style)
-		token, err = g.ask(ctx, current, style)
+		token, err = g.send(ctx, current, style)
 	}
 	if err == nil {
 		g.style.Store(int64(style))
@@ -74,16 +75,39 @@ func (g *grant) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.Tok
 	return token, err
 }
 
-// ask sends the refresh token once. x/oauth2 would send it again, in the other style, after any failure: also after one that the
-// server answered when it had spent the token.
-func (g *grant) ask(ctx context.Context, current *oauth2.Token, style oauth2.AuthStyle) (*oauth2.Token, error) {
+// firstStyle returns the style of client authentication to begin with. A public client sends its
+// client_id in the body (RFC 6749 §3.2.1).
+func (g *grant) firstStyle() oauth2.AuthStyle {
+	style := oauth2.AuthStyle(g.style.Load())
+	switch {
+	case style != oauth2.AuthStyleAutoDetect:
+		return style
+	case g.cfg.ClientSecret == "":
+		return oauth2.AuthStyleInParams
+	}
+	return oauth2.AuthStyleInHeader
+}
+
+// send sends the refresh token once. With AuthStyleAutoDetect x/oauth2 would send it again in the other
+// style after any failure, even one that has spent the token.
+func (g *grant) send(
+	ctx context.Context, current *oauth2.Token, style oauth2.AuthStyle,
+) (*oauth2.Token, error) {
 	cfg := oauth2.Config{
-		ClientID: g.cfg.ClientID, ClientSecret: g.cfg.ClientSecret, RedirectURL: g.cfg.RedirectURL, Scopes: g.cfg.Scopes,
-		Endpoint: g.cfg.Endpoint,
+		ClientID:     g.cfg.ClientID,
+		ClientSecret: g.cfg.ClientSecret,
+		RedirectURL:  g.cfg.RedirectURL,
+		Scopes:       g.cfg.Scopes,
+		Endpoint:     g.cfg.Endpoint,
 	}
 	cfg.Endpoint.AuthStyle = style
+
 	token, err := cfg.TokenSource(ctx, &oauth2.Token{RefreshToken: current.RefreshToken}).Token()
 	if err != nil {
+		// net/http has just made this error, with the whole URL in it.
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			failed.URL = redact.RawURL(failed.URL)
+		}
 		return nil, err
 	}
 	return withTypeOf(current, token), nil
@@ -96,14 +120,15 @@ func other(style oauth2.AuthStyle) oauth2.AuthStyle {
 	return oauth2.AuthStyleInHeader
 }
 
-// isInvalidClient reports whether the server says that it did not authenticate the client, and so has not looked at the refresh token
-// (RFC 6749 §5.2).
+// isInvalidClient reports whether the server says that it did not authenticate the client. Such a server
+// has not looked at the refresh token (RFC 6749 §5.2).
 func isInvalidClient(err error) bool {
-	var refused *oauth2.RetrieveError
-	return errors.As(err, &refused) && refused.ErrorCode == "invalid_client" && refused.Response.StatusCode < http.StatusInternalServerError
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	return ok && refused.ErrorCode == "invalid_client" &&
+		refused.Response.StatusCode < http.StatusInternalServerError
 }
 
-// tokenClient is the context's HTTP client, with the rules of a refresh.
+// tokenClient returns a copy of the context's HTTP client that keeps the rules of a refresh.
 func tokenClient(ctx context.Context) *http.Client {
 	client := &http.Client{}
 	if given, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && given != nil {
@@ -111,6 +136,7 @@ func tokenClient(ctx context.Context) *http.Client {
 	}
 	client.Timeout = 0
 	client.Transport = readable{client.Transport}
+
 	check := client.CheckRedirect
 	client.CheckRedirect = func(next *http.Request, via []*http.Request) error {
 		if err := sameOrigin(next, via); err != nil {
@@ -127,12 +153,13 @@ func tokenClient(ctx context.Context) *http.Client {
 	return client
 }
 
-// readable makes of a token endpoint's answer one that x/oauth2 can read. One member of another form than x/oauth2 expects makes it
-// throw away the whole answer: the tokens of a success, which are spent then, and the error code of a refusal.
+// readable is a transport that changes a token response into one that x/oauth2 can read. If one member
+// has another form than x/oauth2 expects, x/oauth2 drops the whole response. That loses the tokens of a
+// success, for which the old ones are spent, and the error code of a refusal.
 type readable struct{ next http.RoundTripper }
 
-// maxAnswer is how much x/oauth2 reads of an answer, in bytes.
-const maxAnswer = 1 << 20
+// maxBody is how much x/oauth2 reads of a response, in bytes.
+const maxBody = 1 << 20
 
 func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	next := t.next
@@ -143,7 +170,8 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode < 200 || resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return resp, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	_ = resp.Body.Close()
 	if err != nil {
 		return nil, err
@@ -154,7 +182,7 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch isForm := media == "application/x-www-form-urlencoded" || media == "text/plain"; {
 	case isForm && isJSON:
-		// x/oauth2 believes the label, and would find no token in it.
+		// x/oauth2 goes by the media type, and would look for a form.
 		resp.Header.Set("Content-Type", "application/json")
 	case isForm:
 		plain = plainForm(body)
@@ -165,6 +193,7 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// plainForm changes expires_in into a whole number of seconds.
 func plainForm(body []byte) []byte {
 	form, err := url.ParseQuery(string(body))
 	if err != nil || !form.Has("expires_in") {
@@ -175,8 +204,9 @@ func plainForm(body []byte) []byte {
 	return []byte(form.Encode())
 }
 
-// plainJSON leaves out what x/oauth2 wants as a string and is none, and makes of expires_in a whole number of seconds. x/oauth2 takes a
-// member's name in any case. What is no JSON object is returned as it is, but for a byte order mark.
+// plainJSON changes expires_in into a whole number of seconds, and removes members that x/oauth2 expects
+// to be strings and that are not. As in x/oauth2, the case of a member's name does not count. A body that
+// is not a JSON object only loses its byte order mark.
 func plainJSON(body []byte) (plain []byte, isObject bool) {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	var members map[string]json.RawMessage
@@ -200,6 +230,7 @@ func plainJSON(body []byte) (plain []byte, isObject bool) {
 	if !changed {
 		return body, true
 	}
+
 	plain, err := json.Marshal(members)
 	if err != nil {
 		return body, true

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -72,4 +75,62 @@ func TestStore_PrintsNoTokenByFmtAndSlog(t *testing.T) {
 	assert.NotContains(t, out.String(), "s3cret")
 	assert.Contains(t, out.String(), `"token":"REDACTED"`)
 	assert.Equal(t, "<nil>", fmt.Sprint(none))
+}
+
+func TestStore_AURLThatItPrintsHasNoSecret(t *testing.T) {
+	const secret = "?client_secret=s3cret"
+	redirect := http.NewServeMux()
+	redirect.Handle("/", http.RedirectHandler("http://other.axle.test/"+secret, http.StatusTemporaryRedirect))
+	client, url := newLoopback(t, redirect.ServeHTTP)
+	closed := newClosedServer(t)
+
+	oauth2Refresh := func(tokenURL string) store.RefreshFunc {
+		return store.OAuth2(&oauth2.Config{ClientID: "me", Endpoint: oauth2.Endpoint{TokenURL: tokenURL}})
+	}
+	panics := &watchedJar{client.HTTPClient().Jar, func() { panic("at " + url + secret) }}
+
+	for _, c := range []struct {
+		name    string
+		refresh store.RefreshFunc
+		want    string
+	}{
+		{"Endpoint, no server", store.Endpoint(axle.New(), closed+"/token"+secret), "/token?client_secret=REDACTED"},
+		{"Endpoint, a path", store.Endpoint(axle.New().SetBaseURL(closed), "/token"+secret), "/token?client_secret=REDACTED"},
+		{"Endpoint, no URL", store.Endpoint(axle.New(), "http://user:s3cret@["), "refreshing at REDACTED@["},
+		{"Endpoint, a redirect", store.Endpoint(client, "/token"+secret), "redirects to another origin"},
+		{"OAuth2, no server", oauth2Refresh(closed + secret), "?client_secret=REDACTED"},
+		{"OAuth2, no URL", oauth2Refresh("http://user:s3cret@["), "REDACTED@["},
+		{"OAuth2, a redirect", oauth2Refresh(url + secret), "redirects to another origin"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := store.New[account](c.refresh)
+			s.Login(account{}, tokenNamed("old"))
+			_, err := s.RefreshToken(t.Context())
+			require.ErrorContains(t, err, c.want)
+			assert.NotContains(t, err.Error(), "s3cret")
+		})
+	}
+
+	t.Run("a jar's panic, in the log", func(t *testing.T) {
+		var log bytes.Buffer
+		before := slog.Default()
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		t.Cleanup(func() { slog.SetDefault(before) })
+
+		server := &cookieServer{sessions: map[string]string{}, body: `{"access_token":"new"}`}
+		client, _ := newLoopback(t, server.ServeHTTP)
+		s := loggedIn(store.Endpoint(client.SetCookieJar(panics), refreshPath))
+		_, err := s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		assert.Contains(t, log.String(), "client_secret=REDACTED")
+		assert.NotContains(t, log.String(), "s3cret")
+	})
+}
+
+// newClosedServer returns the URL of a server that does not listen any more.
+func newClosedServer(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	return server.URL
 }

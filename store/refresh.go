@@ -14,6 +14,7 @@ import (
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
 	"github.com/axlehttp/axle/internal/expiry"
+	"github.com/axlehttp/axle/internal/redact"
 	"github.com/axlehttp/axle/internal/retryafter"
 )
 
@@ -375,6 +376,7 @@ func (s *UserStore[U]) settleCookies(r *refresh, keep bool) {
 		return
 	}
 	if err := r.pending.Commit(s.timeout); err != nil {
-		slog.Error("store: a cookie jar failed to take the cookies of a refresh", "error", err)
+		slog.Error("store: a cookie jar failed to take the cookies of a refresh",
+			"error", redact.Text(err.Error()))
 	}
 }
