@@ -314,12 +314,12 @@ func TestPlain_ALoginWhileItLogsOutIsAnotherSession(t *testing.T) {
 				held.open()
 				_, err := result(refused)
 				require.ErrorIs(t, err, errBoom)
-				if !c.isSeen {
-					call = s.get(t.Context())
-				}
 
 				s.accept("b2")
 				s.refreshBy(func() { s.says("b2") }, "b2", nil)
+				if !c.isSeen {
+					call = s.get(t.Context())
+				}
 				slow.open()
 				resp, err := result(call)
 				requireOK(t, resp, err)
