@@ -202,7 +202,7 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 		return payload{}, err
 	}
 	body.relabel = body.relabel || r.hasDefaultType() && !takesDefaultType(r.Body)
-	if p.bridge == nil {
+	if !p.inbound.verbatim {
 		// Behind the bridge http.Request.ContentLength says it, and a header of that name is nobody's.
 		var bad error
 		if body, bad = body.declared(r.Header); bad != nil {

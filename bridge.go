@@ -41,18 +41,39 @@ type bridge struct {
 	jar    http.CookieJar // of the http.Client above, if it is known
 }
 
-// hop is one round trip that the http.Client above asks for.
-type hop struct {
-	*http.Request
-	url     string         // the request's, as text
-	jar     http.CookieJar // of the http.Client above; nil: unknown
-	jars    jarCookies     // what of the request's cookies is the jar's
-	crossed bool           // it follows a redirect that left its origin
-	given   Request        // the request as axle has it
+// inbound is what the bridge was given, as far as the rest of a call has to know it. It is the zero value outside the bridge.
+type inbound struct {
+	verbatim bool     // the request goes out, and the response comes in, as it is: axle adds no header and decodes no body
+	url      *url.URL // of the request
+	text     string   // the same in Request.URL
+	host     string   // the Host beside it
+	crossed  bool     // the request follows a redirect that left its origin
 }
 
-// isAt reports whether a request goes to the URL that was given. Outside the bridge it does not.
-func (h *hop) isAt(r *Request) bool { return h != nil && r.URL == h.url }
+// isURLOf reports whether a request goes to the URL that was given.
+func (in *inbound) isURLOf(r *Request) bool { return in.url != nil && r.URL == in.text }
+
+// hasHostOf reports whether the Host that was given belongs to u.
+func (in *inbound) hasHostOf(u *url.URL) bool { return in.url != nil && u.Host == in.url.Host }
+
+// refuseScheme says why the URL that was given cannot be sent; empty if it can.
+func (in *inbound) refuseScheme() string {
+	switch in.url.Scheme {
+	case "http", "https":
+		return ""
+	case "":
+		return "the URL is not absolute, and an http.Client joins none to the client's base URL"
+	}
+	return fmt.Sprintf("the URL has the scheme %q: only http and https are sent", in.url.Scheme)
+}
+
+// bridgedRequest is what the http.Client above gave to the bridge. It is the road of the call that it begins.
+type bridgedRequest struct {
+	*http.Request
+	jar     http.CookieJar // of the http.Client above; nil if it is unknown
+	jars    jarCookies     // the cookies of the request that are the jar's
+	request Request        // the request as axle has it
+}
 
 // RoundTrip runs both chains for one request.
 func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
@@ -63,21 +84,35 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
 	}
+
+	// The requests of a refresh carry the cookies that wait for the refresh's outcome.
 	pending := cookies.PendingOf(orig.Context())
-	given := pending.Apply(b.jar, orig)
-	start := &struct {
+	applied := pending.Apply(b.jar, orig)
+
+	memory := &struct {
 		call
 		pass
-		hop
-	}{hop: hop{Request: given, url: given.URL.String(), jar: pending.Over(b.jar), crossed: redirectedAcross(orig)}}
-	start.bridge = &start.hop
-	start.given = Request{
-		Method: orig.Method, URL: start.url, Header: given.Header, client: b.client, ctx: orig.Context(), stream: true,
+		bridgedRequest
+	}{
+		call: call{settings: b.client.settings.Load(), inbound: inbound{
+			verbatim: true,
+			url:      applied.URL, text: applied.URL.String(), host: applied.Host,
+			crossed: redirectedAcross(orig),
+		}},
+		bridgedRequest: bridgedRequest{Request: applied, jar: pending.Over(b.jar)},
+	}
+	bridged := &memory.bridgedRequest
+	bridged.jars = bridged.noteCookies()
+	bridged.request = Request{
+		Method: applied.Method, URL: memory.inbound.text, Header: applied.Header,
+		client: b.client, ctx: applied.Context(), stream: true,
 	}
 	if body != nil {
-		start.given.Body = body
+		bridged.request.Body = body
 	}
-	resp, err := b.client.start(&start.call, &start.pass, &start.given)
+	memory.road, memory.pass.jars = bridged, bridged.jars
+
+	resp, err := b.client.start(&memory.call, &memory.pass, &bridged.request)
 	if err != nil {
 		if !err.refused {
 			err.Response.close()
@@ -90,21 +125,17 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	return out, nil
 }
 
-// endedAbove is the error of a request that the http.Client above the bridge has called off by closing its Cancel channel. That
-// is how http.Client.Timeout ends a round trip over a transport that net/http does not know: the channel may be closed before
-// the context, which has the same deadline, has ended.
-func (r *Request) endedAbove(err error) *Error {
-	if r.pass == nil || r.pass.bridge == nil {
-		return nil
-	}
-	above := r.pass.bridge.Request
+// interrupted is the error of a request that the http.Client above has called off by closing its Cancel channel. That is how
+// http.Client.Timeout ends a round trip over a transport that net/http does not know: the channel may be closed before the
+// context, which has the same deadline, has ended.
+func (b *bridgedRequest) interrupted(r *Request, err error) *Error {
 	select {
-	case <-above.Cancel: //nolint:staticcheck // deprecated, and still what http.Client uses
+	case <-b.Cancel: //nolint:staticcheck // deprecated, and still what http.Client uses
 	default:
 		return nil
 	}
 
-	if deadline, ok := above.Context().Deadline(); ok && !time.Now().Before(deadline) {
+	if deadline, ok := b.Context().Deadline(); ok && !time.Now().Before(deadline) {
 		return &Error{Code: CodeTimeout, Request: r, Err: fmt.Errorf("%w: the http.Client's", errTimeout)}
 	}
 	return &Error{Code: CodeCanceled, Request: r, Err: withoutURL(err)}
@@ -192,103 +223,95 @@ func setLength(out *http.Response, length int64) {
 	out.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
 
-// transmitBridge sends the request as the handlers left it, past the engine's redirects and jar.
-func (p *pass) transmitBridge(d *dispatch) (*http.Response, error) {
-	out := p.bridge.WithContext(d.Context)
+// send sends the request as the handlers left it, past the engine's redirects and jar.
+func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
+	out := b.WithContext(d.Context)
 	out.URL, out.Header = d.url, d.header
-	if method := d.request.method(); !strings.EqualFold(method, out.Method) { // else it is sent as it was given
+
+	// A method in lower case goes out as it was given.
+	if method := d.request.method(); !strings.EqualFold(method, out.Method) {
 		out.Method = method
 	}
-	if d.url.Host != p.bridge.URL.Host {
+	if d.url.Host != b.URL.Host {
 		out.Host = ""
 	}
 	out.Body, out.GetBody = nil, nil
 	if err := d.attach(out); err != nil {
 		return nil, err
 	}
-	answer, err := p.settings.engine.transport().RoundTrip(out)
+
+	resp, err := d.pass.settings.engine.transport().RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
-	if err := completeAnswer(answer, out.Method); err != nil {
+	if err := completeResponse(resp, out.Method); err != nil {
 		return nil, err
 	}
-	p.keepCookies(out, answer)
-	return answer, nil
+	if len(d.pass.responses) > 0 {
+		b.keepCookies(out, resp)
+	}
+	return resp, nil
 }
 
-// completeAnswer fills in what a transport of the user's own may leave out, and refuses what cannot be an answer, as an
+// completeResponse fills in what a transport of the user's own may leave out, and refuses what cannot be a response, as an
 // http.Client does. Outside the bridge the engine's http.Client does that itself.
-func completeAnswer(answer *http.Response, method string) error {
+func completeResponse(resp *http.Response, method string) error {
 	switch {
-	case answer == nil:
-		return errors.New("the transport returned neither an answer nor an error")
-	case answer.Body == nil && answer.ContentLength > 0 && method != http.MethodHead:
-		return fmt.Errorf("the transport returned an answer of %d bytes without a body", answer.ContentLength)
+	case resp == nil:
+		return errors.New("the transport returned neither a response nor an error")
+	case resp.Body == nil && resp.ContentLength > 0 && method != http.MethodHead:
+		return fmt.Errorf("the transport returned a response of %d bytes without a body", resp.ContentLength)
 	}
 
-	if answer.Body == nil {
-		answer.Body = http.NoBody
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
-	if answer.Header == nil {
-		answer.Header = http.Header{}
+	if resp.Header == nil {
+		resp.Header = http.Header{}
 	}
 	return nil
 }
 
-// keepCookies gives the cookies that an answer sets to the jar of the http.Client above, which itself sees the last answer alone, and
-// only if no handler replaces it. They are kept before the response handlers run: what a refresh sets in one of those is
-// newer. The answer that reaches the http.Client is then kept by that once more, as it would be without axle.
-func (p *pass) keepCookies(sent *http.Request, answer *http.Response) {
-	if p.bridge.jar == nil || len(p.responses) == 0 || len(answer.Header["Set-Cookie"]) == 0 {
+// keepCookies gives the cookies that a response sets to the jar of the http.Client above, which itself sees the last response alone, and
+// only if no handler replaces that. The jar has them before the response handlers run: what a refresh sets in one of those is
+// newer. The http.Client keeps the cookies of the response that reaches it once more, as it would without axle.
+func (b *bridgedRequest) keepCookies(sent *http.Request, resp *http.Response) {
+	if b.jar == nil || len(resp.Header["Set-Cookie"]) == 0 {
 		return
 	}
-	if list := answer.Cookies(); len(list) > 0 {
-		p.bridge.jar.SetCookies(cookies.URLOf(sent), list)
+	if list := resp.Cookies(); len(list) > 0 {
+		b.jar.SetCookies(cookies.URLOf(sent), list)
 	}
 }
 
-// resolve is the URL to send to: in the bridge the given one itself, unless a handler or a default changed it.
-func (p *pass) resolve(req *Request) (*url.URL, *Error) {
-	if b := p.bridge; b.isAt(req) {
-		switch b.URL.Scheme {
-		case "http", "https":
-		case "":
-			return nil, invalidURL(req, "the URL is not absolute, and an http.Client joins none to the client's base URL")
-		default:
-			return nil, invalidURL(req, fmt.Sprintf("the URL has the scheme %q: only http and https are sent", b.URL.Scheme))
-		}
-
-		if len(req.Query) == 0 {
-			return b.URL, nil
-		}
+// keepCredentials removes the credentials of a request that follows a redirect to another origin, or that a handler sends elsewhere
+// than the redirect leads. Its cookies are from the jar above, which knows where they belong.
+func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
+	crossed := req.CrossedOrigin()
+	isFirst := b.Response == nil
+	if isFirst {
+		return u
 	}
-	return req.resolve()
-}
 
-// dropAcrossOrigins removes the credentials of a request that follows a redirect to another origin, or that a handler sends
-// elsewhere than the redirect leads. Its cookies are from the jar above, which knows where they belong.
-func (p *pass) dropAcrossOrigins(req *Request, u *url.URL) {
-	h := p.bridge
-	if h.Response == nil {
-		return // it is the first request
-	}
-	target, given := req.destination(u), placeOf(h.Request)
-	if h.crossed || target != given {
+	target, given := req.destination(u), placeOf(b.Request)
+	if crossed || target != given {
 		dropForeignReferer(req.Header, target)
 	}
-	if !h.crossed {
-		return
+	if !crossed {
+		return u
 	}
 
 	req.stripCredentials(req.Header)
 	if target != given {
-		return
+		return u
 	}
-	if kept := h.withoutCallersCookies(); kept != nil { // and not what a handler made of them
+
+	// The cookies are those that were given, and not what a handler made of them.
+	if kept := b.withoutCallersCookies(); kept != nil {
 		req.Header["Cookie"] = kept
-		h.renewCookies(req.Header, h.jars)
+		b.renewCookies(req.Header, b.jars)
 	}
+	return u
 }
 
 // withoutCallersCookies is the Cookie header of a request that follows a redirect to another origin, without the cookies that the caller
@@ -296,21 +319,21 @@ func (p *pass) dropAcrossOrigins(req *Request, u *url.URL) {
 //
 // A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where the jar is unknown, a
 // request that has come back to its first origin keeps its cookies: whosever they are, they belong there.
-func (h *hop) withoutCallersCookies() []string {
-	first := h.Request
+func (b *bridgedRequest) withoutCallersCookies() []string {
+	first := b.Request
 	for first.Response != nil && first.Response.Request != nil {
 		first = first.Response.Request
 	}
-	if h.jar == nil && placeOf(first) == placeOf(h.Request) {
-		return slices.Clone(h.Header["Cookie"])
+	if b.jar == nil && placeOf(first) == placeOf(b.Request) {
+		return slices.Clone(b.Header["Cookie"])
 	}
 
 	written := cookiePairs(first.Header["Cookie"])
 	var jars []*http.Cookie
-	if h.jar != nil {
-		jars = h.jar.Cookies(cookies.URLOf(h.Request))
+	if b.jar != nil {
+		jars = b.jar.Cookies(cookies.URLOf(b.Request))
 	}
-	kept := slices.DeleteFunc(cookiePairs(h.Header["Cookie"]), func(pair string) bool {
+	kept := slices.DeleteFunc(cookiePairs(b.Header["Cookie"]), func(pair string) bool {
 		isSame := func(other string) bool { return isSameCookie(pair, other) }
 		isJars := func(c *http.Cookie) bool { return isSameCookie(pair, c.Name+"="+c.Value) }
 		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isJars)
@@ -335,16 +358,16 @@ type jarCookies struct {
 }
 
 // noteCookies tells the jar's cookies in the request's Cookie header from the caller's, while the jar still has what it gave.
-func (h *hop) noteCookies() jarCookies {
-	list := h.Header["Cookie"]
+func (b *bridgedRequest) noteCookies() jarCookies {
+	list := b.Header["Cookie"]
 	switch {
-	case h.jar == nil:
+	case b.jar == nil:
 		return jarCookies{}
 	case len(list) == 0:
 		return jarCookies{known: true}
 	}
 
-	now := h.jar.Cookies(cookies.URLOf(h.Request))
+	now := b.jar.Cookies(cookies.URLOf(b.Request))
 	text := cookieText(now)
 	if _, ok := cutCookies(list[0], text); ok {
 		return jarCookies{known: true, text: text}
@@ -365,8 +388,8 @@ func (h *hop) noteCookies() jarCookies {
 
 // renewCookies puts the cookies that the jar has now in the place of those that it gave a request before. Whatever else the Cookie
 // header has is the caller's, and stays byte for byte. It returns what is the jar's now.
-func (h *hop) renewCookies(header http.Header, before jarCookies) jarCookies {
-	if h == nil || !before.known {
+func (b *bridgedRequest) renewCookies(header http.Header, before jarCookies) jarCookies {
+	if !before.known {
 		return jarCookies{}
 	}
 	list, given := header["Cookie"], ""
@@ -378,7 +401,7 @@ func (h *hop) renewCookies(header http.Header, before jarCookies) jarCookies {
 		return before // a replay's edit has written another header
 	}
 
-	now := cookieText(h.jar.Cookies(cookies.URLOf(h.Request)))
+	now := cookieText(b.jar.Cookies(cookies.URLOf(b.Request)))
 	renewed := written
 	if written != "" && now != "" {
 		renewed += "; "

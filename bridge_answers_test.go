@@ -270,9 +270,9 @@ func TestBridge_AnIncompleteAnswerOfATransportIsCompletedOrAnError(t *testing.T)
 		answer  *http.Response
 		message string // of the error; empty: there is none
 	}{
-		"none":                         {nil, "neither an answer nor an error"},
+		"none":                         {nil, "neither a response nor an error"},
 		"no body and no header":        {&http.Response{StatusCode: http.StatusOK}, ""},
-		"no body where bytes are said": {&http.Response{StatusCode: http.StatusOK, ContentLength: 3}, "an answer of 3 bytes without a body"},
+		"no body where bytes are said": {&http.Response{StatusCode: http.StatusOK, ContentLength: 3}, "a response of 3 bytes without a body"},
 	} {
 		for _, limit := range []int64{0, 10} {
 			t.Run(name, func(t *testing.T) {

@@ -70,7 +70,7 @@ func (r *Request) BindHeader(name, origin string) {
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
 // [Client.RoundTripper] may. What a handler sets in a sensitive header of such a request is not sent.
 func (r *Request) CrossedOrigin() bool {
-	return r.pass != nil && r.pass.bridge != nil && r.pass.bridge.crossed
+	return r.pass != nil && r.pass.inbound.crossed
 }
 
 // isSensitive reports whether a header carries credentials by its name.
@@ -99,8 +99,8 @@ func (r *Request) destination(u *url.URL) string {
 	if list := r.Header["Host"]; len(list) > 0 {
 		host = list[0]
 	}
-	if host == "" && r.pass != nil && r.pass.bridge != nil && u.Host == r.pass.bridge.URL.Host {
-		host = r.pass.bridge.Host
+	if host == "" && r.pass != nil && r.pass.inbound.hasHostOf(u) {
+		host = r.pass.inbound.host
 	}
 	if host != "" && host != u.Host {
 		return origin.To(u, host)
@@ -123,8 +123,8 @@ func (s *settings) noteOrigins(r *Request) {
 	}
 }
 
-// adoptOrigins makes r, which a handler wrote anew, keep what the request that the handler was given says of its values.
-func (r *Request) adoptOrigins(given *Request) {
+// inheritBindings makes r, which a handler wrote anew, keep what the request that the handler was given says of its values.
+func (r *Request) inheritBindings(given *Request) {
 	for _, b := range given.origins {
 		if !slices.ContainsFunc(r.origins, func(own binding) bool { return own.name == b.name && own.query == b.query }) {
 			r.origins = append(slices.Clip(r.origins), b)
@@ -194,30 +194,6 @@ func cookiePairs(list []string) (pairs []string) {
 	return pairs
 }
 
-// keepCredentials removes from the request, and from the URL u that it resolves to, what may not go there, and returns the URL
-// that remains.
-func (p *pass) keepCredentials(req *Request, u *url.URL) (*url.URL, *Error) {
-	if len(req.origins) > 0 && req.dropStray(req.destination(u)) {
-		var err *Error
-		if u, err = p.resolve(req); err != nil {
-			return nil, err
-		}
-	}
-
-	if p.bridge != nil {
-		p.dropAcrossOrigins(req, u)
-		return u, nil
-	}
-
-	// The engine would make an Authorization of the userinfo.
-	if u.User != nil && req.destination(u) != p.settings.originOf(u) && !p.isCallersPlace(req) {
-		plain := *u
-		plain.User = nil
-		u = &plain
-	}
-	return u, nil
-}
-
 // isCallersPlace reports whether the caller gave both the host in the URL and the Host beside it.
 func (p *pass) isCallersPlace(req *Request) bool {
 	return wire.IsAbsolute(p.source.URL) && slices.Equal(p.source.Header["Host"], req.Header["Host"])
@@ -226,7 +202,7 @@ func (p *pass) isCallersPlace(req *Request) bool {
 // setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).
 func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	s := p.settings
-	if s.xsrfCookie == "" || s.jar == nil || p.bridge != nil || s.origin == "" || header.Get(s.xsrfHeader) != "" {
+	if s.xsrfCookie == "" || s.jar == nil || s.origin == "" || header.Get(s.xsrfHeader) != "" {
 		return
 	}
 	if req.destination(u) != s.origin {

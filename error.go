@@ -188,8 +188,10 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 	if ctx.Err() != nil {
 		return contextError(ctx, req)
 	}
-	if ended := req.endedAbove(err); ended != nil {
-		return ended
+	if req.pass != nil {
+		if interrupted := req.pass.road.interrupted(req, err); interrupted != nil {
+			return interrupted
+		}
 	}
 	err = withoutURL(err)
 	if shown := redact.Text(err.Error()); shown != err.Error() {

@@ -52,7 +52,7 @@ func (s *settings) mergeHeaders(r *Request) {
 		if _, own := caller[name]; own {
 			return
 		}
-		if name == contentTypeHeader && r.pass.bridge == nil {
+		if name == contentTypeHeader && !r.pass.inbound.verbatim {
 			r.pass.defaultType = list
 			if r.Body != nil && !takesDefaultType(r.Body) {
 				return
@@ -75,7 +75,7 @@ func (s *settings) mergeHeaders(r *Request) {
 		defaults(name, list)
 	}
 
-	if r.pass.bridge == nil {
+	if !r.pass.inbound.verbatim {
 		for _, own := range axleHeaders {
 			if _, set := r.Header[own.name]; !set {
 				r.Header[own.name] = []string{own.value}
@@ -158,7 +158,7 @@ func (p *pass) isGiven(name string, list []string) bool {
 	}
 	for _, own := range axleHeaders {
 		if own.name == name {
-			return p.bridge == nil && len(list) == 1 && list[0] == own.value
+			return !p.inbound.verbatim && len(list) == 1 && list[0] == own.value
 		}
 	}
 	return false

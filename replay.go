@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
-	"sync/atomic"
 )
 
 // This file is Replay: who may ask for one, what it refuses, and what happens to the answers that it takes out of play.
@@ -32,18 +31,11 @@ import (
 func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	p := r.pass
 	if p == nil {
-		return nil, badOption(r, "only a handler can replay: the request is in no call", nil)
+		return nil, badOption(r, replayOutsideCall, nil)
 	}
-
-	// The replay is counted before it looks whose turn it is: the loop over the handlers changes the turn before it looks at the
-	// count, so one of the two always sees the other.
-	p.replays.Add(1)
-	place, given := p.turn.load()
-	switch {
-	case place == inRequests:
-		return nil, badOption(r, "only a response handler can replay: this is the request chain", nil)
-	case place < 0, r.place != place && (r.id == 0 || r.id != given):
-		return nil, badOption(r, "the handler that could replay has returned", nil)
+	turn, reason := p.mayReplay(r)
+	if reason != "" {
+		return nil, badOption(r, reason, nil)
 	}
 	if err := r.refuseChanges(); err != nil {
 		return nil, err
@@ -51,107 +43,60 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 
 	next := &pass{call: p.call, source: p.source}
 	defer next.end()
-	again := p.source.Clone()
-	again.pass, again.place, again.client, again.values = next, 0, p.client, r.values
-	next.jars = p.bridge.renewCookies(again.Header, p.jars)
+	again, err := next.edited(p, r, edits)
+	if err != nil {
+		return nil, err
+	}
+
+	// The handler's responses are closed before anything is sent.
+	if !p.closeOpen(turn) {
+		return nil, badOption(r, replayAfterHandler, nil)
+	}
+
+	resp, err := next.run(next.begin(again), int(turn)-1)
+	if err != nil {
+		err = p.reject(err, "", r, nil)
+		if err.Request != r {
+			err.Request.turn = turn
+		}
+		p.offer(turn, err.Response)
+		return nil, err
+	}
+	resp = p.takeOver(resp, turn)
+	if !p.offer(turn, resp) {
+		return nil, badOption(r, replayOutlivedHandler, nil)
+	}
+	return resp, nil
+}
+
+// edited returns the request that a replay of r in the pass outer starts from: as the caller built it, with r's Key values and the
+// edits. The new pass that it is for is p.
+func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request, *Error) {
+	again := outer.source.Clone()
+	again.pass, again.turn, again.client, again.values = p, inRequestChain, p.client, r.values
+	p.jars = p.road.renewCookies(again.Header, outer.jars)
+
 	p.settings.noteOrigins(again)
 	again.With(edits...)
 	if again.nilContext {
 		return nil, badOption(again, "the context is nil", nil)
 	}
+
+	// A body that cannot be read again is refused before anything is sent.
 	if err := rewindBody(again.Context(), again.Body); err != nil {
 		return nil, failure(again.Context(), again, err)
 	}
-	p.letGo(nil)
-
-	resp, err := next.run(next.begin(again), int(place)-1)
-	if err != nil {
-		err = p.reject(err, "", r, nil)
-		if err.Request != r {
-			err.Request.place = place
-		}
-		p.offer(place, err.Response)
-		return nil, err
-	}
-	resp = p.takeOver(resp, place)
-	if !p.offer(place, resp) {
-		return nil, badOption(r, "the handler that asked for this replay has returned: the answer is closed", nil)
-	}
-	return resp, nil
+	return again, nil
 }
 
-// takeOver makes the outcome of a replay this pass's, for the handler at that place. Its maps go from handler to handler, as in
-// any chain.
-func (p *pass) takeOver(outcome *Response, place int32) *Response {
+// takeOver makes the outcome of a replay this pass's, for the handler that asked for it. Its maps go from handler to handler, as
+// in any chain.
+func (p *pass) takeOver(outcome *Response, turn stage) *Response {
 	request, response := *outcome.Request, *outcome
-	request.pass, request.place, request.id = p, place, p.newID()
+	request.pass, request.turn = p, turn
 	response.Request = &request
 	return &response
 }
-
-// offer puts the outcome of a replay at hand, beside those of replays that ran at the same time. If the handler that asked for the
-// replay has returned meanwhile, nobody can use the outcome: it is closed, and offer returns false.
-func (p *pass) offer(place int32, outcome *Response) bool {
-	p.mu.Lock()
-	now, _ := p.turn.load()
-	inTime := now == place
-	if inTime {
-		if other := p.hand.Load(); other != nil {
-			p.beside = append(p.beside, other)
-		}
-		p.hand.Store(outcome)
-	}
-	p.mu.Unlock()
-
-	if !inTime {
-		outcome.close()
-	}
-	return inTime
-}
-
-// letGo closes what is at hand, except for kept, which is at hand from then on.
-func (p *pass) letGo(kept *Response) {
-	if p.replays.Load() == 0 {
-		if hand := p.hand.Swap(kept); hand != kept && !hand.sharesStream(kept) {
-			hand.close()
-		}
-		return
-	}
-
-	p.mu.Lock()
-	hands := append(p.beside, p.hand.Swap(kept)) //nolint:gocritic // beside is emptied
-	p.beside = nil
-	p.mu.Unlock()
-
-	for _, hand := range hands {
-		if hand != kept && !hand.sharesStream(kept) {
-			hand.close()
-		}
-	}
-}
-
-// turn tells, in one word, which response handler runs (counted from 1, or one of the constants below) and the id of the request
-// that it was given.
-type turn struct{ word atomic.Uint64 }
-
-// The places of a turn that are no response handler's.
-const (
-	inRequests int32 = 0
-	over       int32 = -1 // the pass has ended
-	between    int32 = -2 // all response handlers of this pass have run
-)
-
-func (t *turn) load() (place int32, given uint32) {
-	word := t.word.Load()
-	return int32(word >> 32), uint32(word) //nolint:gosec // the two halves
-}
-
-func (t *turn) store(place int32, given uint32) {
-	t.word.Store(uint64(uint32(place))<<32 | uint64(given)) //nolint:gosec // the two halves
-}
-
-// newID returns a number for a request that goes from handler to handler in this pass.
-func (p *pass) newID() uint32 { return p.ids.Add(1) }
 
 // fingerprint is what a request was sent with, kept small: only its body is kept, and hashes of the rest.
 type fingerprint struct {

@@ -45,9 +45,8 @@ type Request struct {
 	reader     *rewind.Body // the state of an io.Reader body that SetBody was given
 	origins    []binding
 
-	pass  *pass  // the pass of the call that this copy belongs to; nil outside a call
-	place int32  // of a clone and of a replay's outcome: the response handler that made it, counted from 1
-	id    uint32 // its number among those that go from handler to handler in the pass; 0: none, as of a clone
+	pass *pass // the pass of the call that this copy belongs to; nil outside a call
+	turn stage // of a clone and of a replay's outcome: the response handler that it belongs to
 
 	sent fingerprint // what it was sent with; unknown before
 }
@@ -245,11 +244,8 @@ func (r *Request) Clone() *Request {
 	if form, ok := r.Body.(url.Values); ok && form != nil {
 		c.Body = cloneValues(form)
 	}
-	c.id = 0
-	if r.pass != nil && r.id != 0 {
-		if place, given := r.pass.turn.load(); place > 0 && given == r.id {
-			c.place = place
-		}
+	if r.pass != nil {
+		c.turn = r.pass.turnOf(r)
 	}
 	return &c
 }

@@ -290,30 +290,6 @@ func (r *Response) contentLength() int64 {
 	return r.raw.ContentLength
 }
 
-// receive makes a Response of a net/http response. Its body is a stream still, cut off beyond the limit. In the bridge a gzipped body
-// stays as it is, since there that is the caller's or the transport's business.
-func (p *pass) receive(req *Request, raw *http.Response) *Response {
-	resp := &p.response
-	*resp = Response{Request: req, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header, raw: raw, stream: &p.stream}
-	resp.stream.ReadCloser = raw.Body
-	if resp.Header == nil { // a transport of the user's own may leave it out
-		resp.Header = http.Header{}
-	}
-	if raw.StatusCode == http.StatusSwitchingProtocols {
-		return resp
-	}
-	if p.bridge == nil {
-		resp.stream.ReadCloser = decodeGzip(req, raw)
-	}
-	if limit := p.settings.responseLimit; limit > 0 {
-		resp.stream.ReadCloser = &limited{what: "response", body: resp.stream.ReadCloser, left: limit, limit: limit}
-	}
-	if req.onDownload != nil {
-		resp.stream.ReadCloser = meter(resp.stream.ReadCloser, resp.contentLength(), req.onDownload)
-	}
-	return resp
-}
-
 // decodeGzip returns the body decompressed, if it is gzipped, and corrects the header. A range of a gzipped body stays as it is: a part
 // of the compressed bytes cannot be decompressed alone, and net/http too leaves the responses to a Range as they are.
 func decodeGzip(req *Request, raw *http.Response) io.ReadCloser {

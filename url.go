@@ -54,8 +54,8 @@ func (r *Request) Origin() (string, error) {
 	if s != nil && s.base != nil && len(r.pathParams) == 0 && s.base.IsPlainJoin(r.URL) {
 		return r.destination(&s.base.URL), nil
 	}
-	if r.pass != nil && r.pass.bridge.isAt(r) {
-		return r.destination(r.pass.bridge.URL), nil
+	if r.pass != nil && r.pass.inbound.isURLOf(r) {
+		return r.destination(r.pass.inbound.url), nil
 	}
 
 	u, err := r.resolve()
@@ -100,8 +100,8 @@ func (r *Request) resolve() (*url.URL, *Error) {
 // resolvePath is resolve without the parameters of Query. The caller may change the URL.
 func (r *Request) resolvePath() (*url.URL, *Error) {
 	// The URL that the bridge was given is no template, whatever braces it has, and goes out as it came.
-	if r.pass != nil && r.pass.bridge.isAt(r) {
-		given := *r.pass.bridge.URL
+	if r.pass != nil && r.pass.inbound.isURLOf(r) {
+		given := *r.pass.inbound.url
 		return &given, nil
 	}
 
