@@ -14,6 +14,7 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
+// Twenty calls find the token expired at the same time. The session refreshes once.
 func Example() {
 	refreshes := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,4 +48,30 @@ func Example() {
 	// Output:
 	// refreshes: 1
 	// token: fresh
+}
+
+// One session for several clients. The login itself carries no token, and a 401 of it causes no refresh.
+func ExampleNew() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s: %q", r.URL.Path, r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+
+	users := axle.New().SetBaseURL(server.URL + "/users/")
+	orders := axle.New().SetBaseURL(server.URL + "/orders/")
+	session := store.New[string](store.Endpoint(users, "refresh-token"))
+	authorized := auth.New(session)
+	users.Use(authorized)
+	orders.Use(authorized)
+
+	ctx := context.Background()
+	login, _ := users.Post(ctx, "login", nil, auth.Skip)
+	fmt.Println(login.String())
+
+	session.Login("ada", &oauth2.Token{AccessToken: "a1", RefreshToken: "r1"})
+	order, _ := orders.Get(ctx, "7")
+	fmt.Println(order.String())
+	// Output:
+	// /users/login: ""
+	// /orders/7: "Bearer a1"
 }
