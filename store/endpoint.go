@@ -26,42 +26,42 @@ import (
 // EndpointOption configures [Endpoint].
 type EndpointOption func(*endpoint)
 
-// EndpointRequest sets a function that edits the request before it is sent. The edit may change the body,
-// the header and the method. It gets the request as [Endpoint] would send it, and a copy of the current
-// token, which is nil if there is none. It cannot change which statuses count as a success, nor that a
-// redirect to another origin is refused.
+// EndpointRequest sets a function that edits the request before it is sent. The edit may change the
+// body, the header and the method. It gets the request as [Endpoint] would send it, and a copy of
+// the current token, which is nil if there is none. It cannot change which statuses count as a
+// success, nor that a redirect to another origin is refused.
 func EndpointRequest(edit func(r *axle.Request, current *oauth2.Token)) EndpointOption {
 	return func(e *endpoint) { e.edit = edit }
 }
 
-// EndpointAnswer sets a function that reads the new token from the response, in place of the rules of
-// [Endpoint]. It is for other names, for envelopes, and for an expiry inside the token. It gets every
-// response with a status from 200 to 299. If it returns nil and nil, the current token is kept. If it
-// returns an error or panics, the refresh fails. The failure holds the response, so that [RejectedOnly]
-// can judge it.
+// EndpointAnswer sets a function that reads the new token from the response, in place of the rules
+// of [Endpoint]. It is for other names, for envelopes, and for an expiry inside the token. It gets
+// every response with a status from 200 to 299. If it returns nil and nil, the current token is
+// kept. If it returns an error or panics, the refresh fails. The failure holds the response, so
+// that [RejectedOnly] can judge it.
 func EndpointAnswer(read func(*axle.Response) (*oauth2.Token, error)) EndpointOption {
 	return func(e *endpoint) { e.read = read }
 }
 
-// Endpoint returns a RefreshFunc that refreshes as the reference does. It sends a POST to the path with
-// the client. If there is a refresh token, the body is JSON, {"refresh_token": …}. Otherwise only the
-// cookies are sent.
+// Endpoint returns a RefreshFunc that refreshes as the reference does. It sends a POST to the path
+// with the client. If there is a refresh token, the body is JSON, {"refresh_token": …}. Otherwise
+// only the cookies are sent.
 //
-// A response with status 204 is a success that keeps the token. A response with another status from 200
-// to 299 is a success if its JSON has no non-empty string "error". If the current token has an access
-// token, the JSON must also have a new one, "access_token". Endpoint reads "refresh_token", "token_type"
-// and "expires_in" too. The last one is a number of seconds, which may be in a string. Any other form is
-// an unknown expiry. All other members become the Extra of the token. A token without a type keeps the
-// type of the old one.
+// A response with status 204 is a success that keeps the token. A response with another status from
+// 200 to 299 is a success if its JSON has no non-empty string "error". If the current token has an
+// access token, the JSON must also have a new one, "access_token". Endpoint reads "refresh_token",
+// "token_type" and "expires_in" too. The last one is a number of seconds, which may be in a string.
+// Any other form is an unknown expiry. All other members become the Extra of the token. A token
+// without a type keeps the type of the old one.
 //
-// Every other response is a failed refresh. The error has the names of the members that the response
-// has, without their values. For APIs with other names see [EndpointAnswer].
+// Every other response is a failed refresh. The error has the names of the members that the
+// response has, without their values. For APIs with other names see [EndpointAnswer].
 //
 // The request goes through the client's interceptors under auth.Skip, so that a 401 of its own is a
-// failed refresh. It is sent once. An interceptor that sends it again spends the refresh token again. The
-// client's time limit does not count, since a rotated token must be read. The refresh has its own time
-// limit, see [WithRefreshTimeout]. A redirect to another origin is refused, so that the refresh token
-// goes nowhere else.
+// failed refresh. It is sent once. An interceptor that sends it again spends the refresh token
+// again. The client's time limit does not count, since a rotated token must be read. The refresh
+// has its own time limit, see [WithRefreshTimeout]. A redirect to another origin is refused, so
+// that the refresh token goes nowhere else.
 func Endpoint(c *axle.Client, path string, opts ...EndpointOption) RefreshFunc {
 	e := &endpoint{client: c, path: path}
 	for _, opt := range opts {
@@ -140,8 +140,8 @@ func badResponse(resp *axle.Response, message string, cause error) error {
 	}
 }
 
-// decodeToken reads a token response (RFC 6749 §5.1). The response of an API that keeps its tokens in
-// cookies may have no token. It returns nil then.
+// decodeToken reads a token response (RFC 6749 §5.1). The response of an API that keeps its tokens
+// in cookies may have no token. It returns nil then.
 func decodeToken(resp *axle.Response, current *oauth2.Token) (*oauth2.Token, error) {
 	if resp.StatusCode == http.StatusNoContent {
 		return nil, nil
@@ -176,8 +176,8 @@ func decodeToken(resp *axle.Response, current *oauth2.Token) (*oauth2.Token, err
 
 const byteOrderMark = "\ufeff"
 
-// isPlainText reports whether a body that is no JSON does not pretend to be JSON, nor an HTML page. An API
-// that keeps its tokens in cookies may send such a body, "OK" for example.
+// isPlainText reports whether a body that is no JSON does not pretend to be JSON, nor an HTML page.
+// An API that keeps its tokens in cookies may send such a body, "OK" for example.
 func isPlainText(resp *axle.Response, body []byte) bool {
 	if len(body) == 0 {
 		return true
@@ -224,8 +224,8 @@ func textOf(raw json.RawMessage) string {
 	return text
 }
 
-// quotedCode returns an error code in quotes, with a space before it. It is empty for a text that may be
-// more than a code.
+// quotedCode returns an error code in quotes, with a space before it. It is empty for a text that
+// may be more than a code.
 func quotedCode(code string) string {
 	isOther := func(r rune) bool {
 		isLetter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
@@ -255,8 +255,8 @@ func listed(members map[string]json.RawMessage) string {
 	return "the members " + strings.Join(names, ", ")
 }
 
-// secondsOf reads expires_in. It is a number, or a string with a number, which some servers send. Zero
-// means an unknown expiry.
+// secondsOf reads expires_in. It is a number, or a string with a number, which some servers send.
+// Zero means an unknown expiry.
 func secondsOf(raw json.RawMessage) int64 {
 	text := string(raw)
 	if quoted := textOf(raw); quoted != "" {
@@ -265,8 +265,8 @@ func secondsOf(raw json.RawMessage) int64 {
 	return secondsIn(text)
 }
 
-// secondsIn reads a number of seconds. It bounds the number as x/oauth2 does, because more would overflow
-// a Duration. A number that no int64 can hold counts as a fault, which is zero.
+// secondsIn reads a number of seconds. It bounds the number as x/oauth2 does, because more would
+// overflow a Duration. A number that no int64 can hold counts as a fault, which is zero.
 func secondsIn(text string) int64 {
 	life, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(life) || life < 0 || life >= math.MaxInt64 {

@@ -36,8 +36,8 @@ func Example() {
 	// nobody
 }
 
-// A client whose session refreshes at an endpoint of its server. A call gets a 401 for the expired token,
-// and is replayed with the new one.
+// A client whose session refreshes at an endpoint of its server. A call gets a 401 for the expired
+// token, and is replayed with the new one.
 func ExampleNew() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

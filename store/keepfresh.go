@@ -13,29 +13,30 @@ const (
 	// keepFreshPause is the pause after the first failure. It doubles with each further failure.
 	keepFreshPause = 10 * time.Second
 
-	// keepFreshSleep is the longest time that KeepFresh sleeps before it looks at the wall clock again,
-	// and its longest pause after failures. Timers run by the monotonic clock, which stops while a
-	// laptop sleeps.
+	// keepFreshSleep is the longest time that KeepFresh sleeps before it looks at the wall clock
+	// again, and its longest pause after failures. Timers run by the monotonic clock, which stops
+	// while a laptop sleeps.
 	keepFreshSleep = time.Minute
 
-	// keepFreshLeast is the shortest time between two refreshes, for tokens that expire in a moment.
+	// keepFreshLeast is the shortest time between two refreshes, for tokens that expire in a
+	// moment.
 	keepFreshLeast = time.Second
 )
 
-// KeepFresh refreshes the session's token when the time before its expiry has come, by the wall clock.
-// So a program that is idle for a while has a fresh token afterwards. It is meant for a goroutine of its
-// own. Several KeepFresh of one session share their refreshes.
+// KeepFresh refreshes the session's token when the time before its expiry has come, by the wall
+// clock. So a program that is idle for a while has a fresh token afterwards. It is meant for a
+// goroutine of its own. Several KeepFresh of one session share their refreshes.
 //
-// It returns the cause of ctx when ctx ends. It returns auth.ErrSessionChanged when the session ends or
-// another login takes its place. Call it again after the next Login.
+// It returns the cause of ctx when ctx ends. It returns auth.ErrSessionChanged when the session
+// ends or another login takes its place. Call it again after the next Login.
 //
-// Calls do not wait for such a refresh. They go out with the current token until that has expired. A
-// failed refresh fails no call. It is tried again after a pause, which grows from ten seconds to a
-// minute, and it ends the session only if the server refused.
+// Calls do not wait for such a refresh. They go out with the current token until that has expired.
+// A failed refresh fails no call. It is tried again after a pause, which grows from ten seconds to
+// a minute, and it ends the session only if the server refused.
 //
 // A token that lives no longer than before is refreshed after half of its life. A token without an
-// expiry is not refreshed, nor is one that came expired from a refresh because this machine's clock is
-// ahead. KeepFresh waits for another token then.
+// expiry is not refreshed, nor is one that came expired from a refresh because this machine's clock
+// is ahead. KeepFresh waits for another token then.
 //
 // A before of zero or less is an error, and so is the context of a refresh of the same session.
 func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) error {
@@ -85,8 +86,8 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 	}
 }
 
-// dueBy returns the time at which the session's token is to be refreshed. It is not known for a token that
-// has no expiry or came expired.
+// dueBy returns the time at which the session's token is to be refreshed. It is not known for a
+// token that has no expiry or came expired.
 func dueBy(now auth.Snapshot, before time.Duration) (due time.Time, known bool) {
 	left, known := expiry.Left(now.Token, now.Obtained)
 	if !known {
@@ -111,8 +112,8 @@ func dueBy(now auth.Snapshot, before time.Duration) (due time.Time, known bool) 
 	return due, true
 }
 
-// sleep returns when the time is over, when ctx ends, when the state changes, or when it is time to look
-// at the wall clock again. If the time is not known, there is no clock to look at.
+// sleep returns when the time is over, when ctx ends, when the state changes, or when it is time to
+// look at the wall clock again. If the time is not known, there is no clock to look at.
 func sleep(ctx context.Context, changed <-chan struct{}, known bool, wait time.Duration) {
 	var over <-chan time.Time
 	if known {

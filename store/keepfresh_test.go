@@ -42,7 +42,8 @@ func (r *refreshes) refresh(context.Context, *oauth2.Token) (*oauth2.Token, erro
 	return livingFor(r.life), nil
 }
 
-// keeping runs KeepFresh, and stops it when the test ends. A goroutine that it left behind would fail the bubble.
+// keeping runs KeepFresh, and stops it when the test ends. A goroutine that it left behind would
+// fail the bubble.
 func keeping(t *testing.T, s *store.UserStore[user], before time.Duration) *future.Future[any] {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -119,7 +119,8 @@ func TestStore_ALateSuccessAfterTheTimeoutHasLoggedOutDoesNotCount(t *testing.T)
 
 func keepOnTimeout(err error) bool { return !errors.Is(err, context.DeadlineExceeded) }
 
-// overrun is a store whose refresh has overrun its time limit of a second, once, and was left to itself.
+// overrun is a store whose refresh has overrun its time limit of a second, once, and was left to
+// itself.
 func overrun(t *testing.T, opts ...store.Option) (s *store.UserStore[user], refresh *server, running *ask) {
 	t.Helper()
 	refresh = &server{}

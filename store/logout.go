@@ -11,14 +11,14 @@ import (
 	"github.com/axlehttp/axle/internal/detached"
 )
 
-// Logout ends the session. The user and the token are nil at once. Then Logout calls the function of
-// [WithLogout], waits for it until ctx ends, and returns its error. If the session has ended already,
-// Logout does nothing.
+// Logout ends the session. The user and the token are nil at once. Then Logout calls the function
+// of [WithLogout], waits for it until ctx ends, and returns its error. If the session has ended
+// already, Logout does nothing.
 //
-// If a refresh is in flight, it is spending the token, so WithLogout's function has to wait for it. The
-// function is called when the refresh has settled, with the new token if there is one. It waits for the
-// refresh timeout at most, and then gets the old token. Meanwhile another user may log in. A Logout
-// that a RefreshFunc calls with its own context does not wait for that refresh.
+// If a refresh is in flight, it is spending the token, so WithLogout's function has to wait for it.
+// The function is called when the refresh has settled, with the new token if there is one. It waits
+// for the refresh timeout at most, and then gets the old token. Meanwhile another user may log in.
+// A Logout that a RefreshFunc calls with its own context does not wait for that refresh.
 func (s *UserStore[U]) Logout(ctx context.Context) error {
 	if ctx == nil {
 		return errNilContext
@@ -50,8 +50,8 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	return err
 }
 
-// tellLogout calls WithLogout's function. If a refresh was in flight when the session ended, tellLogout
-// waits for it first.
+// tellLogout calls WithLogout's function. If a refresh was in flight when the session ended,
+// tellLogout waits for it first.
 func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, inFlight *refresh) error {
 	if s.onLogout == nil {
 		return nil
@@ -62,8 +62,8 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, inFli
 	if inFlight != nil {
 		last = s.newest(ctx, last, inFlight)
 
-		// Where the tokens are cookies, the refresh may have brought the newest ones, and the jar did
-		// not get them.
+		// Where the tokens are cookies, the refresh may have brought the newest ones, and the jar
+		// did not get them.
 		ctx = inFlight.pending.LogoutContext(ctx)
 	}
 
@@ -73,8 +73,8 @@ func (s *UserStore[U]) tellLogout(ctx context.Context, last *oauth2.Token, inFli
 	return err
 }
 
-// newest waits for the refresh of a login that is over, and returns the token that the server knows after
-// it. If the refresh fails or does not settle within the time limit, that is the last token.
+// newest waits for the refresh of a login that is over, and returns the token that the server knows
+// after it. If the refresh fails or does not settle within the time limit, that is the last token.
 func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, inFlight *refresh) *oauth2.Token {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()

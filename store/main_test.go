@@ -160,7 +160,8 @@ func requirePanic(t *testing.T, err error, value any) {
 	require.Equal(t, value, p.Value)
 }
 
-// newLoopback starts a server on the loopback interface; client is for it, with no connection left when the test ends.
+// newLoopback starts a server on the loopback interface; client is for it, with no connection left
+// when the test ends.
 func newLoopback(t *testing.T, handler http.HandlerFunc) (client *axle.Client, url string) {
 	t.Helper()
 	httpServer := httptest.NewServer(handler)

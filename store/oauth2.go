@@ -22,19 +22,20 @@ import (
 
 // OAuth2 returns a RefreshFunc for the refresh grant of RFC 6749 §6, by way of x/oauth2.
 //
-// The HTTP client is that of the context (oauth2.HTTPClient), as usual. A redirect to another origin is
-// refused. The time limit of the HTTP client does not count, since a rotated token must be read, nor does
-// that of an axle client whose HTTPClient it is. The refresh has its own time limit, see
-// [WithRefreshTimeout].
+// The HTTP client is that of the context (oauth2.HTTPClient), as usual. A redirect to another
+// origin is refused. The time limit of the HTTP client does not count, since a rotated token must
+// be read, nor does that of an axle client whose HTTPClient it is. The refresh has its own time
+// limit, see [WithRefreshTimeout].
 //
 // One refresh spends a refresh token once. If cfg leaves the style of client authentication open
-// (AuthStyleAutoDetect), the first request uses HTTP Basic for a client with a secret, and client_id in the
-// body for a client without one. Only if the server answers invalid_client, the other style is tried in
-// the same refresh. The style that worked is remembered, and cfg is not modified. A server that refuses
-// the first style in another way needs cfg.Endpoint.AuthStyle.
+// (AuthStyleAutoDetect), the first request uses HTTP Basic for a client with a secret, and
+// client_id in the body for a client without one. Only if the server answers invalid_client, the
+// other style is tried in the same refresh. The style that worked is remembered, and cfg is not
+// modified. A server that refuses the first style in another way needs cfg.Endpoint.AuthStyle.
 //
-// If expires_in is not a number of seconds, the expiry of the token is unknown. Other members that should
-// be strings and are not count as absent. A token without a type keeps the type of the old one.
+// If expires_in is not a number of seconds, the expiry of the token is unknown. Other members that
+// should be strings and are not count as absent. A token without a type keeps the type of the old
+// one.
 //
 // The URLs in errors have no secrets.
 func OAuth2(cfg *oauth2.Config) RefreshFunc {
@@ -88,8 +89,8 @@ func (g *grant) firstStyle() oauth2.AuthStyle {
 	return oauth2.AuthStyleInHeader
 }
 
-// send sends the refresh token once. With AuthStyleAutoDetect x/oauth2 would send it again in the other
-// style after any failure, even one that has spent the token.
+// send sends the refresh token once. With AuthStyleAutoDetect x/oauth2 would send it again in the
+// other style after any failure, even one that has spent the token.
 func (g *grant) send(
 	ctx context.Context, current *oauth2.Token, style oauth2.AuthStyle,
 ) (*oauth2.Token, error) {
@@ -120,8 +121,8 @@ func other(style oauth2.AuthStyle) oauth2.AuthStyle {
 	return oauth2.AuthStyleInHeader
 }
 
-// isInvalidClient reports whether the server says that it did not authenticate the client. Such a server
-// has not looked at the refresh token (RFC 6749 §5.2).
+// isInvalidClient reports whether the server says that it did not authenticate the client. Such a
+// server has not looked at the refresh token (RFC 6749 §5.2).
 func isInvalidClient(err error) bool {
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	return ok && refused.ErrorCode == "invalid_client" &&
@@ -153,9 +154,9 @@ func tokenClient(ctx context.Context) *http.Client {
 	return client
 }
 
-// readable is a transport that changes a token response into one that x/oauth2 can read. If one member
-// has another form than x/oauth2 expects, x/oauth2 drops the whole response. That loses the tokens of a
-// success, for which the old ones are spent, and the error code of a refusal.
+// readable is a transport that changes a token response into one that x/oauth2 can read. If one
+// member has another form than x/oauth2 expects, x/oauth2 drops the whole response. That loses the
+// tokens of a success, for which the old ones are spent, and the error code of a refusal.
 type readable struct{ next http.RoundTripper }
 
 // maxBody is how much x/oauth2 reads of a response, in bytes.
@@ -204,9 +205,9 @@ func plainForm(body []byte) []byte {
 	return []byte(form.Encode())
 }
 
-// plainJSON changes expires_in into a whole number of seconds, and removes members that x/oauth2 expects
-// to be strings and that are not. As in x/oauth2, the case of a member's name does not count. A body that
-// is not a JSON object only loses its byte order mark.
+// plainJSON changes expires_in into a whole number of seconds, and removes members that x/oauth2
+// expects to be strings and that are not. As in x/oauth2, the case of a member's name does not
+// count. A body that is not a JSON object only loses its byte order mark.
 func plainJSON(body []byte) (plain []byte, isObject bool) {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	var members map[string]json.RawMessage

@@ -92,8 +92,8 @@ func TestOAuth2_OneRefreshSpendsARefreshTokenOnce(t *testing.T) {
 	}
 }
 
-// A connection that the server closes when it has read the request, on a connection that has served one before: net/http sends some
-// requests again then, and must not send this one.
+// A connection that the server closes when it has read the request, on a connection that has served
+// one before: net/http sends some requests again then, and must not send this one.
 func TestEndpointAndOAuth2_ALostAnswerOnAReusedConnectionIsNotAskedForAgain(t *testing.T) {
 	var sent atomic.Int64
 	handler := func(w http.ResponseWriter, r *http.Request) {

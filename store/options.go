@@ -18,16 +18,16 @@ type options struct {
 	timeout    time.Duration
 }
 
-// WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The default,
-// also for nil, is that every failure does, as in the reference.
+// WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The
+// default, also for nil, is that every failure does, as in the reference.
 //
-// The function is asked once for each refresh that failed. If a refresh overruns its time limit and then
-// fails for another reason, the function is asked about both. It is not asked about calls that fail at
-// once because of a Retry-After.
+// The function is asked once for each refresh that failed. If a refresh overruns its time limit and
+// then fails for another reason, the function is asked about both. It is not asked about calls that
+// fail at once because of a Retry-After.
 //
-// The function has the refresh timeout to answer. If it panics or takes longer, that counts as a yes,
-// which is the answer of the default: a session that the server may have refused must not go on as if
-// nothing had happened.
+// The function has the refresh timeout to answer. If it panics or takes longer, that counts as a
+// yes, which is the answer of the default: a session that the server may have refused must not go
+// on as if nothing had happened.
 func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	return func(o *options) {
 		if fn != nil {
@@ -36,24 +36,26 @@ func WithLogoutWhen(fn func(refreshErr error) bool) Option {
 	}
 }
 
-// RejectedOnly is a function for [WithLogoutWhen]. The session ends if the server refused the refresh for
-// good, see [auth.Refused]. It does not end if the network, a server or a firewall failed.
+// RejectedOnly is a function for [WithLogoutWhen]. The session ends if the server refused the
+// refresh for good, see [auth.Refused]. It does not end if the network, a server or a firewall
+// failed.
 func RejectedOnly(refreshErr error) bool { return auth.Refused(refreshErr) }
 
-// WithLogout sets the function that does the rest of a logout, such as telling the server or emptying the
-// jar. It runs after the session has ended, and gets the last token, which is nil for a session without
-// one. After a logout during a refresh it runs when that refresh has settled, see [UserStore.Logout].
+// WithLogout sets the function that does the rest of a logout, such as telling the server or
+// emptying the jar. It runs after the session has ended, and gets the last token, which is nil for
+// a session without one. After a logout during a refresh it runs when that refresh has settled, see
+// [UserStore.Logout].
 //
 // Its context is detached from every caller's and ends after the refresh timeout. A call with that
-// context neither waits for a refresh nor starts one. It carries no token, since the session has ended:
-// the function itself attaches the last token.
+// context neither waits for a refresh nor starts one. It carries no token, since the session has
+// ended: the function itself attaches the last token.
 func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
 	return func(o *options) { o.onLogout = fn }
 }
 
 // WithRefreshTimeout sets the time limit of the RefreshFunc. The functions of [WithLogoutWhen] and
-// [WithLogout] and the cookie jar each have the same limit. Callers who wait for one of them wait no
-// longer, even if it ignores its context. The default, also for d <= 0, is 30 seconds.
+// [WithLogout] and the cookie jar each have the same limit. Callers who wait for one of them wait
+// no longer, even if it ignores its context. The default, also for d <= 0, is 30 seconds.
 func WithRefreshTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {

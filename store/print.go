@@ -11,9 +11,9 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Format prints the state without the token and without the user, whatever the verb. Of the token it
-// prints whether there is one and when it expires. Of the user it prints whether there is one. Print User
-// to see more. JSON of a State has both.
+// Format prints the state without the token and without the user, whatever the verb. Of the token
+// it prints whether there is one and when it expires. Of the user it prints whether there is one.
+// Print User to see more. JSON of a State has both.
 func (s State[U]) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "store.State(user: %s, token: %s, checking auth: %t)",
 		shownUser(s.User), shownToken(s.Token), s.CheckingAuth)

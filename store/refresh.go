@@ -18,13 +18,13 @@ import (
 	"github.com/axlehttp/axle/internal/retryafter"
 )
 
-// This file reads top to bottom as one refresh goes. A caller joins the refresh of the login, or starts
-// it, and waits. The refresh settles when the RefreshFunc has returned. If it overruns the time limit,
-// only the wait ends. A failure may end the session.
+// This file reads top to bottom as one refresh goes. A caller joins the refresh of the login, or
+// starts it, and waits. The refresh settles when the RefreshFunc has returned. If it overruns the
+// time limit, only the wait ends. A failure may end the session.
 
-// refresh is one call of the RefreshFunc. It belongs to the login that it started in. No other refresh
-// is started in that login until the RefreshFunc has returned, however long that takes, because two
-// refreshes would spend the same refresh token.
+// refresh is one call of the RefreshFunc. It belongs to the login that it started in. No other
+// refresh is started in that login until the RefreshFunc has returned, however long that takes,
+// because two refreshes would spend the same refresh token.
 type refresh struct {
 	token   *future.Future[*oauth2.Token] // the outcome of the RefreshFunc
 	pending *cookies.Pending              // the cookies that its responses have set
@@ -43,22 +43,22 @@ const (
 	// running: the RefreshFunc runs, and its callers wait.
 	running phase = iota
 
-	// overdue: the RefreshFunc runs on after the time limit. WithLogoutWhen's function is being asked
-	// about that, and the callers still wait.
+	// overdue: the RefreshFunc runs on after the time limit. WithLogoutWhen's function is being
+	// asked about that, and the callers still wait.
 	overdue
 
 	// abandoned: the RefreshFunc runs on, and nobody waits. A new caller makes it running again.
 	abandoned
 
-	// returned: the RefreshFunc has returned. If it failed, WithLogoutWhen's function may be being asked
-	// about that.
+	// returned: the RefreshFunc has returned. If it failed, WithLogoutWhen's function may be being
+	// asked about that.
 	returned
 )
 
 // wait is shared by all callers who wait for a refresh. It ends after the time limit at the latest.
 type wait struct {
-	// outcome is the state after the refresh, or its failure. It is auth.ErrSessionChanged if the login
-	// ends meanwhile.
+	// outcome is the state after the refresh, or its failure. It is auth.ErrSessionChanged if the
+	// login ends meanwhile.
 	outcome *future.Future[auth.Snapshot]
 	resolve func(auth.Snapshot)
 	reject  func(error)
@@ -81,14 +81,15 @@ type pause struct {
 	failure error
 }
 
-// RefreshToken refreshes the session and returns the new token. The token is nil where the API keeps
-// its tokens in cookies. Concurrent calls share one refresh.
+// RefreshToken refreshes the session and returns the new token. The token is nil where the API
+// keeps its tokens in cookies. Concurrent calls share one refresh.
 //
-// The error is auth.ErrSessionChanged if the session has ended, or if it ends or is replaced during the
-// refresh. A refresh that takes longer than the refresh timeout fails with [context.DeadlineExceeded].
-// Until its RefreshFunc returns, later calls wait for that same refresh, each again for the timeout at
-// most. After a failure with a Retry-After header, calls fail with that same error and send nothing
-// until the time is over, or for five minutes if the header asks for more.
+// The error is auth.ErrSessionChanged if the session has ended, or if it ends or is replaced during
+// the refresh. A refresh that takes longer than the refresh timeout fails with
+// [context.DeadlineExceeded]. Until its RefreshFunc returns, later calls wait for that same
+// refresh, each again for the timeout at most. After a failure with a Retry-After header, calls
+// fail with that same error and send nothing until the time is over, or for five minutes if the
+// header asks for more.
 //
 // If ctx ends first, only this wait ends.
 func (s *UserStore[U]) RefreshToken(ctx context.Context) (*oauth2.Token, error) {
@@ -96,8 +97,8 @@ func (s *UserStore[U]) RefreshToken(ctx context.Context) (*oauth2.Token, error) 
 	return after.Token, err
 }
 
-// RefreshSince implements auth.StatefulSession. It refreshes as [UserStore.RefreshToken] does if the
-// session is still at the generation seen. Otherwise it returns the current state.
+// RefreshSince implements auth.StatefulSession. It refreshes as [UserStore.RefreshToken] does if
+// the session is still at the generation seen. Otherwise it returns the current state.
 func (s *UserStore[U]) RefreshSince(ctx context.Context, seen auth.Generation) (auth.Snapshot, error) {
 	return s.refreshSince(ctx, false, seen)
 }
@@ -114,8 +115,8 @@ func (s *UserStore[U]) refreshSince(
 
 // refreshIf joins or starts a refresh if the condition holds. The lock is held while it is asked.
 //
-// The caller is early if idle is true, which means that no call needs the token. It is also early if ctx
-// says so and the token has not expired meanwhile.
+// The caller is early if idle is true, which means that no call needs the token. It is also early
+// if ctx says so and the token has not expired meanwhile.
 func (s *UserStore[U]) refreshIf(
 	ctx context.Context, idle bool, condition func() bool,
 ) (auth.Snapshot, error) {
@@ -154,8 +155,8 @@ func (s *UserStore[U]) refreshIf(
 	return w.outcome.Await(ctx)
 }
 
-// join adds a caller to the wait for the login's refresh, and starts the refresh if there is none. The
-// refresh gets the values of ctx. The lock is held.
+// join adds a caller to the wait for the login's refresh, and starts the refresh if there is none.
+// The refresh gets the values of ctx. The lock is held.
 func (s *UserStore[U]) join(ctx context.Context, early bool) *wait {
 	if s.login.refresh == nil {
 		s.start(ctx)
@@ -194,8 +195,8 @@ func (s *UserStore[U]) start(ctx context.Context) {
 	}()
 }
 
-// beginWait begins a wait for a refresh and publishes that the session is being checked. The lock is
-// held.
+// beginWait begins a wait for a refresh and publishes that the session is being checked. The lock
+// is held.
 func (s *UserStore[U]) beginWait(ctx context.Context, r *refresh) {
 	w := &wait{early: true}
 	w.outcome, w.resolve, w.reject = future.WithResolvers[auth.Snapshot]()
@@ -209,8 +210,8 @@ func (s *UserStore[U]) beginWait(ctx context.Context, r *refresh) {
 	go s.deliver()
 }
 
-// settle ends a refresh whose RefreshFunc has returned, early or late. If the login of the refresh is
-// over, nothing of the session changes.
+// settle ends a refresh whose RefreshFunc has returned, early or late. If the login of the refresh
+// is over, nothing of the session changes.
 func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Token, err error) {
 	// err may be the user's code, which is not called under a lock.
 	timedOut := errors.Is(err, context.DeadlineExceeded)
@@ -235,16 +236,16 @@ func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Tok
 	case !current:
 		s.settleCookies(r, false)
 	case err == nil:
-		// The jar gets the cookies first. Once the state says that the refresh is over, calls do not
-		// wait any more.
+		// The jar gets the cookies first. Once the state says that the refresh is over, calls do
+		// not wait any more.
 		s.settleCookies(r, true)
 		s.succeed(r, token)
 	case told:
 		// The RefreshFunc gave up at its time limit, and its callers have been told of that before.
 		s.settleCookies(r, true)
 	case before == overdue:
-		// WithLogoutWhen's function is being asked about the overrun, and this failure adds nothing to
-		// it. The goroutine that asks ends the refresh.
+		// WithLogoutWhen's function is being asked about the overrun, and this failure adds nothing
+		// to it. The goroutine that asks ends the refresh.
 	default:
 		failed = true
 	}
@@ -286,8 +287,8 @@ func (s *UserStore[U]) overrun(ctx context.Context, r *refresh, w *wait) {
 	}
 }
 
-// fail ends the wait for a refresh that has failed or has overrun its time limit. If the failure ends
-// the session, the logout comes before the callers wake.
+// fail ends the wait for a refresh that has failed or has overrun its time limit. If the failure
+// ends the session, the logout comes before the callers wake.
 func (s *UserStore[U]) fail(ctx context.Context, r *refresh, err error) {
 	ends, refused := s.ends(err), auth.Refused(err)
 
@@ -330,8 +331,8 @@ func (s *UserStore[U]) fail(ctx context.Context, r *refresh, err error) {
 	s.deliver()
 }
 
-// noteFailure ends the wait of a refresh and notes its failure. While the RefreshFunc runs on, no other
-// refresh takes its place. The lock is held.
+// noteFailure ends the wait of a refresh and notes its failure. While the RefreshFunc runs on, no
+// other refresh takes its place. The lock is held.
 func (s *UserStore[U]) noteFailure(r *refresh, err error) {
 	r.wait = nil
 	if r.phase == returned {
@@ -354,8 +355,8 @@ func (s *UserStore[U]) publishChecking(checking bool) {
 }
 
 // ends asks WithLogoutWhen's function whether a failure ends the session. If the function does not
-// answer, because it panics, exits or takes longer than the refresh timeout, that counts as a yes. A
-// refresh that was nested in itself, or in one of a session that changed, never ends the session.
+// answer, because it panics, exits or takes longer than the refresh timeout, that counts as a yes.
+// A refresh that was nested in itself, or in one of a session that changed, never ends the session.
 func (s *UserStore[U]) ends(err error) bool {
 	if errors.Is(err, auth.ErrNestedRefresh) || errors.Is(err, auth.ErrSessionChanged) {
 		return false
@@ -367,9 +368,9 @@ func (s *UserStore[U]) ends(err error) bool {
 	return yes || failed != nil
 }
 
-// settleCookies gives the pending cookies of a refresh that has returned to the jar, or drops them. The
-// settling lock is held, so the jar has no longer than the refresh timeout. A jar that panics or takes
-// longer loses its cookies only. The tokens are kept, since the old ones may be spent.
+// settleCookies gives the pending cookies of a refresh that has returned to the jar, or drops them.
+// The settling lock is held, so the jar has no longer than the refresh timeout. A jar that panics
+// or takes longer loses its cookies only. The tokens are kept, since the old ones may be spent.
 func (s *UserStore[U]) settleCookies(r *refresh, keep bool) {
 	if !keep {
 		r.pending.Drop()

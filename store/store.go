@@ -15,10 +15,10 @@
 //	endpoint.go     a RefreshFunc for a JSON endpoint
 //	oauth2.go       a RefreshFunc for the refresh grant
 //
-// Neither the user's code nor the network is called under the store's lock. Login, Logout and SetState
-// do wait while the cookie jar, which may be the user's, gets the cookies of a refresh. The jar may read
-// the store. If the jar changes the store, it waits for itself. For that, and for any other jar that
-// does not return, everybody waits for the refresh timeout at most.
+// Neither the user's code nor the network is called under the store's lock. Login, Logout and
+// SetState do wait while the cookie jar, which may be the user's, gets the cookies of a refresh.
+// The jar may read the store. If the jar changes the store, it waits for itself. For that, and for
+// any other jar that does not return, everybody waits for the refresh timeout at most.
 package store
 
 import (
@@ -43,32 +43,34 @@ type State[U any] struct {
 
 // RefreshFunc gets a new token for the current one, which is nil if there is none.
 //
-// A new token without a refresh token or without a type keeps that of the old token. Nil and nil keep
-// the whole token. That is for tokens in cookies. A token without an access token is a failed refresh,
-// and so is one that no header can carry, because it or its type has a control character in it.
+// A new token without a refresh token or without a type keeps that of the old token. Nil and nil
+// keep the whole token. That is for tokens in cookies. A token without an access token is a failed
+// refresh, and so is one that no header can carry, because it or its type has a control character
+// in it.
 //
 // The context is detached from every caller's. It ends after the refresh timeout, and it is under
 // auth.Bypass. A RefreshFunc should return when it ends. Callers do not wait longer, but no other
-// refresh of the same login starts until the RefreshFunc has returned, because two would spend the same
-// refresh token. If it never returns, each later refresh of its login fails at the time limit. A new
-// login starts its own refresh. An outcome after the time limit counts if the login is still the same.
+// refresh of the same login starts until the RefreshFunc has returned, because two would spend the
+// same refresh token. If it never returns, each later refresh of its login fails at the time limit.
+// A new login starts its own refresh. An outcome after the time limit counts if the login is still
+// the same.
 //
-// If an axle client sends the requests with that context, also through [axle.Client.HTTPClient], the
-// cookies that the responses set do not reach the jar at once. The later requests of the same
-// RefreshFunc carry them. They reach the jar together with the new token, or with a failure that leaves
-// the session as it is. If the login is over by then, they are dropped.
+// If an axle client sends the requests with that context, also through [axle.Client.HTTPClient],
+// the cookies that the responses set do not reach the jar at once. The later requests of the same
+// RefreshFunc carry them. They reach the jar together with the new token, or with a failure that
+// leaves the session as it is. If the login is over by then, they are dropped.
 //
-// A program that may end right after a call stores a rotated token here, before it returns the token.
-// Subscribers may be told later, see [UserStore.Subscribe].
+// A program that may end right after a call stores a rotated token here, before it returns the
+// token. Subscribers may be told later, see [UserStore.Subscribe].
 type RefreshFunc func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error)
 
-// UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe for
-// concurrent use.
+// UserStore is a user, their token, and the one refresh in flight. Make one with [New]. It is safe
+// for concurrent use.
 //
-// If a ctx that a method was given ends, only that wait ends, and the work goes on. A session begins
-// with Login, or with a SetState that sets a token or takes the user from or to nil. It ends with
-// Logout, or with a failed refresh that ends it. A new store has a session, because with cookies nobody
-// needs to have logged in.
+// If a ctx that a method was given ends, only that wait ends, and the work goes on. A session
+// begins with Login, or with a SetState that sets a token or takes the user from or to nil. It ends
+// with Logout, or with a failed refresh that ends it. A new store has a session, because with
+// cookies nobody needs to have logged in.
 type UserStore[U any] struct {
 	refreshFunc RefreshFunc
 	logoutWhen  func(error) bool
@@ -76,8 +78,9 @@ type UserStore[U any] struct {
 	timeout     time.Duration
 
 	// settling is held while a refresh settles and while a login begins or ends. So a login cannot
-	// change between the check that a refresh belongs to it and the moment when the jar and the state
-	// have what the refresh brought. It is taken before mu. A cookie jar may be called under it.
+	// change between the check that a refresh belongs to it and the moment when the jar and the
+	// state have what the refresh brought. It is taken before mu. A cookie jar may be called under
+	// it.
 	settling sync.Mutex
 
 	mu         sync.Mutex
@@ -93,8 +96,8 @@ type UserStore[U any] struct {
 	changed     chan struct{} // closed by the next transition; nil: nobody waits for that
 }
 
-// login is what a store knows of the current login beside its state. The next login, and the end of this
-// one, replace it as a whole.
+// login is what a store knows of the current login beside its state. The next login, and the end of
+// this one, replace it as a whole.
 type login struct {
 	ended     bool
 	obtained  time.Time // when the token was set
@@ -136,12 +139,12 @@ func (s *UserStore[U]) State() State[U] {
 // Token returns the current token, which must not be modified.
 func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 
-// Login starts a session. Whatever still runs for the session before changes nothing any more. A nil
-// token is for an API that keeps its tokens in cookies.
+// Login starts a session. Whatever still runs for the session before changes nothing any more. A
+// nil token is for an API that keeps its tokens in cookies.
 //
 // The token expires at its Expiry. A token that was decoded from the response of a login has only
-// ExpiresIn, and the caller has to set Expiry from that. Without an Expiry, [auth.WithEarlyRefresh] and
-// [UserStore.KeepFresh] do nothing, and the token is used until a 401.
+// ExpiresIn, and the caller has to set Expiry from that. Without an Expiry, [auth.WithEarlyRefresh]
+// and [UserStore.KeepFresh] do nothing, and the token is used until a 401.
 func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.settling.Lock()
 	s.mu.Lock()
@@ -152,12 +155,13 @@ func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.deliver()
 }
 
-// SetState changes the state in one step. The update writes to a copy of the state, whose user and token
-// are copies too. It may call the store, but not change it. If the state changes meanwhile, the update
-// runs again. A nil update does nothing.
+// SetState changes the state in one step. The update writes to a copy of the state, whose user and
+// token are copies too. It may call the store, but not change it. If the state changes meanwhile,
+// the update runs again. A nil update does nothing.
 //
-// SetState starts a new login only if it sets another token, or takes the user from or to nil. If it
-// takes the user to nil and leaves no token, the session has ended. The store alone writes CheckingAuth.
+// SetState starts a new login only if it sets another token, or takes the user from or to nil. If
+// it takes the user to nil and leaves no token, the session has ended. The store alone writes
+// CheckingAuth.
 func (s *UserStore[U]) SetState(update func(*State[U])) {
 	if update == nil {
 		return
@@ -179,8 +183,8 @@ func (s *UserStore[U]) SetState(update func(*State[U])) {
 	}
 }
 
-// replace writes the state that an update has made of the given version. It returns false if the store
-// has another version by now.
+// replace writes the state that an update has made of the given version. It returns false if the
+// store has another version by now.
 func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 	s.settling.Lock()
 	defer s.settling.Unlock()
@@ -191,8 +195,8 @@ func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 	}
 	before := s.state
 
-	// The update may have kept its pointers. A token without a change stays the published one, so that
-	// two pointers show whether the token has changed.
+	// The update may have kept its pointers. A token without a change stays the published one, so
+	// that two pointers show whether the token has changed.
 	next.User, next.Token, next.CheckingAuth = copyOf(next.User), copyOf(next.Token), before.CheckingAuth
 	if reflect.DeepEqual(before.Token, next.Token) {
 		next.Token = before.Token
@@ -229,8 +233,8 @@ func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
 	return last, true
 }
 
-// leave replaces the current login by the next one. A refresh of the current login runs on, but nobody
-// waits for it any more. Both locks are held.
+// leave replaces the current login by the next one. A refresh of the current login runs on, but
+// nobody waits for it any more. Both locks are held.
 func (s *UserStore[U]) leave(next login) {
 	if r := s.login.refresh; r != nil && r.wait != nil {
 		r.wait.stopLimit()

@@ -21,8 +21,8 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// stress is a store that many change at random, and what must hold of it all the while. A token's name is "login.serial": the
-// login that it belongs to, which is its user's name too.
+// stress is a store that many change at random, and what must hold of it all the while. A token's
+// name is "login.serial": the login that it belongs to, which is its user's name too.
 type stress struct {
 	t       *testing.T
 	store   *store.UserStore[user]

@@ -28,21 +28,21 @@ type transition[U any] struct {
 // queueLimit is how many transitions wait for a slow subscriber before they are merged.
 const queueLimit = 1024
 
-// Subscribe calls fn for every transition from now on. It calls fn once for each, in order, one at a
-// time, and outside any lock. fn may call the store.
+// Subscribe calls fn for every transition from now on. It calls fn once for each, in order, one at
+// a time, and outside any lock. fn may call the store.
 //
-// After Login, Logout and SetState fn runs on the caller's goroutine before the method returns, unless
-// another goroutine is calling subscribers already. After a refresh fn runs on another goroutine, and the
-// refresh does not wait for it. So the call that needed the refresh may return before, and a program that
-// ends then has not called fn. A program that must store a rotated token, as a command-line tool does,
-// stores it in its [RefreshFunc].
+// After Login, Logout and SetState fn runs on the caller's goroutine before the method returns,
+// unless another goroutine is calling subscribers already. After a refresh fn runs on another
+// goroutine, and the refresh does not wait for it. So the call that needed the refresh may return
+// before, and a program that ends then has not called fn. A program that must store a rotated
+// token, as a command-line tool does, stores it in its [RefreshFunc].
 //
-// A panic of fn is recovered and reported to [slog.Default] with its stack. The tokens are masked in the
-// report. The other subscribers are called nevertheless.
+// A panic of fn is recovered and reported to [slog.Default] with its stack. The tokens are masked
+// in the report. The other subscribers are called nevertheless.
 //
-// Transitions wait while a subscriber does not return. If 1024 wait, further ones are merged into the
-// last one. Its state becomes the newest, and the states between are never reported. The previous state
-// is always the one that was reported before.
+// Transitions wait while a subscriber does not return. If 1024 wait, further ones are merged into
+// the last one. Its state becomes the newest, and the states between are never reported. The
+// previous state is always the one that was reported before.
 //
 // After unsubscribe fn is not called again. A call that is running goes on. A nil fn is not called.
 func (s *UserStore[U]) Subscribe(fn func(state, previous State[U])) (unsubscribe func()) {
@@ -67,8 +67,8 @@ func (s *UserStore[U]) Subscribe(fn func(state, previous State[U])) (unsubscribe
 	}
 }
 
-// publish replaces the state and queues the transition. The lock is held. Its caller must call deliver
-// when it has released the lock.
+// publish replaces the state and queues the transition. The lock is held. Its caller must call
+// deliver when it has released the lock.
 func (s *UserStore[U]) publish(next State[U]) {
 	previous := s.state
 	s.state = next
@@ -100,8 +100,8 @@ func (s *UserStore[U]) nextChange() <-chan struct{} {
 	return s.changed
 }
 
-// deliver calls the subscribers for the queued transitions. If another goroutine does that already, or a
-// caller further up on this one, deliver returns at once.
+// deliver calls the subscribers for the queued transitions. If another goroutine does that already,
+// or a caller further up on this one, deliver returns at once.
 func (s *UserStore[U]) deliver() {
 	s.mu.Lock()
 	if s.delivering {
@@ -110,7 +110,8 @@ func (s *UserStore[U]) deliver() {
 	}
 	s.delivering = true
 
-	// If a subscriber calls Goexit, this goroutine ends, and another one calls the other subscribers.
+	// If a subscriber calls Goexit, this goroutine ends, and another one calls the other
+	// subscribers.
 	finished := false
 	defer func() {
 		if !finished {
@@ -143,8 +144,8 @@ func (s *UserStore[U]) deliver() {
 	s.mu.Unlock()
 }
 
-// call calls the subscriber and recovers its panic. The panic must not end the program, nor the goroutine
-// of a caller who only logged in.
+// call calls the subscriber and recovers its panic. The panic must not end the program, nor the
+// goroutine of a caller who only logged in.
 func (sub *subscriber[U]) call(state, previous State[U]) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// renewed returns the token that a session has after a refresh. That is the new token, with the refresh
-// token and the type of the old one if it has none itself. If there is no new token, it is the old one.
+// renewed returns the token that a session has after a refresh. That is the new token, with the
+// refresh token and the type of the old one if it has none itself. If there is no new token, it is
+// the old one.
 func renewed(old, fresh *oauth2.Token) *oauth2.Token {
 	if fresh == nil {
 		return old
@@ -32,9 +33,9 @@ func withTypeOf(old, token *oauth2.Token) *oauth2.Token {
 	return &typed
 }
 
-// usable returns an error if no request can carry the token of a RefreshFunc. Such a token has no access
-// token, or a byte in it or its type that no header value may have (RFC 9110 §5.5). The error does not
-// contain the token.
+// usable returns an error if no request can carry the token of a RefreshFunc. Such a token has no
+// access token, or a byte in it or its type that no header value may have (RFC 9110 §5.5). The
+// error does not contain the token.
 func usable(token *oauth2.Token) error {
 	if token == nil {
 		return nil

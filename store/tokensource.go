@@ -12,18 +12,19 @@ import (
 	"github.com/axlehttp/axle/internal/expiry"
 )
 
-// TokenSource returns the session as an oauth2.TokenSource, for any other library. Its tokens are those
-// of the store.
+// TokenSource returns the session as an oauth2.TokenSource, for any other library. Its tokens are
+// those of the store.
 //
-// A token that has expired, by the wall clock, is refreshed first, once for all who ask. A token that
-// came expired from a refresh is handed out, because then this machine's clock is ahead. A refresh that a
-// call needs, because the token was refused, is waited for. An early refresh, see [UserStore.KeepFresh],
-// is not.
+// A token that has expired, by the wall clock, is refreshed first, once for all who ask. A token
+// that came expired from a refresh is handed out, because then this machine's clock is ahead. A
+// refresh that a call needs, because the token was refused, is waited for. An early refresh, see
+// [UserStore.KeepFresh], is not.
 //
-// ctx bounds the waits. A failed refresh, an ended session and a session without a token are errors.
+// ctx bounds the waits. A failed refresh, an ended session and a session without a token are
+// errors.
 //
-// Give the source to an oauth2.Transport. oauth2.NewClient would keep a token until its expiry, and would
-// not notice a logout before that.
+// Give the source to an oauth2.Transport. oauth2.NewClient would keep a token until its expiry, and
+// would not notice a logout before that.
 func (s *UserStore[U]) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return tokenSource[U]{s, ctx}
 }
@@ -65,8 +66,8 @@ func mustRefresh(now auth.Snapshot) bool {
 		return false
 	}
 
-	// If a refresh brought a token that was of no use at once, another refresh would bring the same. A
-	// clock that is ahead takes each new token for expired.
+	// If a refresh brought a token that was of no use at once, another refresh would bring the
+	// same. A clock that is ahead takes each new token for expired.
 	if now.Refreshed && (now.Token.AccessToken == "" || expiry.Passed(now.Token, now.Obtained)) {
 		return false
 	}

@@ -2,45 +2,50 @@
 //
 //	client.Use(logging.New())
 //
-// An attempt is one sending of a call: its first, and each replay that an interceptor asks for. Its record has
+// An attempt is one sending of a call: the first one, and each replay that an interceptor asks for.
+// The record of an attempt has these attributes:
 //
 //	method    GET
-//	url       as it would be sent; userinfo and the values of secret parameters are REDACTED
-//	status    200; absent if no response arrived
-//	duration  of the dispatch ([axle.Response.Duration]); without one, since the attempt began
-//	bytes     of the response's body, decompressed; absent for a stream of unknown length
+//	url       as it would be sent, without userinfo and the values of secret parameters
+//	status    200; absent if there was no response
+//	duration  of the dispatch ([axle.Response.Duration]); without a response, since the attempt began
+//	bytes     length of the response's body, decompressed; absent for a stream of unknown length
 //	attempt   1, 2, …
-//	code      ERR_NETWORK, …; errors alone
-//	error     the error's text, its secrets REDACTED; errors alone
-//	request   a group: header and body, with WithHeaders and WithBodies
+//	code      ERR_NETWORK, …; for errors only
+//	error     the error's text, without secrets; for errors only
+//	request   a group of header and body, with WithHeaders and WithBodies
 //	response  likewise
 //
 // # Where to install it
 //
-// Response handlers run in the order in which they were added, and a replay runs those before the one that asked for it. So:
+// Response handlers run in the order in which they were installed. A replay runs the handlers that
+// come before the one that asked for it. So the order decides:
 //
 //	client.Use(logging.New(), auth.New(session)) // a record per attempt: 401, then 200
 //	client.Use(auth.New(session), logging.New()) // a record per call: 200, attempt 2
 //
-// An attempt that failed before it was sent, in a request handler, has a record too: with a code and without a status.
+// An attempt that fails in a request handler, before it is sent, has a record with a code and
+// without a status.
 //
 // # The attempt number
 //
-// The number counts how often one request has begun: it travels with the request, in an [axle.Key]. The request that a caller
-// built starts at 1 every time it is sent, and each replay is one more. Client.Do(err.Request) is a new call, and yet it sends
-// the request that failed: it goes on counting. If a handler that stands before logging does that, the outcome is recorded
-// twice, under the same number: at the end of the inner call, and where the outer call goes on.
+// The number counts the attempts of one request. It is kept in the request, by an [axle.Key]. Each
+// time that a caller sends a request, the number starts at 1. Each replay adds one.
+// Client.Do(err.Request) is a new call, but it sends the failed request again, so it adds one too.
+// If a handler before logging calls Do in that way, there are two records with the same number: one
+// at the end of the inner call, and one where the outer call goes on.
 //
 // # Redaction
 //
-// It cannot be turned off. Of headers only those are shown that are known to be harmless, such as Content-Type and X-Request-Id;
-// WithAllowedHeaders adds to them. Of query parameters, of placeholders in the path, and of the fields of bodies those are
-// REDACTED whose name says that they hold a secret, as access_token, clientSecret and newpassword do; WithSecretNames and
-// WithAllowedNames add to that list and take from it.
+// Redaction cannot be turned off. Only headers that are known to be harmless are shown, such as
+// Content-Type and X-Request-Id. WithAllowedHeaders adds to them. The values of query parameters,
+// path parameters and body fields are REDACTED if the name says that they are secret. Such names
+// are access_token, clientSecret and newpassword. WithSecretNames adds to these names, and
+// WithAllowedNames takes some out.
 //
-// A body is shown if its secrets can be told from the rest of it: if it is JSON or a form. Of any other body, of plain text too,
-// the type and the length stand there. A stream is never touched. The list is one of credentials: what else is private, as a
-// social security number is, has to be added to it.
+// A body is shown if it is JSON or a form, whose secrets have names. Of any other body, also of
+// plain text, the type and the length are shown. A stream is never read. The names are those of
+// credentials. Other private data, such as a social security number, has to be added.
 package logging
 
 import (
@@ -57,12 +62,13 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Interceptor is an [axle.Plugin]. One may be installed in many clients; installed twice in one, it logs twice. It is safe for
-// concurrent use if its logger and its level function are.
+// Interceptor is an [axle.Plugin]. It may be installed in many clients. If it is installed twice in
+// one client, it logs twice. It is safe for concurrent use if its logger and its level function
+// are.
 type Interceptor struct {
-	logger  *slog.Logger // nil: slog.Default(), at the time of the record
+	logger  *slog.Logger // nil: slog.Default() at the time of the record
 	level   func(*axle.Response, *axle.Error) slog.Level
-	highest slog.Level // that level can return
+	highest slog.Level // the highest that level can return
 	headers bool
 	bodies  bool
 	limit   int // of bodies, in bytes
@@ -74,30 +80,36 @@ type Interceptor struct {
 // Option is an option of [New].
 type Option func(*Interceptor)
 
-// WithLogger sets the logger. The default, and nil, is [slog.Default] at the time of the record. It gets the request's context.
+// WithLogger sets the logger. The default, also for nil, is [slog.Default] at the time of the
+// record. The logger gets the request's context.
 func WithLogger(logger *slog.Logger) Option {
 	return func(i *Interceptor) { i.logger = logger }
 }
 
-// WithLevel sets the function that gives an attempt its level, in the place of [Level]; nil is Level. One of its arguments is
-// nil: the error of an attempt that fulfilled, or the response (err.Response may be one) of an attempt that failed.
+// WithLevel sets the function that returns the level of an attempt's record. The default, also for
+// nil, is [Level]. The function gets a nil error for an attempt that fulfilled, and a nil response
+// for an attempt that failed. A failed attempt may still have a response, err.Response.
 func WithLevel(level func(resp *axle.Response, err *axle.Error) slog.Level) Option {
 	return func(i *Interceptor) {
-		if i.level, i.highest = level, math.MaxInt; level == nil {
+		if level == nil {
 			i.level, i.highest = Level, slog.LevelError
+			return
 		}
+		i.level, i.highest = level, math.MaxInt
 	}
 }
 
-// WithHeaders adds the headers of the request, as the handlers left them, and of the response. The values of those that are not
-// known to be harmless are REDACTED, see [WithAllowedHeaders].
+// WithHeaders adds the headers to the record: those of the request, as the handlers left them, and
+// those of the response. The values of headers that are not known to be harmless are REDACTED. See
+// [WithAllowedHeaders].
 func WithHeaders() Option {
 	return func(i *Interceptor) { i.headers = true }
 }
 
-// WithAllowedHeaders adds to the headers whose values WithHeaders shows, also headers whose name says that they hold a secret.
-// Authorization, Proxy-Authorization, Cookie and Set-Cookie are never shown, nor is what the client declares to be sensitive (see
-// [axle.Request.IsDeclaredSensitive]) or what [WithSecretNames] names.
+// WithAllowedHeaders adds to the headers whose values WithHeaders shows. It may name headers that
+// would count as secret. Some headers are never shown: Authorization, Proxy-Authorization, Cookie
+// and Set-Cookie, those that the client declares to be sensitive (see
+// [axle.Request.IsDeclaredSensitive]), and those of [WithSecretNames].
 func WithAllowedHeaders(names ...string) Option {
 	return func(i *Interceptor) {
 		for _, name := range names {
@@ -106,23 +118,26 @@ func WithAllowedHeaders(names ...string) Option {
 	}
 }
 
-// WithAllowedNames shows the query parameters, path parameters and body fields of these names, which would be REDACTED:
-// WithAllowedNames("secretPath") for an API that calls something harmless so. Each is a whole name, however it is spelled:
-// "secretPath" stands for secret_path and Secret-Path too. The text of an error is redacted before it comes here, and stays so.
+// WithAllowedNames shows the query parameters, path parameters and body fields with these names,
+// which would be REDACTED otherwise. It is for an API that has a harmless "secretPath", for
+// example. Each name is a whole name, in any spelling: "secretPath" is secret_path and Secret-Path
+// too. It does not change the text of errors, which is redacted before.
 func WithAllowedNames(names ...string) Option {
 	return func(i *Interceptor) { i.names.Allow(names...) }
 }
 
-// WithSecretNames adds names whose values are REDACTED, in headers, query parameters, path parameters and body fields:
-// WithSecretNames("ssn"). They count where they are words of a longer name too, as in customer_ssn. A name that is also allowed
-// is REDACTED.
+// WithSecretNames adds names whose values are REDACTED in headers, query parameters, path
+// parameters and body fields, for example "ssn". A name also counts as a word of a longer name,
+// such as customer_ssn. A name that is allowed too is REDACTED.
 func WithSecretNames(names ...string) Option {
 	return func(i *Interceptor) { i.names.AddSecret(names...) }
 }
 
-// WithBodies adds the first limit bytes of each body that is JSON or a form, with the values of its secret fields, at any depth,
-// REDACTED. Of any other body the type and the length stand there. JSON loses its white space. A limit of zero or less shows the
-// type and the length of every body. What a record costs depends on the limit, not on the body's length.
+// WithBodies adds the first limit bytes of each body that is JSON or a form. The values of its
+// secret fields, at any depth, are REDACTED, and JSON loses its white space. Of any other body the
+// record has the type and the length. If limit is zero or less, the record has the type and the
+// length of every body. The cost of a record depends on the limit, and not on the length of the
+// body.
 func WithBodies(limit int) Option {
 	return func(i *Interceptor) { i.bodies, i.limit = true, max(limit, 0) }
 }
@@ -138,7 +153,7 @@ func New(opts ...Option) *Interceptor {
 	return i
 }
 
-// Install adds the handlers to c and returns what removes them.
+// Install adds the handlers to c and returns the function that removes them.
 func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	l := &installed{Interceptor: i, attempts: axle.NewKey[attempt]("logging.attempt")}
 	request := c.Interceptors.Request.Use(l.begin, l.beginUnsent, axle.Named("logging"))
@@ -149,17 +164,23 @@ func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	}
 }
 
-// Level is the default level of an attempt: Info if it fulfilled or its caller gave up, Warn if its status was refused and is
-// below 500, and Error for every other failure.
+// Level is the default level of an attempt's record. It is Info if the attempt fulfilled or its
+// caller cancelled it, Warn if the status was refused and is below 500, and Error for every other
+// failure.
 func Level(_ *axle.Response, err *axle.Error) slog.Level {
 	switch {
 	case err == nil, err.Code == axle.CodeCanceled:
 		return slog.LevelInfo
-	case err.Code == axle.CodeBadRequest,
-		err.Code == axle.CodeBadResponse && err.StatusCode() >= 300 && err.StatusCode() < 400:
+	case err.Code == axle.CodeBadRequest, isRedirect(err):
 		return slog.LevelWarn
 	}
 	return slog.LevelError
+}
+
+// isRedirect reports whether a status was refused because it is a redirect.
+func isRedirect(err *axle.Error) bool {
+	status := err.StatusCode()
+	return err.Code == axle.CodeBadResponse && status >= 300 && status < 400
 }
 
 // installed is an interceptor in one client.
@@ -168,7 +189,7 @@ type installed struct {
 	attempts *axle.Key[attempt]
 }
 
-// attempt is what the request handlers leave for the response handlers.
+// attempt is what the request handlers keep for the response handlers.
 type attempt struct {
 	number int
 	start  time.Time
@@ -179,13 +200,14 @@ func (l *installed) begin(ctx context.Context, req *axle.Request) (*axle.Request
 	return req, nil
 }
 
-// beginUnsent counts the attempts that a request handler failed before they came here.
+// beginUnsent counts an attempt that an earlier request handler has rejected.
 func (l *installed) beginUnsent(ctx context.Context, err *axle.Error) (*axle.Request, error) {
 	l.count(ctx, err.Request)
 	return nil, err
 }
 
-// count costs nothing where nothing will be logged.
+// count counts an attempt, unless its record cannot be enabled at any level. That saves an
+// allocation.
 func (l *installed) count(ctx context.Context, req *axle.Request) {
 	if l.log().Enabled(ctx, l.highest) {
 		before, _ := l.attempts.Get(req)
@@ -216,14 +238,19 @@ func (l *installed) log() *slog.Logger {
 	return slog.Default()
 }
 
-// record writes one record. It leaves out what is not known rather than log a zero for it.
-func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Request, resp *axle.Response, err *axle.Error) {
-	this, begun := l.attempts.Get(req)
+// record writes one record. An attribute that is not known is left out.
+func (l *installed) record(
+	ctx context.Context, level slog.Level, req *axle.Request, resp *axle.Response, err *axle.Error,
+) {
 	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String("method", cmp.Or(strings.ToUpper(req.Method), http.MethodGet)), slog.String("url", l.urlOf(req)))
+	attrs = append(attrs,
+		slog.String("method", cmp.Or(strings.ToUpper(req.Method), http.MethodGet)),
+		slog.String("url", l.urlOf(req)))
 	if resp != nil {
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}
+
+	this, begun := l.attempts.Get(req)
 	switch {
 	case resp != nil && resp.Duration() > 0:
 		attrs = append(attrs, slog.Duration("duration", resp.Duration()))
@@ -233,10 +260,15 @@ func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Requ
 	if n, known := lengthOf(resp); known {
 		attrs = append(attrs, slog.Int64("bytes", n))
 	}
+
+	// Without a count this is the first attempt, whose beginning was not enabled.
 	attrs = append(attrs, slog.Int("attempt", max(this.number, 1)))
 	if err != nil {
-		attrs = append(attrs, slog.String("code", string(err.Code)), slog.String("error", l.names.Text(err.Error())))
+		attrs = append(attrs,
+			slog.String("code", string(err.Code)),
+			slog.String("error", l.names.Text(err.Error())))
 	}
+
 	if request := l.requestDetails(req); len(request) > 0 {
 		attrs = append(attrs, slog.GroupAttrs("request", request...))
 	}
@@ -246,7 +278,8 @@ func (l *installed) record(ctx context.Context, level slog.Level, req *axle.Requ
 	l.log().LogAttrs(ctx, level, "http request", attrs...)
 }
 
-// lengthOf returns the length of a body that is in memory, or that a stream's headers announce.
+// lengthOf returns the length of a body in memory, or the length that the header of a stream
+// announces.
 func lengthOf(resp *axle.Response) (n int64, known bool) {
 	switch {
 	case resp == nil:

@@ -14,12 +14,13 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// This file is what of URLs, headers and bodies a record shows; internal/redact takes the secrets out.
+// This file decides what a record shows of URLs, headers and bodies. Package internal/redact masks
+// the secrets.
 
 var placeholder = regexp.MustCompile(`\{([^{}]+)\}`)
 
-// urlOf returns the URL as it would be sent, and, where it cannot be resolved, as it was written. The values of placeholders that
-// are named as secrets are, {token}, are masked.
+// urlOf returns the URL as it would be sent. If the URL cannot be resolved, urlOf returns it as it
+// was written. The values of placeholders with the name of a secret, such as {token}, are masked.
 func (i *Interceptor) urlOf(req *axle.Request) string {
 	shown := req
 	if template := req.BaseURL() + req.URL; strings.Contains(template, "{") {
@@ -37,10 +38,15 @@ func (i *Interceptor) urlOf(req *axle.Request) string {
 	return i.names.URL(u)
 }
 
-// neverShown are the headers that nobody can allow.
-var neverShown = map[string]bool{"Authorization": true, "Proxy-Authorization": true, "Cookie": true, "Set-Cookie": true}
+// neverShown has the headers that [WithAllowedHeaders] cannot allow.
+var neverShown = map[string]bool{
+	"Authorization":       true,
+	"Proxy-Authorization": true,
+	"Cookie":              true,
+	"Set-Cookie":          true,
+}
 
-// shows reports whether a record has the value of a header of req or of its answer.
+// shows reports whether a record has the value of a header of a request or of its response.
 func (i *Interceptor) shows(req *axle.Request, name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	switch {
@@ -52,17 +58,19 @@ func (i *Interceptor) shows(req *axle.Request, name string) bool {
 	return redact.HarmlessHeader(name)
 }
 
-// appendHeaders adds a group of the headers, by name.
+// appendHeaders adds a group of the headers, sorted by name.
 func (i *Interceptor) appendHeaders(attrs []slog.Attr, req *axle.Request, header http.Header) []slog.Attr {
 	if len(header) == 0 {
 		return attrs
 	}
+
 	shown := make([]slog.Attr, 0, len(header))
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		value := redact.Mask
 		if i.shows(req, name) {
+			// Location has a URL as its value, and other headers may.
 			values := make([]string, len(header[name]))
-			for k, one := range header[name] { // Location holds a URL, and other headers may
+			for k, one := range header[name] {
 				values[k] = i.names.Value(one)
 			}
 			value = strings.Join(values, ", ")
@@ -72,7 +80,7 @@ func (i *Interceptor) appendHeaders(attrs []slog.Attr, req *axle.Request, header
 	return append(attrs, slog.GroupAttrs("header", shown...))
 }
 
-// stream stands for a body that is nobody's to read but the transport's or the caller's.
+// stream is shown for a body that only the transport or the caller may read.
 const stream = "[stream]"
 
 func (i *Interceptor) requestBody(req *axle.Request) string {
@@ -81,14 +89,18 @@ func (i *Interceptor) requestBody(req *axle.Request) string {
 	}
 	body, contentType, err := req.EncodedBody()
 	if err != nil {
-		return "" // the error is the attempt's, and is logged
+		// The attempt has failed with the same error, which is in the record.
+		return ""
 	}
 	return i.names.Body(body, contentType, req.Header.Get("Content-Encoding"), i.limit)
 }
 
 func (i *Interceptor) responseBody(resp *axle.Response) string {
-	if n, known := lengthOf(resp); resp.Bytes() == nil && resp.Raw() != nil && (!known || n > 0) {
+	n, known := lengthOf(resp)
+	if isEmpty := known && n == 0; resp.Bytes() == nil && resp.Raw() != nil && !isEmpty {
 		return stream
 	}
-	return i.names.Body(resp.Bytes(), resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), i.limit)
+
+	contentType, encoding := resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")
+	return i.names.Body(resp.Bytes(), contentType, encoding, i.limit)
 }

@@ -1,10 +1,10 @@
-// Package cookies has the cookie jars that axle works with, beside the jars of users. [Jar] is the jar
-// that axle.New makes. [Pending] holds the cookies that a refresh's responses have set, until it is
-// known whether the login is still the same.
+// Package cookies has the cookie jars that axle works with, beside the jars of users. [Jar] is the
+// jar that axle.New makes. [Pending] holds the cookies that a refresh's responses have set, until
+// it is known whether the login is still the same.
 //
-// jar.go is Jar, pending.go the life of the pending cookies, view.go the jar as a refresh sees it, and
-// routed.go finds the cookies of a refresh behind an http.Client. The root package and package store
-// use this package. It knows neither of them.
+// jar.go is Jar, pending.go the life of the pending cookies, view.go the jar as a refresh sees it,
+// and routed.go finds the cookies of a refresh behind an http.Client. The root package and package
+// store use this package. It knows neither of them.
 package cookies
 
 import (
@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Jar is a net/http/cookiejar.Jar with the list of public suffixes, and it can be emptied. Make a Jar
-// with [NewJar]. It is safe for concurrent use.
+// Jar is a net/http/cookiejar.Jar with the list of public suffixes, and it can be emptied. Make a
+// Jar with [NewJar]. It is safe for concurrent use.
 type Jar struct{ current atomic.Pointer[cookiejar.Jar] }
 
 // NewJar returns an empty jar.

@@ -15,18 +15,19 @@ import (
 // refresh is known. The refresh's own requests carry them at once. Every other request carries them
 // only after [Pending.Commit].
 //
-// The context of the refresh carries its Pending, see [NewPending]. A Pending is safe for concurrent
-// use, and the methods of a nil Pending do nothing.
+// The context of the refresh carries its Pending, see [NewPending]. A Pending is safe for
+// concurrent use, and the methods of a nil Pending do nothing.
 type Pending struct {
 	mu    sync.Mutex
 	state state
 	views []*view
 
-	// refresh is the one whose cookies the requests of a logout carry. It is nil in any other state.
+	// refresh is the one whose cookies the requests of a logout carry. It is nil in any other
+	// state.
 	refresh *Pending
 
-	// mark tells the refresh's cookies from others, see [Pending.Mark]. It is empty until a response
-	// needs it. The jars that know the mark are in routed.
+	// mark tells the refresh's cookies from others, see [Pending.Mark]. It is empty until a
+	// response needs it. The jars that know the mark are in routed.
 	mark   string
 	routed []*Routed
 }
@@ -74,9 +75,9 @@ func PendingOf(ctx context.Context) *Pending {
 // Commit gives the pending cookies to their jars, in the order in which they came. Cookies that
 // come later go to their jar at once. After a Drop, Commit does nothing.
 //
-// The RefreshFunc must have returned. Each jar has the limit to take its cookies, and Commit does not
-// wait longer for it. The error is a jar's panic or such an overrun. The other jars get their cookies
-// nevertheless.
+// The RefreshFunc must have returned. Each jar has the limit to take its cookies, and Commit does
+// not wait longer for it. The error is a jar's panic or such an overrun. The other jars get their
+// cookies nevertheless.
 func (p *Pending) Commit(limit time.Duration) error {
 	var failed []error
 	for _, v := range p.settle(committed) {
@@ -101,8 +102,8 @@ func (p *Pending) Commit(limit time.Duration) error {
 // The RefreshFunc must have returned.
 func (p *Pending) Drop() { p.settle(dropped) }
 
-// settle makes the outcome final. It returns the views, whose pending cookies do not change any more,
-// or nil if there was an outcome before.
+// settle makes the outcome final. It returns the views, whose pending cookies do not change any
+// more, or nil if there was an outcome before.
 func (p *Pending) settle(outcome state) []*view {
 	if p == nil {
 		return nil

@@ -9,13 +9,13 @@ import (
 	"sync"
 )
 
-// An http.Client gives its jar a URL and cookies, and does not say which request they belong to. This
-// file tells the cookies of a refresh from others where the client cannot be exchanged for one
+// An http.Client gives its jar a URL and cookies, and does not say which request they belong to.
+// This file tells the cookies of a refresh from others where the client cannot be exchanged for one
 // request. The transport below the client marks the cookies in the response, and the jar of the
 // client, a Routed, reads the mark.
 
-// Routed is a jar that gives marked cookies to the [Pending] that they belong to. It gives all other
-// cookies to the jar that it wraps.
+// Routed is a jar that gives marked cookies to the [Pending] that they belong to. It gives all
+// other cookies to the jar that it wraps.
 type Routed struct {
 	jar   http.CookieJar
 	views sync.Map // the *view of each mark
@@ -79,9 +79,9 @@ func markOf(list []*http.Cookie) string {
 
 const markName = "axle-pending="
 
-// Mark marks the cookies of a response that an http.Client with the jar is about to get. The mark is
-// an attribute of each cookie. It is random, so that no server can guess it, and everybody ignores an
-// attribute that is not known (RFC 6265 §5.2).
+// Mark marks the cookies of a response that an http.Client with the jar is about to get. The mark
+// is an attribute of each cookie. It is random, so that no server can guess it, and everybody
+// ignores an attribute that is not known (RFC 6265 §5.2).
 //
 // If the jar is not a [*Routed], Mark does nothing.
 func (p *Pending) Mark(jar http.CookieJar, resp *http.Response) {
@@ -129,8 +129,8 @@ func (p *Pending) Unmark(header http.Header) {
 }
 
 // Apply returns a copy of r that carries the pending cookies. r comes from an http.Client with the
-// jar, so its Cookie header has the cookies of the jar alone. If there is nothing to change, or if the
-// jar is not a [*Routed], Apply returns r.
+// jar, so its Cookie header has the cookies of the jar alone. If there is nothing to change, or if
+// the jar is not a [*Routed], Apply returns r.
 func (p *Pending) Apply(jar http.CookieJar, r *http.Request) *http.Request {
 	routed, ok := jar.(*Routed)
 	if p == nil || !ok {

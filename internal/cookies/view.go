@@ -85,7 +85,8 @@ func (v *view) SetCookies(u *url.URL, list []*http.Cookie) {
 	v.visible.SetCookies(u, marked)
 }
 
-// keep adds a response's cookies to the pending ones, if the outcome of the refresh is not known yet.
+// keep adds a response's cookies to the pending ones, if the outcome of the refresh is not known
+// yet.
 func (v *view) keep(u *url.URL, list []*http.Cookie) state {
 	v.owner.mu.Lock()
 	defer v.owner.mu.Unlock()
