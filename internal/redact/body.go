@@ -7,12 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// lookahead is how many bytes beyond the limit are searched for secrets, so that none is overlooked for being cut in two.
+// lookahead is how many bytes beyond the limit are searched for secrets. A secret that the limit
+// cuts in two is found there.
 const lookahead = 4096
 
-// Body returns the first limit bytes of a body without its secrets, or its type and length. Only JSON and forms are shown: of
-// any other body the secrets cannot be told from the rest. What it costs depends on the limit, whatever the body's length: no
-// byte beyond the limit and a constant is read.
+// Body returns the first limit bytes of a body without its secrets, or its type and length. It
+// shows only JSON and forms, since the secrets of any other body cannot be told from the rest. It
+// reads no more than the limit and a constant number of bytes.
 func (n *Names) Body(body []byte, contentType, encoding string, limit int) string {
 	media := mediaType(contentType)
 	opaque := fmt.Sprintf("[%s, %d bytes]", media, len(body))
@@ -30,11 +31,12 @@ func (n *Names) Body(body []byte, contentType, encoding string, limit int) strin
 	}
 
 	var text string
+	// curl -d sends JSON as a form.
 	isJSON := media == "application/json" || strings.HasSuffix(media, "+json")
 	isForm := media == "application/x-www-form-urlencoded"
 	isAnything := media == "text/plain" || media == noType
 	switch {
-	case isJSON, (isForm || isAnything) && looksLikeJSON(string(read)): // curl -d sends JSON as a form
+	case isJSON, (isForm || isAnything) && looksLikeJSON(string(read)):
 		text = n.json(read, limit, len(read) < len(body), 0)
 	case isForm:
 		text = OneLine(n.Query(string(read)))
@@ -48,7 +50,7 @@ func (n *Names) Body(body []byte, contentType, encoding string, limit int) strin
 	return fmt.Sprintf("%s… (%d bytes)", clip(text, limit), len(body))
 }
 
-// clip returns at most the first limit bytes of text, and no half of a character.
+// clip returns at most the first limit bytes of text. It does not cut a character in two.
 func clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -56,14 +58,16 @@ func clip(text string, limit int) string {
 	return text[:runeStart(text, limit)]
 }
 
-// runeStart returns where the character begins that the byte i is of.
+// runeStart returns the index at which the character of the byte i begins.
 func runeStart[T string | []byte](text T, i int) int {
 	for start := i; start >= 0 && start > i-utf8.UTFMax; start-- {
 		if utf8.RuneStart(text[start]) {
 			return start
 		}
 	}
-	return i // it is no UTF-8
+
+	// The text is not UTF-8.
+	return i
 }
 
 const noType = "no type"
@@ -80,7 +84,8 @@ func mediaType(contentType string) string {
 	return OneLine(media)
 }
 
-// isText reports whether body is UTF-8 without control characters. UTF-16 is not: the names in it could not be read.
+// isText reports whether a body is UTF-8 without control characters. The names in UTF-16 could not
+// be read.
 func isText(body []byte) bool {
 	for _, c := range body {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {

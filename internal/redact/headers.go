@@ -2,8 +2,9 @@ package redact
 
 import "net/textproto"
 
-// harmlessHeaders are the standard and the widely used headers that hold no credential. A header's name may say nothing of
-// its secret, so the values of all others are not shown unless somebody says that they may be.
+// harmlessHeaders has the standard and the widely used headers that hold no credential. The name of
+// a header may not tell that it holds a secret, so the values of all other headers are hidden
+// unless a user allows them.
 var harmlessHeaders = canonicalSet(
 	// RFC 9110, 9111 and 9112.
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Accept-Ranges", "Age", "Allow", "Cache-Control",
@@ -35,6 +36,6 @@ func canonicalSet(names ...string) map[string]bool {
 	return m
 }
 
-// HarmlessHeader reports whether a header is known to hold no credential. The URLs in the values of some, as Location's, may
-// still have secrets in them: see [Text].
+// HarmlessHeader reports whether a header is known to hold no credential. The value of some, such
+// as Location, is a URL that may have a secret in it. See [Value].
 func HarmlessHeader(name string) bool { return harmlessHeaders[textproto.CanonicalMIMEHeaderKey(name)] }

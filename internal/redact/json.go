@@ -9,17 +9,18 @@ import (
 	"strings"
 )
 
-// jsonMask copies JSON without white space and without the values of secret names. It works token by token, so that what is
-// cut off or broken is shown up to there and no further.
+// jsonMask copies JSON without white space and without the values of secret names. It works token
+// by token, so JSON that is cut off or broken is shown up to that point.
 type jsonMask struct {
 	names *Names
 	in    *json.Decoder
 	out   bytes.Buffer
-	limit int // of out; a little more may be written
-	depth int // of JSON and URLs in strings
+	limit int // of out, in bytes; a little more may be written
+	depth int // of JSON and URLs inside strings
 }
 
-// maxDepth is how deeply JSON may be nested, lest a body overflow the stack; encoding/json goes as deep.
+// maxDepth bounds the nesting of JSON, so that a body cannot overflow the stack. It is the bound of
+// encoding/json.
 const maxDepth = 10000
 
 var (
@@ -27,13 +28,15 @@ var (
 	errDepth  = errors.New("the JSON is nested too deeply")
 )
 
-// looksLikeJSON reports whether a text begins as an object or an array does, and as "[note] text" and "{id}" do not.
+// looksLikeJSON reports whether a text begins like an object or an array. "[note] text" and "{id}"
+// do not.
 func looksLikeJSON(text string) bool {
 	const space = " \t\r\n"
 	text = strings.TrimLeft(text, space+"\ufeff")
 	if text == "" || text[0] != '{' && text[0] != '[' {
 		return false
 	}
+
 	inside := strings.TrimLeft(text[1:], space)
 	switch {
 	case inside == "", inside[0] == '"', inside[0] == '}' && text[0] == '{':
@@ -43,7 +46,8 @@ func looksLikeJSON(text string) bool {
 		strings.HasPrefix(inside, "true") || strings.HasPrefix(inside, "false") || strings.HasPrefix(inside, "null"))
 }
 
-// json masks one JSON value, or several in a row. Of a body that was cut off, the string that the cut is in is shown up to there.
+// json masks one JSON value, or several in a row. If the body was cut inside a string, that string
+// is shown up to the cut.
 func (n *Names) json(body []byte, limit int, cut bool, depth int) string {
 	if depth > maxNesting {
 		return Mask
@@ -61,9 +65,10 @@ func (n *Names) json(body []byte, limit int, cut bool, depth int) string {
 	return Printable(m.out.String())
 }
 
-// closeString ends the string that a cut has left open, without an escape that was cut in two.
+// closeString ends a string that was cut. It removes an escape that was cut in two.
 func closeString(body []byte) []byte {
-	inString, escape := false, -1 // escape is where the escape at hand began
+	// escape is the index of the current escape, or -1.
+	inString, escape := false, -1
 	for i, c := range body {
 		switch {
 		case escape >= 0:
@@ -77,6 +82,7 @@ func closeString(body []byte) []byte {
 			inString = !inString
 		}
 	}
+
 	if !inString {
 		return body
 	}
@@ -86,12 +92,14 @@ func closeString(body []byte) []byte {
 	return append(slices.Clip(body), '"')
 }
 
+// all writes every value of the input.
 func (m *jsonMask) all() error {
 	for {
 		token, err := m.in.Token()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
+
 		if m.out.Len() > 0 {
 			m.out.WriteByte('\n')
 		}
@@ -104,7 +112,7 @@ func (m *jsonMask) all() error {
 	}
 }
 
-// value writes the value that starts with token.
+// value writes the value that begins with the token.
 func (m *jsonMask) value(token json.Token, depth int) error {
 	if m.out.Len() > m.limit {
 		return errEnough
@@ -112,6 +120,7 @@ func (m *jsonMask) value(token json.Token, depth int) error {
 	if depth > maxDepth {
 		return errDepth
 	}
+
 	switch t := token.(type) {
 	case json.Delim:
 		if t == '[' {
@@ -120,12 +129,13 @@ func (m *jsonMask) value(token json.Token, depth int) error {
 		return m.object(depth)
 	case string:
 		return m.write(m.names.value(t, m.depth+1))
-	default: // a number, a boolean or null
+	default:
 		return m.write(t)
 	}
 }
 
-// array writes the rest of an array. In a list of names and values, ["Cookie", "a=1"], what follows a secret's name is masked.
+// array writes the rest of an array. An array may be a list of names and values, ["Cookie", "a=1"].
+// So a string that follows the name of a secret is masked.
 func (m *jsonMask) array(depth int) error {
 	m.out.WriteByte('[')
 	afterName := false
@@ -137,6 +147,7 @@ func (m *jsonMask) array(depth int) error {
 		if err != nil {
 			return err
 		}
+
 		text, isString := token.(string)
 		if afterName && isString {
 			token = Mask
@@ -153,13 +164,14 @@ func (m *jsonMask) array(depth int) error {
 	return nil
 }
 
-// pair is an object that may be a name and its value: {"name": "password", "value": "…"}, in either order.
+// pair describes an object that may be a name and a value: {"name": "password", "value": "…"}, in
+// either order.
 type pair struct {
-	named  bool // by a string
-	secret bool // by that of a secret
-	scalar bool // the value is no array and no object
-	from   int  // the value's place in the output; 0: there was none yet
-	to     int
+	named  bool // the object has a string as its name
+	secret bool // that string is the name of a secret
+	scalar bool // the value is neither an array nor an object
+	from   int  // offset of the value in the output; 0: there is no value yet
+	to     int  // offset of its end; 0: it is not complete
 }
 
 var (
@@ -180,13 +192,13 @@ func (m *jsonMask) object(depth int) error {
 	var p pair
 	err := m.members(&p, depth)
 
-	// A value that stands before its name waits for it. If the name is not to come, because the output is full or the input
-	// is broken, the value may be a secret.
+	// The value may come before the name. If the name does not come, because the output is full or
+	// the input is broken, the value may be a secret.
 	mayBeSecret := p.secret || err != nil && !p.named && p.scalar
 	if p.from > 0 && mayBeSecret {
 		rest := bytes.Clone(m.out.Bytes()[min(max(p.to, p.from), m.out.Len()):])
 		if p.to == 0 {
-			rest = nil // it was not written to its end
+			rest = nil
 		}
 		m.out.Truncate(p.from)
 		m.out.WriteString(`"` + Mask + `"`)
@@ -195,6 +207,7 @@ func (m *jsonMask) object(depth int) error {
 	return err
 }
 
+// members writes the rest of an object and notes in p whether it is a pair.
 func (m *jsonMask) members(p *pair, depth int) error {
 	m.out.WriteByte('{')
 	for first := true; m.in.More(); first = false {
@@ -205,6 +218,7 @@ func (m *jsonMask) members(p *pair, depth int) error {
 		if err != nil {
 			return err
 		}
+
 		name, _ := token.(string)
 		if err := m.write(m.names.value(name, m.depth+1)); err != nil {
 			return err
@@ -246,7 +260,7 @@ func (m *jsonMask) members(p *pair, depth int) error {
 	return nil
 }
 
-// skip reads the rest of the value that starts with token.
+// skip reads the rest of the value that begins with the token.
 func (m *jsonMask) skip(token json.Token) error {
 	for depth := 0; ; {
 		switch token {
@@ -265,12 +279,15 @@ func (m *jsonMask) skip(token json.Token) error {
 	}
 }
 
+// write writes a scalar.
 func (m *jsonMask) write(v any) error {
 	e := json.NewEncoder(&m.out)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	m.out.Truncate(m.out.Len() - 1) // the newline
+
+	// The encoder has added a newline.
+	m.out.Truncate(m.out.Len() - 1)
 	return nil
 }

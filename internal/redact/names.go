@@ -7,20 +7,23 @@ import (
 	"unicode/utf8"
 )
 
-// This file holds the one list of names that hold secrets. Headers, query parameters, path parameters, fields of bodies
-// and log records are all judged by it, and so is the question which header may follow a redirect to another origin.
+// This file has the one list of names that hold secrets. It decides for headers, query parameters,
+// path parameters and fields of bodies and log records. It also decides which headers may follow a
+// redirect to another origin.
 
-// A name is compared in lower case and without its separators: "new-password", "newPassword" and "NEWPASSWORD" are all
-// "newpassword". The lists below differ in where in that spelling their entries count.
+// A name is compared in lower case and without separators: "new-password", "newPassword" and
+// "NEWPASSWORD" are all "newpassword". The lists below differ in where in such a name their entries
+// count.
 var (
-	// anywhere lists what is long and peculiar enough to be a secret's name wherever it stands, also in the middle of a
-	// word: authtoken, newpassword, jsessionid.
+	// anywhere lists texts that are so long and peculiar that they count at any position, also in
+	// the middle of a word: authtoken, newpassword, jsessionid.
 	anywhere = []string{
 		// Passwords.
 		"password", "passwd", "pwd", "passphrase", "passcode", "passkey", "pswd", "mnemonic",
 		// Tokens.
 		"token", "tkn", "jwt", "bearer", "credential", "authorization", "basicauth", "samlresponse", "samlrequest",
-		// Secrets and keys. A key alone is harmless (cache_key, public_key): what stands before it makes it a secret's.
+		// Secrets and keys. A "key" is harmless (cache_key, public_key) unless a certain word comes
+		// before it.
 		"secret", "hmac", "privkey",
 		"apikey", "accesskey", "privatekey", "signingkey", "signkey", "encryptionkey", "encryptkey", "decryptionkey",
 		"accountkey", "sharedkey", "subscriptionkey", "sessionkey", "consumerkey", "masterkey", "authkey", "appkey",
@@ -40,19 +43,20 @@ var (
 		"cardnumber", "creditcard",
 	}
 
-	// asWord lists what counts as a word of its own, in the singular or the plural: user_otp, authType.
+	// asWord lists texts that count as a whole word, in the singular or the plural: user_otp,
+	// authType.
 	asWord = []string{"auth", "otp", "totp", "hotp", "assertion", "psk", "cvv", "cvc"}
 
-	// asLastWord lists what counts as the last word: user_pin, but not pin_count.
+	// asLastWord lists texts that count as the last word: user_pin, but not pin_count.
 	asLastWord = []string{"pass", "pw", "pin", "sig", "sas", "session", "ticket", "authentication", "dsn", "dpop"}
 
-	// asWhole lists what counts as the whole name, before which an "X-" may stand.
+	// asWhole lists texts that count as the whole name, with or without an "X-" before them.
 	asWhole = []string{
 		"key", "code", "sid", "connectsid", "sign", "mfa", "ccnumber", "dpopproof", "pkey",
 		"wwwauthenticate", "proxyauthenticate", "authenticationinfo", "proxyauthenticationinfo",
 	}
 
-	// harmless lists the exceptions: within one of these an entry of anywhere does not count.
+	// harmless lists the exceptions. An entry of anywhere does not count inside one of these.
 	harmless = []string{
 		"tokeniz", "tokenise", "tokentype", "tokenexpir", "tokenendpoint", "tokencount", "tokenlimit", "tokenbudget", "tokensused",
 		// A language model's bill.
@@ -62,47 +66,53 @@ var (
 		"tokensper", "tokenusage",
 		"ratelimittokens", "ratelimitlimittokens", "ratelimitremainingtokens", "ratelimitresettokens",
 		"secretary", "secretariat", "allowcredentials", "authorizationendpoint", "authorizationserver",
-		// What names a key, and is none.
+		// Names of a key, which are not the key.
 		"accesskeyid", "apikeyid", "signingkeyid", "masterkeyid",
 		// Postal codes of India.
 		"postalpincode",
 	}
 )
 
-// place is where in a name a needle counts.
-type place uint8
+// position says where in a name an entry of the lists counts.
+type position uint8
 
 const (
-	inside place = iota
-	word
-	last
-	whole
+	anyPosition position = iota
+	isWord
+	isLastWord
+	isWhole
 )
 
-// needle is an entry of the lists.
+// needle is an entry of one of the lists.
 type needle struct {
-	text   string
-	place  place
-	unless []phrase
+	text     string
+	position position
+	unless   []phrase
 }
 
-// phrase is a harmless text that has a needle in it, at a byte.
+// phrase is a harmless text that contains a needle. The offset of the needle is in bytes.
 type phrase struct {
-	text string
-	at   int
+	text   string
+	offset int
 }
 
-// needles are the entries of the lists by the hash of their first two bytes, most of which have none: so a name is read
-// once, whatever the length of the lists.
+// needles has the entries of the lists by a hash of their first two bytes. Most hashes have no
+// entry. So a name is read once, however long the lists are.
 var needles = sortedNeedles()
 
 func sortedNeedles() (byHash [1 << 10][]needle) {
-	for where, list := range map[place][]string{inside: anywhere, word: asWord, last: asLastWord, whole: asWhole} {
+	lists := map[position][]string{
+		anyPosition: anywhere,
+		isWord:      asWord,
+		isLastWord:  asLastWord,
+		isWhole:     asWhole,
+	}
+	for where, list := range lists {
 		for _, text := range list {
-			n := needle{text: text, place: where}
+			n := needle{text: text, position: where}
 			for _, h := range harmless {
-				if at := strings.Index(h, text); at >= 0 && where == inside {
-					n.unless = append(n.unless, phrase{h, at})
+				if offset := strings.Index(h, text); offset >= 0 && where == anyPosition {
+					n.unless = append(n.unless, phrase{h, offset})
 				}
 			}
 			hash := hashOf(text[0], text[1])
@@ -114,42 +124,44 @@ func sortedNeedles() (byHash [1 << 10][]needle) {
 
 func hashOf(first, second byte) int { return int(first&0x1f)<<5 | int(second&0x1f) }
 
-// Names decides which names hold secrets. The zero value knows the common ones; a user's own are added to them. It must not be
-// changed while it is used.
+// Names decides which names hold secrets. The zero value knows the common names, and a user may add
+// others. Names must not be changed while it is used.
 type Names struct {
 	secret  []string
 	allowed []string
 }
 
-// AddSecret adds names that hold secrets, also where they are words of a longer name: "ssn" stands for customer_ssn too.
+// AddSecret adds names that hold secrets. They also count as words of a longer name: "ssn" covers
+// customer_ssn too.
 func (n *Names) AddSecret(names ...string) { n.secret = appendSpelled(n.secret, names) }
 
-// Allow adds whole names that hold no secrets, however they are written: "secretPath" stands for secret_path too. A name
-// that is also added as a secret stays one.
+// Allow adds whole names that hold no secrets, in any spelling: "secretPath" covers secret_path
+// too. A name that is also added as a secret holds one.
 func (n *Names) Allow(names ...string) { n.allowed = appendSpelled(n.allowed, names) }
 
 func appendSpelled(list, names []string) []string {
 	for _, name := range names {
-		if letters, _ := spell(name, nil, nil); len(letters) > 0 {
+		if letters, _ := appendSpelling(name, nil, nil); len(letters) > 0 {
 			list = append(list, string(letters))
 		}
 	}
 	return list
 }
 
-// IsAdded reports whether a user added a name that this one is, or has as a word in it.
+// IsAdded reports whether a user has added this name, or one that is a word of it.
 func (n *Names) IsAdded(name string) bool {
 	s := spelling{}
-	s.letters, s.starts = spell(name, nil, nil)
+	s.letters, s.starts = appendSpelling(name, nil, nil)
 	return s.hasAny(n.secret)
 }
 
-// Secret reports whether a header, a parameter or a field of this name holds a secret.
+// Secret reports whether a header, a parameter or a field of this name holds a secret. It does not
+// allocate for names of up to 64 bytes.
 func (n *Names) Secret(name string) bool {
 	var roomForLetters [64]byte
 	var roomForStarts [64]bool
 	s := spelling{}
-	s.letters, s.starts = spell(name, roomForLetters[:0], roomForStarts[:0])
+	s.letters, s.starts = appendSpelling(name, roomForLetters[:0], roomForStarts[:0])
 
 	if s.hasAny(n.secret) {
 		return true
@@ -169,15 +181,17 @@ func (n *Names) Secret(name string) bool {
 	return false
 }
 
-// spelling is a name in lower case and without separators, and where in it words start.
+// spelling is a name in lower case and without separators. For each byte it has whether a word
+// starts there.
 type spelling struct {
 	letters []byte
 	starts  []bool
 }
 
-// spell appends a name's spelling. A word starts after a separator, at a capital, and where digits begin or end. The last
-// letter of several capitals begins the next word if small ones follow it: APIToken is api and token.
-func spell(name string, letters []byte, starts []bool) ([]byte, []bool) {
+// appendSpelling appends the spelling of a name. A word starts after a separator, at a capital, and
+// where digits begin or end. The last of several capitals starts a word if a small letter follows
+// it: APIToken is api and token.
+func appendSpelling(name string, letters []byte, starts []bool) ([]byte, []bool) {
 	before := separator
 	for i := 0; i < len(name); {
 		r, size := rune(name[i]), 1
@@ -199,6 +213,7 @@ func spell(name string, letters []byte, starts []bool) ([]byte, []bool) {
 			start = true
 		}
 
+		// One letter may be several bytes, of which only the first one may start a word.
 		if now == capital {
 			r = unicode.ToLower(r)
 		}
@@ -213,13 +228,13 @@ func spell(name string, letters []byte, starts []bool) ([]byte, []bool) {
 	return letters, starts
 }
 
-// kind is what a character is to a name.
+// kind is the kind of a character in a name.
 type kind uint8
 
 const (
 	separator kind = iota
 	digit
-	small // also a letter that is neither small nor a capital
+	small // or a letter without case
 	capital
 )
 
@@ -243,7 +258,8 @@ func kindOf(r rune) kind {
 	return separator
 }
 
-// fold returns the ASCII letter that encoding/json takes a letter for when it compares names without case.
+// fold returns the ASCII letter that counts as the same letter when encoding/json compares names
+// without case.
 func fold(r rune) rune {
 	switch r {
 	case 'K': // the Kelvin sign
@@ -260,17 +276,18 @@ func (s *spelling) has(n *needle, i int) bool {
 	if end > len(s.letters) || string(s.letters[i:end]) != n.text {
 		return false
 	}
-	switch n.place {
-	case word:
+	switch n.position {
+	case isWord:
 		return s.starts[i] && s.endsWord(end)
-	case last:
+	case isLastWord:
 		return s.starts[i] && s.endsName(end)
-	case whole:
+	case isWhole:
 		return (i == 0 || i == 1 && s.letters[0] == 'x') && s.endsName(end)
-	case inside:
+	case anyPosition:
 	}
+
 	for _, h := range n.unless {
-		from := i - h.at
+		from := i - h.offset
 		if from >= 0 && from+len(h.text) <= len(s.letters) && string(s.letters[from:from+len(h.text)]) == h.text {
 			return false
 		}
@@ -278,10 +295,10 @@ func (s *spelling) has(n *needle, i int) bool {
 	return true
 }
 
-// hasAny reports whether one of the texts stands in the name as one or several of its words.
+// hasAny reports whether one of the texts is one or several words of the name.
 func (s *spelling) hasAny(texts []string) bool {
 	for _, text := range texts {
-		n := needle{text: text, place: word}
+		n := needle{text: text, position: isWord}
 		for i := range s.letters {
 			if s.has(&n, i) {
 				return true
@@ -298,7 +315,7 @@ func (s *spelling) endsWord(i int) bool {
 
 func (s *spelling) startsAt(i int) bool { return i >= len(s.letters) || s.starts[i] }
 
-// endsName reports whether nothing follows the byte i but a number: password2.
+// endsName reports whether only digits follow from the byte i on: password2.
 func (s *spelling) endsName(i int) bool {
 	for ; i < len(s.letters); i++ {
 		if c := s.letters[i]; c < '0' || c > '9' {

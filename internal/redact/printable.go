@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns text with what a terminal or a reader would not see as a character written out, as "\u001b": control
-// characters of both sets, marks that turn the direction of writing, invisible characters, and bytes that are no UTF-8. Line
-// breaks and tabs stay.
+// Printable returns the text with each hidden character written out, such as "\u001b". Hidden are
+// control characters, marks that change the direction of writing, invisible characters, and bytes
+// that are not UTF-8. Line breaks and tabs stay.
 func Printable(text string) string {
 	start := strings.IndexFunc(text, isHidden)
 	if start < 0 {
@@ -35,12 +35,13 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// isHidden reports whether a rune is none that a reader sees, or U+FFFD, which a byte that is no UTF-8 decodes to.
+// isHidden reports whether a reader does not see the rune. A byte that is not UTF-8 decodes to
+// utf8.RuneError.
 func isHidden(r rune) bool {
 	return r == utf8.RuneError || !unicode.IsGraphic(r) && r != '\n' && r != '\t'
 }
 
-// OneLine is [Printable] for what has no line breaks of its own: a status, a URL, a header.
+// OneLine is [Printable] for a text that must be one line, such as a status, a URL or a header.
 func OneLine(text string) string {
 	return lineBreaks.Replace(Printable(text))
 }

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// maxText is how much of a text is shown, in bytes, so that the cost of an error that quotes a whole answer is bounded.
+// maxText is how much of a text is shown, in bytes. It bounds the cost of an error that quotes a
+// whole response.
 const maxText = 16 << 10
 
 const (
@@ -21,34 +22,36 @@ var (
 	jwtInText    = regexp.MustCompile(`\beyJ[\w-]{8,}(?:\.[\w-]*)*`)
 	schemeInText = regexp.MustCompile(`(?i)\b(bearer|basic|dpop|negotiate|ntlm)\s+[\w.~+/=-]{8,}`)
 
-	// A PEM block that is cut off goes on to the text's end.
+	// A PEM block that was cut off extends to the end of the text.
 	privateKeyInText = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)`)
 
-	// The error of golang.org/x/oauth2 quotes the whole answer of the token endpoint.
+	// The error of golang.org/x/oauth2 quotes the whole response of the token endpoint.
 	oauth2InText = regexp.MustCompile(`(oauth2: cannot fetch token: [^\n]*\nResponse: )([\s\S]*)`)
 
 	pairInText   = regexp.MustCompile(`([\w.\[\]%-]+)=("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&"'<>][^\s&"<>]*[^\s&"'<>.,:;!)}\]\\]|[^\s&"'<>.,:;!)}\]\\])`)
 	quotedInText = regexp.MustCompile(`"([^"\\]+)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|-?\d[\d.eE+-]*)`)
 
-	// What follows is an object or an array, whose end no pattern finds.
+	// The name of an object or an array. No pattern finds the end of those.
 	compositeInText = regexp.MustCompile(`"([^"\\]+)"\s*:\s*[{\[]`)
 
 	// JSON in a string: \"name\": \"value\".
 	escapedInText = regexp.MustCompile(`\\"([^"\\]+)\\"(\s*:\s*)(?:\\"(?:[^"\\]|\\{2,4}.)*(?:\\")?|-?\d[\d.eE+-]*)`)
 
-	// A header, or a member of a printed map. That what stands there is a secret shows in its length and in its having digits:
-	// the text of an error, as in "token: it has expired" and "/token: 401 Unauthorized", stays readable.
+	// A header, or a member of a printed map. The value counts as a secret only if it is long
+	// enough and has a digit. So the text of an error stays readable, such as "token: it has
+	// expired" and "/token: 401 Unauthorized".
 	colonInText = regexp.MustCompile(`(?:^|[\s"'{(\[,;])([A-Za-z][\w.-]{4,}):\s?([^\s,;"'<>{}()\[\]]{6,})`)
 )
 
-// Go's own print of a map or a struct: a list as %v prints it, a list in Go syntax, and a string in Go syntax.
+// These find what fmt prints of a map or a struct: a list by %v, and a list and a string by %#v.
 var (
 	printedListInText = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):\s?\[[^\[\]"{}]*\]?`)
 	syntaxListInText  = regexp.MustCompile(`([A-Za-z][\w.-]*)"?:\s?\[\][\w.]+\{(?:[^"}]|"(?:[^"\\]|\\.)*"?)*\}?`)
 	syntaxTextInText  = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):"(?:[^"\\]|\\.)*"?`)
 )
 
-// What people write: a quoted value after a colon, a value after a spaced "=", a flag of a command line, an element of XML.
+// These find a secret in prose: a quoted value after a colon, a value after " = ", a flag of a
+// command line, an XML element.
 var (
 	quotedColonInText = regexp.MustCompile(`(?:^|[\s{(\[,;])([A-Za-z][\w.-]*): (?:"([^"\s]{6,})"?|'([^'\s]{6,})'?)`)
 	spacedInText      = regexp.MustCompile(`([A-Za-z][\w.-]*) = ([^\s,;"'<>]{6,})`)
@@ -56,15 +59,20 @@ var (
 	elementInText     = regexp.MustCompile(`<([A-Za-z][\w.:-]*)>([^<>]+)</`)
 )
 
-// partOf is a text that each match of a pattern has in it.
-var partOf = map[*regexp.Regexp]string{quotedColonInText: ": ", spacedInText: " = ", flagInText: "-", elementInText: "</"}
+// partOf has a text that every match of a pattern contains. Most texts do not contain it, and then
+// the pattern is not needed.
+var partOf = map[*regexp.Regexp]string{
+	quotedColonInText: ": ",
+	spacedInText:      " = ",
+	flagInText:        "-",
+	elementInText:     "</",
+}
 
-// written masks the secrets in what people write. That a value is one shows in its length and in its having digits, as in
-// [colonInText].
+// written masks the secrets in prose. As in colonInText, a secret is long enough and has a digit.
 func (n *Names) written(text string) string {
 	for _, pattern := range [...]*regexp.Regexp{quotedColonInText, spacedInText, flagInText, elementInText} {
 		if !strings.Contains(text, partOf[pattern]) {
-			continue // most texts have none, and a look for it is cheap
+			continue
 		}
 		text = n.named(text, pattern, func(m []string) string {
 			value := m[2]
@@ -81,8 +89,9 @@ func (n *Names) written(text string) string {
 	return text
 }
 
-// printed masks the secrets in what Go's fmt prints of a map or a struct. Of a list as %v prints it, that a value is a secret
-// shows in its length and in its having digits, as in [colonInText]: the errors of a form are lists of sentences.
+// printed masks the secrets in what fmt prints of a map or a struct. In a list that %v has printed,
+// a secret is long enough and has a digit, as in colonInText. Such a list may also be sentences,
+// such as the errors of a form.
 func (n *Names) printed(text string) string {
 	text = n.named(text, syntaxListInText, func(m []string) string {
 		return m[0][:strings.Index(m[0], ":")+1] + Mask
@@ -107,9 +116,10 @@ func (n *Names) printed(text string) string {
 	})
 }
 
-// Text masks what looks like a secret in free text, as an error's: URLs with secrets in them, credentials of HTTP, JWTs, private
-// keys, name=value, JSON's "name": "value", and the answer that golang.org/x/oauth2 quotes. What is too long is cut off, and
-// control characters are written out, see [Printable].
+// Text masks everything that looks like a secret in free text, such as an error: secrets in URLs,
+// HTTP credentials, JWTs, private keys, name=value, "name": "value", and the response that
+// golang.org/x/oauth2 quotes. A long text is cut off. Control characters are written out, see
+// [Printable].
 func (n *Names) Text(text string) string {
 	if len(text) <= maxText {
 		return Printable(n.text(text, 0))
@@ -117,7 +127,8 @@ func (n *Names) Text(text string) string {
 	return fmt.Sprintf("%s… (%d bytes)", Printable(n.text(clip(text, maxText), 0)), len(text))
 }
 
-// Value is [Names.Text] for a value whose name is harmless, as a header's, which may be a URL or JSON as a whole.
+// Value is [Names.Text] for a value whose name is harmless, such as that of a header. The whole
+// value may be a URL or JSON.
 func (n *Names) Value(text string) string {
 	if len(text) > maxText {
 		return n.Text(text)
@@ -125,7 +136,7 @@ func (n *Names) Value(text string) string {
 	return Printable(n.value(text, 0))
 }
 
-// text is Text of any length, with its control characters.
+// text is [Names.Text] without a limit. It leaves control characters as they are.
 func (n *Names) text(text string, depth int) string {
 	if strings.Contains(text, privateKeyStart) {
 		text = privateKeyInText.ReplaceAllLiteralString(text, Mask)
@@ -174,7 +185,8 @@ func (n *Names) text(text string, depth int) string {
 	return text
 }
 
-// pairs masks the values of name=value, and values that have secrets in them, as an escaped URL does.
+// pairs masks the values of name=value. It also masks a value that contains a secret, such as an
+// escaped URL.
 func (n *Names) pairs(text string, depth int) string {
 	return pairInText.ReplaceAllStringFunc(text, func(match string) string {
 		name, value, _ := strings.Cut(match, "=")
@@ -188,18 +200,18 @@ func (n *Names) pairs(text string, depth int) string {
 	})
 }
 
-// composites masks the objects and arrays whose member names are those of secrets.
+// composites masks the objects and arrays that have the name of a secret.
 func (n *Names) composites(text string) string {
 	var b strings.Builder
 	for {
-		at := compositeInText.FindStringSubmatchIndex(text)
-		if at == nil {
+		match := compositeInText.FindStringSubmatchIndex(text)
+		if match == nil {
 			b.WriteString(text)
 			return b.String()
 		}
 
-		start := at[1] - 1
-		if !n.Secret(text[at[2]:at[3]]) {
+		start := match[1] - 1
+		if !n.Secret(text[match[2]:match[3]]) {
 			b.WriteString(text[:start+1])
 			text = text[start+1:]
 			continue
@@ -209,7 +221,8 @@ func (n *Names) composites(text string) string {
 	}
 }
 
-// compositeLength returns how long the object or the array is that a text begins with. One that does not end is all of it.
+// compositeLength returns the length of the object or array at the beginning of a text. If it does
+// not end, that is the whole text.
 func compositeLength(text string) int {
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {
@@ -230,7 +243,7 @@ func compositeLength(text string) int {
 	return len(text)
 }
 
-// named replaces the matches whose first group is the name of a secret.
+// named replaces each match of a pattern whose first group is the name of a secret.
 func (n *Names) named(text string, pattern *regexp.Regexp, masked func(groups []string) string) string {
 	return pattern.ReplaceAllStringFunc(text, func(match string) string {
 		groups := pattern.FindStringSubmatch(match)
@@ -243,10 +256,12 @@ func (n *Names) named(text string, pattern *regexp.Regexp, masked func(groups []
 
 var graphQLInText = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[^{]*)?\{\s*[A-Za-z_.@#]`)
 
-// graphQLShown stands for a GraphQL document: its literals have no names that could be told apart from the rest.
+// graphQLShown replaces a GraphQL document. Its literals have no names that would tell which ones
+// are secret.
 const graphQLShown = "[GraphQL]"
 
-// isGraphQL reports whether a text is a GraphQL document that may have literals in it, which stand in brackets.
+// isGraphQL reports whether a text is a GraphQL document that may have literals. Literals are in
+// parentheses.
 func isGraphQL(text string) bool {
 	return strings.Contains(text, "(") && graphQLInText.MatchString(text)
 }

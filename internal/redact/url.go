@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// maxNesting is how many URLs are looked for within one another. What is nested more deeply is masked.
+// maxNesting bounds how deeply URLs and JSON inside one another are searched. A value that is
+// nested more deeply is masked.
 const maxNesting = 4
 
-// URL returns u as a string without its password and fragment, and with the values of secret query parameters and of secret
-// path parameters (";jsessionid=…") masked.
+// URL returns a URL as a string, without its userinfo and fragment. The values of secret query
+// parameters and of secret path parameters (";jsessionid=…") are masked.
 func (n *Names) URL(u *url.URL) string { return n.url(u, 0) }
 
 func (n *Names) url(u *url.URL, depth int) string {
@@ -27,7 +28,7 @@ func (n *Names) url(u *url.URL, depth int) string {
 	path := u.EscapedPath()
 	if masked := n.path(path); masked != path {
 		v.RawPath = masked
-		v.Path, _ = url.PathUnescape(masked) // it was escaped by the rules
+		v.Path, _ = url.PathUnescape(masked)
 	}
 
 	v.RawQuery = n.query(v.RawQuery, depth)
@@ -35,7 +36,8 @@ func (n *Names) url(u *url.URL, depth int) string {
 	return OneLine(v.String())
 }
 
-// RawURL is [Names.URL] for what may not be one: what does not parse keeps neither its userinfo nor its query.
+// RawURL is [Names.URL] for a text that may not be a URL. A text that does not parse keeps neither
+// userinfo nor query.
 func (n *Names) RawURL(raw string) string { return n.rawURL(raw, 0) }
 
 func (n *Names) rawURL(raw string, depth int) string {
@@ -52,7 +54,7 @@ func (n *Names) rawURL(raw string, depth int) string {
 	return OneLine(raw)
 }
 
-// withoutUserinfo masks what stands before the last "@".
+// withoutUserinfo masks everything before the last "@".
 func withoutUserinfo(s string) string {
 	if at := strings.LastIndex(s, "@"); at >= 0 {
 		return Mask + s[at:]
@@ -83,8 +85,9 @@ func (n *Names) path(escaped string) string {
 	return strings.Join(segments, "/")
 }
 
-// Query returns a raw query or a form, in its order, with the values of secret parameters masked, and the secrets in other values:
-// in URLs, in JSON. A secret goes on to the next "&"; a ";" may be part of it, or begin a parameter.
+// Query returns a raw query or a form in its order. The values of secret parameters are masked, and
+// so are the secrets in other values, such as URLs and JSON. A secret extends to the next "&". A
+// ";" may belong to the value or begin another parameter.
 func (n *Names) Query(raw string) string { return n.query(raw, 0) }
 
 func (n *Names) query(raw string, depth int) string {
@@ -113,7 +116,7 @@ func (n *Names) parameter(raw string, depth int) string {
 		before, rest = before+one+";", more
 	}
 
-	// None of its names is a secret's. The whole of the value, with every ";", may still have secrets in it.
+	// No name is the name of a secret. The whole value, with every ";", may still contain secrets.
 	name, value, found := strings.Cut(raw, "=")
 	if !found {
 		name, value = "", raw
@@ -129,7 +132,8 @@ func (n *Names) parameter(raw string, depth int) string {
 	return name + "=" + url.QueryEscape(masked)
 }
 
-// value masks the secrets in a value whose name is harmless: a parameter's, or a string in JSON.
+// value masks the secrets in a value whose name is harmless. It is the value of a parameter or a
+// string in JSON.
 func (n *Names) value(plain string, depth int) string {
 	switch {
 	case depth > maxNesting:
@@ -146,7 +150,8 @@ func (n *Names) value(plain string, depth int) string {
 	return n.text(plain, depth)
 }
 
-// maskedURL is rawURL, and whether there was a secret: where there was none, a value is shown as it was written.
+// maskedURL is rawURL that also reports whether there was a secret. A value without one is shown as
+// it was written.
 func (n *Names) maskedURL(raw string, depth int) (masked string, found bool) {
 	masked = n.rawURL(raw, depth)
 	u, err := url.Parse(raw)
@@ -157,12 +162,13 @@ func (n *Names) maskedURL(raw string, depth int) (masked string, found bool) {
 	return masked, masked != OneLine(u.String())
 }
 
-// looksLikeURL reports whether a value is a URL, also a relative one, that may have a query or a password in it.
+// looksLikeURL reports whether a value is a URL that may have a query or a password. The URL may be
+// relative.
 func looksLikeURL(s string) bool {
 	return strings.ContainsAny(s, "?@;") && !strings.ContainsAny(s, " \t\r\n\"<>")
 }
 
-// unescape is [url.QueryUnescape] that leaves a broken escape as it is.
+// unescape is [url.QueryUnescape], but leaves a broken escape as it is.
 func unescape(s string) string {
 	if !strings.ContainsAny(s, "%+") {
 		return s
