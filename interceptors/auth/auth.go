@@ -8,8 +8,8 @@
 // replaced since, the request is replayed at once. If not, the session is refreshed, once for all calls that need it, and then
 // the request is replayed.
 //
-// attach.go is the way of a request, answer.go that of a 401. session.go is the contract with a session, tracked.go what is
-// remembered of one, and counted.go makes a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
+// attach.go is the way of a request, refusal.go that of a 401. session.go is the contract with a session, tracked.go what is
+// remembered of one, and plainsession.go makes a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
 // the header, challenge.go reads WWW-Authenticate, and select.go serves many sessions. No lock is held while a session or the
 // network is asked.
 package auth
