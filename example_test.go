@@ -1,12 +1,16 @@
 package axle_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/axlehttp/axle"
 )
@@ -148,4 +152,134 @@ func ExampleMultipart() {
 	resp, err := client.Post(context.Background(), "/upload", form)
 	fmt.Println(resp.String(), err)
 	// Output: a cat, cat.png, 4 bytes, <nil> <nil>
+}
+
+// A cache answers from memory: the request handler that finds an entry lets no request out.
+func ExampleRequest_Respond() {
+	client := axle.New().SetBaseURL("https://api.example.com")
+	cached := map[string][]byte{"/greet/ada": []byte(`{"text":"hello from the cache"}`)}
+
+	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		if body, found := cached[r.URL]; found {
+			r.Respond(axle.NewResponse(r, http.StatusOK, nil, body))
+		}
+		return r, nil
+	}, nil, axle.Named("cache"))
+
+	g, err := axle.Get[greeting](context.Background(), client, "/greet/ada")
+	fmt.Println(g.Text, err)
+	// Output: hello from the cache <nil>
+}
+
+// An interceptor that takes part in the calls that change something, and in no other.
+func ExampleRunWhen() {
+	server := exampleServer()
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL)
+
+	changesSomething := func(r *axle.Request) bool { return r.Method != http.MethodGet }
+	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		fmt.Println("audit:", r.Method, r.URL)
+		return r, nil
+	}, nil, axle.Named("audit"), axle.RunWhen(changesSomething))
+
+	_, err := client.Get(context.Background(), "/greet/ada")
+	fmt.Println("GET", err)
+	_, err = client.Post(context.Background(), "/greet/ada", nil)
+	fmt.Println("POST", err)
+	// Output:
+	// GET <nil>
+	// audit: POST /greet/ada
+	// POST <nil>
+}
+
+// A stream is read as it arrives, and the caller closes it.
+func ExampleRequest_SetStream() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "first line\nsecond line\n")
+	}))
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL)
+
+	resp, err := client.R(context.Background()).SetStream(true).Get("/log")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	stream := resp.Stream()
+	defer stream.Close()
+
+	lines := bufio.NewScanner(stream)
+	for lines.Scan() {
+		fmt.Println(lines.Text())
+	}
+	fmt.Println(lines.Err())
+	// Output:
+	// first line
+	// second line
+	// <nil>
+}
+
+// A value is escaped, so that it stays one segment of the path.
+func ExampleRequest_SetPathParam() {
+	client := axle.New().SetBaseURL("https://api.example.com/v1")
+
+	r := client.R(context.Background()).SetURL("/users/{id}/files/{name}").
+		SetPathParam("id", "7").SetPathParam("name", "a/b c.txt")
+	u, err := r.ResolveURL()
+	fmt.Println(u, err)
+
+	_, err = client.R(context.Background()).SetPathParam("id", "..").Get("/users/{id}")
+	refused, _ := errors.AsType[*axle.Error](err)
+	fmt.Println(refused.Code, refused.Message)
+	// Output:
+	// https://api.example.com/v1/users/7/files/a%2Fb%20c.txt <nil>
+	// ERR_BAD_OPTION_VALUE the path parameter {id} makes a segment "." or "..", which would climb the path
+}
+
+// requestIDs is a plugin: it gives each request a number, and says how it is taken out again.
+type requestIDs struct{ last atomic.Int64 }
+
+func (ids *requestIDs) Install(c *axle.Client) (uninstall func()) {
+	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		return r.SetHeader("X-Request-Id", strconv.FormatInt(ids.last.Add(1), 10)), nil
+	}, nil, axle.Named("request-ids"))
+	return func() { c.Interceptors.Request.Eject(id) }
+}
+
+func ExamplePlugin() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "request %q", r.Header.Get("X-Request-Id"))
+	}))
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL).Use(&requestIDs{})
+
+	for range 2 {
+		resp, err := client.Get(context.Background(), "/")
+		fmt.Println(resp.String(), err)
+	}
+	// Output:
+	// request "1" <nil>
+	// request "2" <nil>
+}
+
+// The chains run under code that knows net/http alone. A redirect stays the http.Client's business.
+func ExampleClient_RoundTripper() {
+	server := exampleServer()
+	defer server.Close()
+	client := axle.New()
+	client.Interceptors.Response.Use(func(_ context.Context, r *axle.Response) (*axle.Response, error) {
+		r.Header.Set("X-Seen", r.Request.Method)
+		return r, nil
+	}, nil)
+
+	hc := &http.Client{Transport: client.RoundTripper(), Timeout: time.Minute}
+	resp, err := hc.Get(server.URL + "/greet/grace")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status, resp.Header.Get("X-Seen"))
+	// Output: 200 OK GET
 }
