@@ -14,15 +14,17 @@ import (
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
-// ReplayLimit is how many bytes of an io.Reader body are kept so that a replay or a redirect can send them again: 1 MiB. It
-// concerns readers that can neither seek nor be made anew. One that yields more is streamed, and cannot be sent again.
+// ReplayLimit is how many bytes of an io.Reader body are kept so that a replay or a redirect can
+// send them again: 1 MiB. It concerns readers that can neither seek nor be made anew. One that
+// yields more is streamed, and cannot be sent again.
 const ReplayLimit = rewind.Limit
 
-// ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once and cannot be read again.
+// ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once
+// and cannot be read again.
 var ErrBodyConsumed = rewind.ErrConsumed
 
-// newBody wraps a body that is an io.Reader, so that it can be sent again. It returns nil for any other body and for an empty
-// one.
+// newBody wraps a body that is an io.Reader, so that it can be sent again. It returns nil for any
+// other body and for an empty one.
 func newBody(body any) *rewind.Body {
 	reader, isReader := body.(io.Reader)
 	if !isReader || reader == http.NoBody || isNilPointer(body) {
@@ -31,8 +33,8 @@ func newBody(body any) *rewind.Body {
 	return rewind.New(reader)
 }
 
-// wrappedBody is the request's reader, wrapped. A reader that SetBody was given is wrapped once, so that each call sends it
-// from where it was left then.
+// wrappedBody is the request's reader, wrapped. A reader that SetBody was given is wrapped once, so
+// that each call sends it from where it was left then.
 func (r *Request) wrappedBody() *rewind.Body {
 	if r.reader != nil && isSame(r.reader.Given(), r.Body) {
 		return r.reader
@@ -91,23 +93,26 @@ func isNilPointer(body any) bool {
 
 // isSame reports whether two values are equal. Values that cannot be compared never are.
 func isSame(a, b any) bool {
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	areComparable := reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable()
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && areComparable && a == b
 }
 
-// payload is a request's body as one dispatch sends it.
+// payload is a request's body as one attempt sends it.
 type payload struct {
 	open        func(ctx context.Context) (io.ReadCloser, error) // nil: no body
 	length      int64                                            // in bytes; -1: unknown
 	contentType string
-	relabel     bool // contentType takes the place of the header's; an empty one removes it
+	relabel     bool // contentType replaces the header's; an empty one removes it
 }
 
-// EncodedBody returns the body as it would be sent, and the Content-Type that goes with it, for signing. A body that is an
-// io.Reader is refused (CodeBadOption): reading it here would leave nothing to send.
+// EncodedBody returns the body as it would be sent, and the Content-Type that goes with it, for
+// signing. It refuses an io.Reader and a [*Multipart] (CodeBadOption): to read one here would leave
+// nothing to send.
 func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	switch r.Body.(type) {
 	case io.Reader, *Multipart:
-		return nil, "", badOption(r, fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", givenBody(r.Body)), nil)
+		message := fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", givenBody(r.Body))
+		return nil, "", badOption(r, message, nil)
 	}
 	encoded, e := r.encode()
 	if e != nil {
@@ -116,13 +121,14 @@ func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	return encoded.bytes, encoded.contentType, nil
 }
 
-// encoded is a body that is no reader, as it is sent.
+// encoded is a body in memory, as it is sent.
 type encoded struct {
 	bytes       []byte // nil: no body
 	contentType string
 }
 
-// encode returns the bytes of a body that is no reader: by its Content-Type, unless it is text or bytes already.
+// encode returns the bytes of a body that is no reader. The Content-Type decides how a value is
+// encoded. Text and bytes are sent as they are.
 func (r *Request) encode() (encoded, *Error) {
 	contentType := r.contentType()
 	orElse := func(ofBody string) string {
@@ -156,19 +162,25 @@ func (r *Request) encode() (encoded, *Error) {
 
 const contentTypeHeader = "Content-Type"
 
-// contentType is the one that a header sets for the body: the request's, or before it is in a call a default of the client. A
-// default labels neither a body that carries a type of its own nor none.
+// contentType is the Content-Type that a header sets for the body: the request's own, or, outside a
+// call, the client's default. A default labels neither a body that has a type of its own nor an
+// empty request.
 func (r *Request) contentType() string {
+	// A handler may have written the name in another case.
 	set := ""
-	if list := r.headerValues(contentTypeHeader); len(list) > 0 { // a handler may have written the name in another case
+	if list := r.headerValues(contentTypeHeader); len(list) > 0 {
 		set = list[0]
 	}
+
 	if r.pass != nil {
 		if r.hasDefaultType() && !takesDefaultType(r.Body) {
 			return ""
 		}
 		return set
 	}
+
+	// Outside a call nothing has merged the client's defaults yet. The default of the method goes
+	// before that of all methods.
 	if s := r.settings(); s != nil && takesDefaultType(r.Body) {
 		for _, header := range []http.Header{s.methodHeader[r.method()], s.header} {
 			if set == "" {
@@ -190,12 +202,13 @@ func takesDefaultType(body any) bool {
 	return true
 }
 
-// hasDefaultType reports whether the request's Content-Type is the client's default, as the call merged it.
+// hasDefaultType reports whether the request's Content-Type is the client's default, as the call
+// merged it.
 func (r *Request) hasDefaultType() bool {
 	return len(r.pass.defaultType) > 0 && slices.Equal(r.headerValues(contentTypeHeader), r.pass.defaultType)
 }
 
-// payload prepares the body for one dispatch.
+// payload prepares the body for one attempt.
 func (p *pass) payload(r *Request) (payload, *Error) {
 	body, err := p.encode(r)
 	if err != nil {
@@ -203,12 +216,14 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 	}
 	body.relabel = body.relabel || r.hasDefaultType() && !takesDefaultType(r.Body)
 	if !p.inbound.verbatim {
-		// Behind the bridge http.Request.ContentLength says it, and a header of that name is nobody's.
+		// Behind the bridge the length is http.Request.ContentLength, and a header of that name
+		// means nothing.
 		var bad error
 		if body, bad = body.declared(r.Header); bad != nil {
 			return payload{}, badOption(r, bad.Error(), nil)
 		}
 	}
+
 	limit := p.settings.requestLimit
 	switch {
 	case limit == 0 || body.open == nil:
@@ -217,13 +232,13 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 		e.Request = r
 		return payload{}, e
 	case body.length < 0:
-		body = body.within(limit)
+		body = body.limitTo(limit)
 	}
 	return r.meterUpload(body), nil
 }
 
-// within fails a body that goes on beyond the limit.
-func (b payload) within(limit int64) payload {
+// limitTo makes the body fail where it goes on beyond the limit, in bytes.
+func (b payload) limitTo(limit int64) payload {
 	open := b.open
 	b.open = func(ctx context.Context) (io.ReadCloser, error) {
 		reader, err := open(ctx)
@@ -235,6 +250,7 @@ func (b payload) within(limit int64) payload {
 	return b
 }
 
+// encode makes a payload of the body, whatever it is.
 func (p *pass) encode(r *Request) (payload, *Error) {
 	if m, ok := r.Body.(*Multipart); ok && m != nil {
 		return p.multipart(r, m)
@@ -247,10 +263,16 @@ func (p *pass) encode(r *Request) (payload, *Error) {
 	if err != nil || encoded.bytes == nil {
 		return payload{}, err
 	}
-	open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(encoded.bytes)), nil }
+
+	open := func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(encoded.bytes)), nil
+	}
+	set := r.Header.Get(contentTypeHeader)
 	return payload{
-		open: open, length: int64(len(encoded.bytes)), contentType: encoded.contentType,
-		relabel: r.Header.Get(contentTypeHeader) != "" && encoded.contentType != r.Header.Get(contentTypeHeader),
+		open:        open,
+		length:      int64(len(encoded.bytes)),
+		contentType: encoded.contentType,
+		relabel:     set != "" && set != encoded.contentType,
 	}, nil
 }
 
@@ -261,13 +283,15 @@ func (p *pass) encodeReader(reader any) payload {
 		return payload{}
 	}
 
-	// A handler's reader may wrap the caller's, which then must stay open until the handler's is closed.
+	// A handler's reader may wrap the caller's, which then must stay open until the handler's is
+	// closed.
 	if given, isWrapped := p.source.Body.(*rewind.Body); isWrapped {
 		given.SendWithin(b)
 	}
 	return payload{open: b.Open, length: b.Size(), contentType: "application/octet-stream"}
 }
 
+// multipart makes a payload of a form, whose parts are read as it is sent.
 func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
 	switch {
 	case m.bad != nil:
@@ -278,5 +302,11 @@ func (p *pass) multipart(r *Request, m *Multipart) (payload, *Error) {
 	for _, part := range m.parts {
 		p.retain(part.body)
 	}
-	return payload{open: m.open, length: m.length(), contentType: m.contentType(r.contentType()), relabel: true}, nil
+
+	return payload{
+		open:        m.open,
+		length:      m.length(),
+		contentType: m.contentType(r.contentType()),
+		relabel:     true,
+	}, nil
 }

@@ -170,7 +170,7 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 	var err *Error
 	for i := range p.requests {
 		l := &p.requests[i]
-		p.setShortCut(req.answer)
+		p.setShortCut(req.respond)
 
 		var value *Request
 		var failed error
@@ -202,10 +202,10 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 
 	if err != nil {
 		p.setShortCut(nil)
-		req.answer, err.Request.answer = nil, nil
+		req.respond, err.Request.respond = nil, nil
 		return req, err
 	}
-	p.setShortCut(req.answer)
+	p.setShortCut(req.respond)
 	return req, nil
 }
 

@@ -30,13 +30,15 @@ type codec struct {
 	unmarshal func(data []byte, v any) error
 }
 
-// SetCodec sets how the bodies of a media type, as "application/cbor", are encoded and decoded: a request's by its Content-Type,
-// an answer's by [Response.Decode]. A nil function stands for the built-in one in that direction (JSON, XML, forms; multipart
-// forms are only encoded), or for none.
+// SetCodec sets how the bodies of a media type, as "application/cbor", are encoded and decoded: a
+// request's by its Content-Type, a response's by [Response.Decode]. A nil function leaves that
+// direction to the built-in codec, if there is one: of JSON, XML and forms, and, for encoding
+// alone, of multipart forms.
 //
-// The codec of a type also serves the types with its suffix (RFC 6839): that of "application/cbor" serves
-// "application/senml+cbor", unless that type has a codec of its own. SetCodec of "application/json" is [Client.SetJSON]. Both
-// functions are called by many goroutines at once. A mediaType that is none fails the calls with CodeBadOption.
+// The codec of a type also serves the types with its suffix (RFC 6839): that of "application/cbor"
+// serves "application/senml+cbor", unless that type has a codec of its own. SetCodec of
+// "application/json" is [Client.SetJSON]. Both functions are called by many goroutines at once. A
+// text that is no media type fails the calls with CodeBadOption.
 func (c *Client) SetCodec(
 	mediaType string, marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error,
 ) *Client {
@@ -48,7 +50,8 @@ func (c *Client) SetCodec(
 	return c.update(func(s *settings) {
 		kind, subtype, _ := strings.Cut(media, "/")
 		if !wire.IsToken(kind) || !wire.IsToken(subtype) || strings.Contains(media, "*") {
-			s.codecErr = fmt.Errorf("SetCodec needs a media type without parameters, as application/cbor, and was given %q", mediaType)
+			s.codecErr = fmt.Errorf("SetCodec needs a media type without parameters, as application/cbor, "+
+				"and was given %q", mediaType)
 			return
 		}
 		s.codecs = maps.Clone(s.codecs)
@@ -81,7 +84,7 @@ func family(media string) string {
 
 func isJSON(media string) bool { return family(media) == mediaJSON }
 
-// ownMarshal is the function of SetCodec that encodes bodies of a type; nil: there is none.
+// ownMarshal is the function of SetCodec that encodes the bodies of a type; nil: none.
 func (s *settings) ownMarshal(media string) func(any) ([]byte, error) {
 	if len(s.codecs) == 0 {
 		return nil
@@ -92,7 +95,7 @@ func (s *settings) ownMarshal(media string) func(any) ([]byte, error) {
 	return s.codecs[family(media)].marshal
 }
 
-// ownUnmarshal is the function of SetCodec that decodes bodies of a type; nil: there is none.
+// ownUnmarshal is the function of SetCodec that decodes the bodies of a type; nil: none.
 func (s *settings) ownUnmarshal(media string) func([]byte, any) error {
 	if len(s.codecs) == 0 {
 		return nil
@@ -132,7 +135,8 @@ func (r *Request) marshal(contentType string) ([]byte, string, *Error) {
 		case mediaMultipart:
 			body, contentType, err = marshalMultipart(r.Body, contentType)
 		default:
-			message := fmt.Sprintf("the body (%T) has the Content-Type %q, which has no codec: Client.SetCodec sets one", r.Body, contentType)
+			message := fmt.Sprintf("the body (%T) has the Content-Type %q, which has no codec: Client.SetCodec sets one",
+				r.Body, contentType)
 			return nil, "", badOption(r, message, nil)
 		}
 	}
@@ -142,8 +146,8 @@ func (r *Request) marshal(contentType string) ([]byte, string, *Error) {
 	return body, contentType, nil
 }
 
-// marshalMultipart makes a multipart form of a map or a struct. Its boundary is a digest of the form, so that each encoding of the
-// same body has the same bytes, as a signature needs.
+// marshalMultipart makes a multipart form of a map or a struct. Its boundary is a digest of the
+// form, so that each encoding of the same body has the same bytes, as a signature needs.
 func marshalMultipart(fields any, label string) ([]byte, string, error) {
 	form := &Multipart{}
 	form.Fields(fields)
@@ -192,12 +196,14 @@ func (s *settings) decode(body []byte, contentType string, v any) error {
 		return nil
 	}
 
+	// A function of SetCodec goes before the built-in ones.
 	if unmarshal := s.ownUnmarshal(media); unmarshal != nil {
 		if err := unmarshal(body, v); err != nil {
 			return fmt.Errorf("%s: %w", contentType, err)
 		}
 		return nil
 	}
+
 	form, isForm := v.(*url.Values)
 	switch kind := family(media); {
 	case kind == mediaXML:
@@ -208,6 +214,8 @@ func (s *settings) decode(body []byte, contentType string, v any) error {
 		return err
 	}
 
+	// Whatever else the Content-Type says, the body is read as JSON: many servers label it wrongly,
+	// or not at all.
 	text, err := jsonText(body)
 	if err == nil {
 		err = unmarshalJSON(text, v)

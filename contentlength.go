@@ -9,8 +9,9 @@ import (
 	"strconv"
 )
 
-// declared gives the body the length that a Content-Length header declares, and holds it to that. net/http itself ignores the
-// header, and sends a body of unknown length in chunks, which some servers refuse.
+// declared gives the body the length that a Content-Length header declares. The body then fails if
+// it has another length. net/http itself ignores the header, and sends a body of unknown length in
+// chunks, which some servers refuse.
 func (b payload) declared(header http.Header) (payload, error) {
 	list := header["Content-Length"]
 	if len(list) == 0 {
@@ -56,7 +57,7 @@ func (b payload) declared(header http.Header) (payload, error) {
 	return b, nil
 }
 
-// exactly fails a body that has more bytes than its Content-Length, or fewer.
+// exactly is a body that fails if it has more bytes than its Content-Length, or fewer.
 type exactly struct {
 	io.ReadCloser
 	left, length int64
@@ -74,16 +75,19 @@ func (e *exactly) Read(p []byte) (n int, err error) {
 	}
 	switch {
 	case e.left > 0 && err == io.EOF:
-		e.failed = badOption(nil, fmt.Sprintf("the body has %d bytes less than its Content-Length, %d", e.left, e.length), nil)
+		message := fmt.Sprintf("the body has %d bytes less than its Content-Length, %d", e.left, e.length)
+		e.failed = badOption(nil, message, nil)
 		return n, e.failed
 	case e.left > 0, err != nil:
 		return n, err
 	}
 
-	// The last bytes are handed out only if nothing follows them: a server that has got them takes the body for whole.
+	// The last bytes are returned only if no byte follows them, since a server that has them takes
+	// the body for complete.
 	more, err := io.ReadFull(e.ReadCloser, make([]byte, 1))
 	if more > 0 {
-		e.failed = badOption(nil, fmt.Sprintf("the body has more bytes than its Content-Length, %d", e.length), nil)
+		message := fmt.Sprintf("the body has more bytes than its Content-Length, %d", e.length)
+		e.failed = badOption(nil, message, nil)
 		return 0, e.failed
 	}
 	return n, err

@@ -10,11 +10,12 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// curlBody is how much of a body a curl line shows, in bytes.
+// curlBody is how much of a body the command line shows, in bytes.
 const curlBody = 4096
 
-// Curl returns the request as a curl command line, for people: with its secrets redacted, so that it can be shown, and needs them
-// filled in to run. In a handler it is the request at hand; else it is without the client's defaults. Streams are not read.
+// Curl returns the request as a curl command line, for people. Its secrets are redacted, so that it
+// can be shown; to run it, they have to be filled in. In a handler it is the request that will be
+// sent. Outside a call it lacks the client's default headers. A stream is not read.
 func (r *Request) Curl() string {
 	var b strings.Builder
 	b.WriteString("curl")
@@ -22,10 +23,12 @@ func (r *Request) Curl() string {
 		b.WriteString(" -X " + shellQuote(r.method()))
 	}
 	b.WriteString(" " + shellQuote(r.redactedURL()))
+
 	body, contentType, err := r.EncodedBody()
 	if m, ok := r.Body.(*Multipart); ok && m != nil {
 		contentType = m.contentType(r.contentType())
 	}
+
 	header := func(name, value string) { b.WriteString(" -H " + shellQuote(name+": "+value)) }
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		for _, value := range r.Header[name] {
@@ -38,6 +41,7 @@ func (r *Request) Curl() string {
 			header(redact.OneLine(name), redact.OneLine(redact.Value(value)))
 		}
 	}
+
 	if _, isStream := r.Body.(io.Reader); isStream || err != nil {
 		b.WriteString(" --data-binary @-")
 		return b.String()
@@ -46,7 +50,8 @@ func (r *Request) Curl() string {
 		if r.Header.Get("Content-Type") == "" {
 			header("Content-Type", contentType)
 		}
-		b.WriteString(" --data-raw " + shellQuote(redact.Body(body, contentType, r.Header.Get("Content-Encoding"), curlBody)))
+		shown := redact.Body(body, contentType, r.Header.Get("Content-Encoding"), curlBody)
+		b.WriteString(" --data-raw " + shellQuote(shown))
 	}
 	return b.String()
 }
@@ -54,7 +59,8 @@ func (r *Request) Curl() string {
 // shellQuote quotes for a POSIX shell.
 func shellQuote(s string) string {
 	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_./:", c)
+		isAlphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		return isAlphanumeric || strings.ContainsRune("-_./:", c)
 	}
 	if s != "" && strings.IndexFunc(s, func(c rune) bool { return !plain(c) }) < 0 {
 		return s

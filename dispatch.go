@@ -82,8 +82,8 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	*d = dispatch{pass: p, request: req}
 
 	// Respond has the response already, and nothing is sent.
-	if short := req.answer; short != nil {
-		req.answer = nil
+	if short := req.respond; short != nil {
+		req.respond = nil
 		d.Context = req.Context()
 		return d.receiveBody(p.claimResponse(short, req))
 	}
@@ -361,7 +361,7 @@ func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 // accepts reports whether a status fulfils the request.
 func (d *dispatch) accepts(status int) bool {
 	validate := d.pass.settings.validate
-	if d.request.own.validate {
+	if d.request.overrides.validate {
 		validate = d.request.validate
 	}
 	return validate == nil || validate(status)

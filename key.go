@@ -2,10 +2,11 @@ package axle
 
 import "slices"
 
-// Key attaches typed values to a [Request] (axios: config._retry = true). The values survive copies and replays.
+// Key attaches typed values to a [Request] (axios: config._retry = true). The values survive copies
+// and replays.
 //
-// A key's identity is its pointer: two keys of one name are two keys. Make it once, in a package variable or a struct.
-// A Key is safe for concurrent use; a Request is not.
+// A key's identity is its pointer: two keys of one name are two keys. Make it once, in a package
+// variable or a struct. A Key is safe for concurrent use; a Request is not.
 type Key[T any] struct {
 	name string
 }
@@ -13,7 +14,8 @@ type Key[T any] struct {
 // NewKey returns a new key. The name is for people.
 func NewKey[T any](name string) *Key[T] { return &Key[T]{name: name} }
 
-// Set attaches value to r, in the place of an earlier value. Copies of r that exist already are not affected.
+// Set attaches value to r. It replaces an earlier value of the key. Copies of r that exist already
+// are not affected.
 func (k *Key[T]) Set(r *Request, value T) { r.values = r.values.with(k, value) }
 
 // Get returns the value attached to r, and whether there is one.
@@ -22,15 +24,17 @@ func (k *Key[T]) Get(r *Request) (value T, ok bool) {
 	if !found {
 		return value, false
 	}
-	value, _ = v.(T) // a nil interface value is no T, but the zero value is what was set
+
+	// A nil that was set as an interface value is no T. The zero value stands for it.
+	value, _ = v.(T)
 	return value, true
 }
 
 // String returns the name.
 func (k *Key[T]) String() string { return k.name }
 
-// values is a Request's Key values. It is copied on write, so that copies of a Request share it. The first value stands in
-// the struct itself: most requests have at most one.
+// values are a Request's Key values. They are copied on write, so that copies of a Request share
+// them. The first value is in the struct itself, since most requests have at most one.
 type values struct {
 	first value
 	rest  []value

@@ -17,10 +17,13 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// Multipart is a multipart/form-data body: c.Post(ctx, "/upload", axle.NewMultipart().File("file", "a.png", f)).
+// Multipart is a multipart/form-data body: c.Post(ctx, "/upload", axle.NewMultipart().File("file",
+// "a.png", f)).
 //
-// It is sent with its own boundary, whatever a Content-Type header says. It is streamed, whatever its size, and can be sent again if each of its readers can, see [Request.SetBody]. Its readers serve one
-// call at a time. What is wrong with a part fails the call, before anything is sent.
+// It is sent with its own boundary, whatever a Content-Type header says. It is streamed, whatever
+// its size. It can be sent again if each of its readers can, see [Request.SetBody]. Its readers
+// serve one call at a time. A part with a fault fails the call with CodeBadOption, before anything
+// is sent. A Multipart is not safe for concurrent use.
 type Multipart struct {
 	boundary string
 	parts    []part
@@ -74,9 +77,11 @@ func (m *Multipart) add(name, filename string, header textproto.MIMEHeader, cont
 	}
 	for _, text := range []string{name, filename, header.Get("Content-Type")} {
 		if i := wire.ControlByte(text); i >= 0 {
-			return m.fail(fmt.Errorf("the multipart field %q has a control character at byte %d of %q", name, i, text))
+			return m.fail(fmt.Errorf("the multipart field %q has a control character at byte %d of %q",
+				name, i, text))
 		}
 	}
+
 	var head strings.Builder
 	fmt.Fprintf(&head, `Content-Disposition: form-data; name="%s"`, escapeQuotes(name))
 	if filename != "" {
@@ -87,11 +92,12 @@ func (m *Multipart) add(name, filename string, header textproto.MIMEHeader, cont
 		head.WriteString("Content-Type: " + t + "\r\n")
 	}
 	head.WriteString("\r\n")
+
 	m.parts = append(m.parts, part{[]byte(head.String()), newBody(content)})
 	return m
 }
 
-// escapeQuotes is what the HTML standard has browsers do.
+// escapeQuotes escapes the quotes in a name, as the HTML standard has browsers do.
 func escapeQuotes(s string) string { return strings.ReplaceAll(s, `"`, "%22") }
 
 func (m *Multipart) fail(err error) *Multipart {
@@ -101,10 +107,11 @@ func (m *Multipart) fail(err error) *Multipart {
 	return m
 }
 
-// contentType is the form's, whatever boundary a header names. The header's type and its other parameters stay, where it is a
-// multipart type at all.
+// contentType is the Content-Type of the form. The type and the parameters of a header stay if it
+// is a multipart type, except for the boundary, which is the form's.
 func (m *Multipart) contentType(header string) string {
-	if media, params, err := mime.ParseMediaType(header); err == nil && strings.HasPrefix(media, "multipart/") {
+	media, params, err := mime.ParseMediaType(header)
+	if err == nil && strings.HasPrefix(media, "multipart/") {
 		params["boundary"] = m.boundary
 		if formatted := mime.FormatMediaType(media, params); formatted != "" {
 			return formatted
@@ -113,7 +120,7 @@ func (m *Multipart) contentType(header string) string {
 	return mediaMultipart + "; boundary=" + m.boundary
 }
 
-// length is that of the whole body; -1: unknown.
+// length is the length of the whole form in bytes; -1: unknown.
 func (m *Multipart) length() int64 {
 	n := int64(len(m.end()))
 	for i, p := range m.parts {
@@ -143,11 +150,13 @@ func (m *Multipart) end() string {
 	return "\r\n--" + m.boundary + "--\r\n"
 }
 
-// rewind says whether all of it can be sent again.
+// rewind goes back to the start of each part, or says why one cannot be sent again.
 func (m *Multipart) rewind(ctx context.Context) error {
+	// A nil form is refused when it is sent.
 	if m == nil {
-		return nil // refused when it is sent
+		return nil
 	}
+
 	for _, p := range m.parts {
 		if p.body != nil {
 			if err := p.body.Rewind(ctx); err != nil {
@@ -158,7 +167,7 @@ func (m *Multipart) rewind(ctx context.Context) error {
 	return nil
 }
 
-// open begins an attempt.
+// open begins a reading of the form, which the transport closes.
 func (m *Multipart) open(ctx context.Context) (io.ReadCloser, error) {
 	var body multiReadCloser
 	var readers []io.Reader
@@ -167,6 +176,7 @@ func (m *Multipart) open(ctx context.Context) (io.ReadCloser, error) {
 		if p.body == nil {
 			continue
 		}
+
 		r, err := p.body.Open(ctx)
 		if err != nil {
 			_ = body.Close()
@@ -175,10 +185,12 @@ func (m *Multipart) open(ctx context.Context) (io.ReadCloser, error) {
 		body.closers = append(body.closers, r)
 		readers = append(readers, r)
 	}
+
 	body.Reader = io.MultiReader(append(readers, strings.NewReader(m.end()))...)
 	return &body, nil
 }
 
+// multiReadCloser is a form as it is read. It closes the readings of its parts.
 type multiReadCloser struct {
 	io.Reader
 	closers []io.Closer

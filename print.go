@@ -16,11 +16,12 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// This file is what a Request, a Response and an Error show of themselves where somebody prints them: by fmt, by log/slog,
-// and by encoding/json. Its methods have value receivers, so that a copy prints no more than a pointer does.
+// This file is how a Request, a Response and an Error are printed: by fmt, by log/slog and by
+// encoding/json. Its methods have value receivers, so that a copy prints no more than a pointer
+// does.
 
-// Format prints the method, the URL and the headers, without secrets, whatever the verb: of a header that is not known to be
-// harmless, the name alone. It prints no body.
+// Format prints the method, the URL and the headers, without secrets, whatever the verb. A header
+// that is not known to be harmless is printed without its value. The body is not printed.
 func (r Request) Format(f fmt.State, verb rune) {
 	var b strings.Builder
 	b.WriteString("axle.Request(" + redact.OneLine(r.method()) + " " + r.redactedURL())
@@ -29,17 +30,20 @@ func (r Request) Format(f fmt.State, verb rune) {
 	printAs(f, verb, b.String())
 }
 
-// LogValue returns what Format prints, as a group.
+// LogValue returns the parts of Format's text as a group.
 func (r Request) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("method", redact.OneLine(r.method())), slog.String("url", r.redactedURL())}
+	attrs := []slog.Attr{
+		slog.String("method", redact.OneLine(r.method())),
+		slog.String("url", r.redactedURL()),
+	}
 	if r.attempt > 0 {
 		attrs = append(attrs, slog.Int("attempt", r.attempt))
 	}
 	return slog.GroupValue(appendHeader(attrs, r.shownHeader())...)
 }
 
-// MarshalJSON returns what Format prints, as an object. It is for people: the body and the values of most headers are not in
-// it, so that it cannot be sent.
+// MarshalJSON returns the text of Format as an object. It is for people: it has neither the body
+// nor the values of most headers, so that no request can be made of it.
 func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(requestForm{
 		Method: redact.OneLine(r.method()), URL: r.redactedURL(), Attempt: r.attempt, Header: r.shownHeader(),
@@ -53,8 +57,9 @@ type requestForm struct {
 	Header  http.Header `json:"header,omitempty"`
 }
 
-// Format prints the status, the method, the URL and the headers, without secrets, whatever the verb: of a header that is not
-// known to be harmless, the name alone. It prints no body: see [Response.String].
+// Format prints the status, the method, the URL and the headers, without secrets, whatever the
+// verb. A header that is not known to be harmless is printed without its value. The body is not
+// printed: see [Response.String].
 func (r Response) Format(f fmt.State, verb rune) {
 	form := r.form()
 	var b strings.Builder
@@ -67,7 +72,7 @@ func (r Response) Format(f fmt.State, verb rune) {
 	printAs(f, verb, b.String())
 }
 
-// LogValue returns what Format prints, as a group.
+// LogValue returns the parts of Format's text as a group.
 func (r Response) LogValue() slog.Value {
 	form := r.form()
 	attrs := []slog.Attr{slog.String("status", form.Status)}
@@ -77,7 +82,8 @@ func (r Response) LogValue() slog.Value {
 	return slog.GroupValue(appendHeader(attrs, form.Header)...)
 }
 
-// MarshalJSON returns what Format prints, as an object. The body is not in it: see [Response.Bytes].
+// MarshalJSON returns the parts of Format's text as an object. The body is not in it: see
+// [Response.Bytes].
 func (r Response) MarshalJSON() ([]byte, error) { return json.Marshal(r.form()) }
 
 type responseForm struct {
@@ -99,10 +105,11 @@ func (r *Response) form() responseForm {
 	return form
 }
 
-// Format prints what Error returns, whatever the verb.
+// Format prints the text of [Error.Error], whatever the verb.
 func (e Error) Format(f fmt.State, verb rune) { printAs(f, verb, e.Error()) }
 
-// printAs prints a text by a verb that may ask for Go syntax or for fields, neither of which would be redacted.
+// printAs prints a text by a verb that may ask for Go syntax or for fields, neither of which would
+// be redacted.
 func printAs(f fmt.State, verb rune, text string) {
 	if verb == 'q' {
 		_, _ = io.WriteString(f, strconv.Quote(text))
@@ -111,24 +118,27 @@ func printAs(f fmt.State, verb rune, text string) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, 's'), text)
 }
 
-// IsDeclaredSensitive reports whether it was said of a header that it holds a credential: by [Client.SetSensitiveHeaders], by
-// [Client.SetXSRF], or by [Request.BindHeader]. Whether its name says so is for [Client.IsSensitiveHeader] to tell.
+// IsDeclaredSensitive reports whether a header was declared to hold a credential: by
+// [Client.SetSensitiveHeaders], by [Client.SetXSRF], or by [Request.BindHeader].
+// [Client.IsSensitiveHeader] tells the headers that are sensitive by their names.
 func (r *Request) IsDeclaredSensitive(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	if s := r.settings(); s != nil && (s.sensitive[name] || name == s.xsrfHeader && name != "") {
 		return true
 	}
-	return !redact.Name(name) && slices.ContainsFunc(r.origins, func(b binding) bool { return b.isHeader(name) })
+
+	isBound := func(b binding) bool { return b.isHeader(name) }
+	return !redact.Name(name) && slices.ContainsFunc(r.origins, isBound)
 }
 
-// isCredential reports whether a header of r must not be printed.
+// isCredential reports whether the values of a header must not be printed.
 func (r *Request) isCredential(name string) bool {
 	return redact.Name(name) || r.IsDeclaredSensitive(name)
 }
 
 func (r *Request) shownHeader() http.Header { return r.shown(r.Header) }
 
-// shown returns the headers of a request or its answer as they may be printed.
+// shown returns the headers of a request or of its response as they may be printed.
 func (r *Request) shown(header http.Header) http.Header {
 	if len(header) == 0 {
 		return nil
@@ -165,8 +175,8 @@ func appendHeader(attrs []slog.Attr, shown http.Header) []slog.Attr {
 	return append(attrs, slog.GroupAttrs("header", header...))
 }
 
-// redactedURL is the URL as it would be sent, for people: where it cannot be resolved, as it was written. The values of
-// placeholders that are named as secrets are, {token}, are masked.
+// redactedURL is the URL as it would be sent, without secrets, or, where it cannot be resolved, as
+// it was written. A placeholder that has the name of a secret, such as {token}, is masked.
 func (r *Request) redactedURL() string {
 	shown := r
 	for _, name := range wire.PlaceholderNames(r.BaseURL() + r.URL) {
@@ -174,8 +184,8 @@ func (r *Request) redactedURL() string {
 			continue
 		}
 		if shown == r {
-			held := *r
-			shown = &held
+			masked := *r
+			shown = &masked
 		}
 		shown.SetPathParam(name, redact.Mask)
 	}

@@ -9,11 +9,11 @@ import (
 // Progress tells how far a body has come.
 type Progress struct {
 	Bytes int64         // so far
-	Total int64         // -1: unknown, as of a compressed answer
+	Total int64         // in bytes; -1: unknown, as of a compressed response
 	Time  time.Duration // since the body began
 }
 
-// Rate is the average so far, in bytes per second; 0 before there is one.
+// Rate is the average so far, in bytes per second. It is 0 before any time has passed.
 func (p Progress) Rate() float64 {
 	if p.Time <= 0 {
 		return 0
@@ -21,46 +21,55 @@ func (p Progress) Rate() float64 {
 	return float64(p.Bytes) / p.Time.Seconds()
 }
 
-// progressInterval is how often progress is told, beside the end.
+// progressInterval is the time between two reports. The end of a body is reported beside them.
 const progressInterval = 100 * time.Millisecond
 
-// OnUploadProgress has fn told of the request's body as it is sent: at most ten times a second, and at its end. A replay and a
-// redirect begin anew. It runs on the goroutine that sends, which waits for it.
+// OnUploadProgress has fn called while the request's body is sent: at most ten times a second, and
+// at the end of the body. For a replay and for a redirect the count begins anew. fn runs on the
+// goroutine that sends, which waits for it.
 func (r *Request) OnUploadProgress(fn func(Progress)) *Request {
 	r.onUpload = fn
 	return r
 }
 
-// OnDownloadProgress has fn told of the answer's body as it is read, in the same way.
+// OnDownloadProgress has fn called while the response's body is read, in the same way.
 func (r *Request) OnDownloadProgress(fn func(Progress)) *Request {
 	r.onDownload = fn
 	return r
 }
 
-// metered tells of what is read through it.
+// metered is a body that reports how much of it has been read.
 type metered struct {
 	io.ReadCloser
-	tell     func(Progress)
+	report   func(Progress)
 	progress Progress
 	began    time.Time
-	told     time.Time
-	ended    bool
+	reported time.Time
+	isAtEnd  bool
 }
 
-func meter(body io.ReadCloser, total int64, tell func(Progress)) io.ReadCloser {
+func meter(body io.ReadCloser, total int64, report func(Progress)) io.ReadCloser {
 	now := time.Now()
-	return &metered{ReadCloser: body, tell: tell, progress: Progress{Total: total}, began: now, told: now}
+	return &metered{
+		ReadCloser: body,
+		report:     report,
+		progress:   Progress{Total: total},
+		began:      now,
+		reported:   now,
+	}
 }
 
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.ReadCloser.Read(p)
 	m.progress.Bytes += int64(n)
+
+	// The end is reported once, whether the length or the reader tells it.
 	now := time.Now()
 	atEnd := err == io.EOF || m.progress.Bytes == m.progress.Total
-	if !m.ended && (atEnd || n > 0 && now.Sub(m.told) >= progressInterval) {
-		m.told, m.ended = now, atEnd
+	if !m.isAtEnd && (atEnd || n > 0 && now.Sub(m.reported) >= progressInterval) {
+		m.reported, m.isAtEnd = now, atEnd
 		m.progress.Time = now.Sub(m.began)
-		m.tell(m.progress)
+		m.report(m.progress)
 	}
 	return n, err
 }
@@ -70,13 +79,14 @@ func (r *Request) meterUpload(body payload) payload {
 	if r.onUpload == nil || body.open == nil {
 		return body
 	}
-	open, length, tell := body.open, body.length, r.onUpload
+
+	open, length, report := body.open, body.length, r.onUpload
 	body.open = func(ctx context.Context) (io.ReadCloser, error) {
 		reader, err := open(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return meter(reader, length, tell), nil
+		return meter(reader, length, report), nil
 	}
 	return body
 }

@@ -11,13 +11,15 @@ import (
 	"strings"
 )
 
-// QueryEncoder makes parameters of a value: of a map, a struct, or anything that encoding/json makes an object of (axios's
-// paramsSerializer). [QueryRepeat], [QueryBrackets], [QueryIndices] and [QueryComma] are some; any function is one.
+// QueryEncoder makes parameters of a value: of a map, of a struct, or of any value that
+// encoding/json encodes as an object (axios's paramsSerializer). Any function can be one.
+// [QueryRepeat], [QueryBrackets], [QueryIndices] and [QueryComma] are ready-made.
+//
+// The ready-made encoders differ in how they write lists. A nested object is a[b]=c in all of them.
+// A list of lists or of objects has indices in all of them. Null is left out. Names and values are
+// those of encoding/json, so that its tags hold. A value that is nested more than [MaxQueryDepth]
+// deep is an error.
 type QueryEncoder func(params any) (url.Values, error)
-
-// The encoders differ in how they write lists. Nested objects are a[b]=c in all of them, and a list inside a list, or one of
-// objects, has indices in all of them. Null is left out. Names and values are as encoding/json has them, so that its tags hold.
-// What is nested more than [MaxQueryDepth] deep is an error.
 
 // QueryRepeat writes a list as a=1&a=2. It is the default.
 func QueryRepeat(params any) (url.Values, error) { return flatten(params, listRepeat) }
@@ -34,8 +36,9 @@ func QueryComma(params any) (url.Values, error) { return flatten(params, listCom
 // MaxQueryDepth is how deeply the parameters of a [QueryEncoder] may be nested (axios's maxDepth).
 const MaxQueryDepth = 100
 
-// SetParams sets query parameters from a map or a struct, by the client's [QueryEncoder], in the place of those of the same names
-// (axios's params). What cannot be encoded fails the call.
+// SetParams sets query parameters from a map or a struct, by the client's [QueryEncoder] (axios's
+// params). They replace parameters of the same names. A value that cannot be encoded fails the call
+// with CodeBadOption.
 func (r *Request) SetParams(params any) *Request {
 	encoded, err := r.encodeValues(params)
 	if err != nil {
@@ -48,8 +51,9 @@ func (r *Request) SetParams(params any) *Request {
 	return r
 }
 
-// SetForm sets a url-encoded form as the body, from a map or a struct, by the client's [QueryEncoder]. A url.Values needs no more
-// than SetBody.
+// SetForm sets a url-encoded form as the body, from a map or a struct, by the client's
+// [QueryEncoder]. For a url.Values, SetBody is enough. A value that cannot be encoded fails the
+// call with CodeBadOption.
 func (r *Request) SetForm(form any) *Request {
 	encoded, err := r.encodeValues(form)
 	if err != nil {
@@ -84,12 +88,15 @@ func flatten(params any, style listStyle) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// A number stays as encoding/json has written it, since a float64 would lose digits.
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	var tree any
 	if err := decoder.Decode(&tree); err != nil && err != io.EOF {
 		return nil, err
 	}
+
 	values := url.Values{}
 	switch tree := tree.(type) {
 	case nil:
@@ -105,6 +112,7 @@ func flatten(params any, style listStyle) (url.Values, error) {
 	return nil, fmt.Errorf("a map or a struct is needed, not a %T", params)
 }
 
+// add adds the parameters of a value, which is a part of the tree that encoding/json has made.
 func (s listStyle) add(values url.Values, name string, v any, depth int) error {
 	if depth > MaxQueryDepth {
 		return fmt.Errorf("it is nested more than %d deep", MaxQueryDepth)
@@ -127,18 +135,19 @@ func (s listStyle) add(values url.Values, name string, v any, depth int) error {
 
 func (s listStyle) addList(values url.Values, name string, list []any, depth int) error {
 	var plain []string
-	nested := false
+	isNested := false
 	for _, v := range list {
 		switch v.(type) {
 		case nil:
 		case map[string]any, []any:
-			nested = true
+			isNested = true
 		default:
 			plain = append(plain, text(v))
 		}
 	}
+
 	switch {
-	case nested, s == listIndices:
+	case isNested, s == listIndices:
 		for i, v := range list {
 			if err := s.add(values, name+"["+strconv.Itoa(i)+"]", v, depth+1); err != nil {
 				return err
@@ -160,5 +169,7 @@ func text(v any) string {
 	if b, ok := v.(bool); ok {
 		return strconv.FormatBool(b)
 	}
-	return fmt.Sprint(v) // a string or a json.Number
+
+	// It is a string or a json.Number.
+	return fmt.Sprint(v)
 }

@@ -145,10 +145,10 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		}
 		taken.parts[partURL] += one
 	}
-	if r.own.timeout {
+	if r.overrides.timeout {
 		taken.parts[partTimeout] = 1 + uint32(r.timeout^r.timeout>>32) //nolint:gosec // half of it will do
 	}
-	if r.answer != nil {
+	if r.respond != nil {
 		taken.parts[partAnswer] = 1
 	}
 	switch body := r.Body.(type) {

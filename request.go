@@ -11,11 +11,13 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// Request is one call's configuration (axios's config). Start one with [Client.R], or write one and give it to [Client.Do].
+// Request is one call's configuration (axios's config). Start one with [Client.R], or write one and
+// give it to [Client.Do].
 //
-// Sending never modifies it: handlers work on a copy. So one Request can be sent again and by many goroutines at a time,
-// except for its [Request.SetResult] target and an io.Reader body, which serve one call at a time (one that is to be sent again by a
-// later call must be given to [Request.SetBody], which remembers where it began). Its setters are not safe for
+// Sending never modifies it: handlers work on a copy. So one Request can be sent again, and by many
+// goroutines at a time. The exceptions are its [Request.SetResult] target and an io.Reader body,
+// which serve one call at a time. A reader that a later call is to send again must be given to
+// [Request.SetBody], which remembers where it began. A Request's setters are not safe for
 // concurrent use.
 type Request struct {
 	Method string      // empty means GET; sent in upper case
@@ -30,19 +32,19 @@ type Request struct {
 	pathParams wire.Params
 	timeout    time.Duration
 	validate   func(status int) bool
-	own        ownSettings
+	overrides  overrides
 	result     any
-	inherited  bool // result is that of the call which this copy belongs to
+	inherited  bool // the result is that of the call which this copy belongs to
 	stream     bool
-	answer     *Response
+	respond    *Response // takes the place of the next dispatch; nil: the request is sent
 	redirect   func(req *http.Request, via []*http.Request) error
 	onUpload   func(Progress)
 	onDownload func(Progress)
 	base       *settings // of another client, to whose base URL the URL is joined; nil: the call's own
-	bad        error     // what a setter was given that cannot be sent
-	attempt    int       // the number of its dispatch in the call
+	bad        error     // of a setter, whose argument cannot be sent
+	attempt    int       // counted from 1 within the call; 0: not sent yet
 	values     values
-	reader     *rewind.Body // the state of an io.Reader body that SetBody was given
+	reader     *rewind.Body // the io.Reader that SetBody was given; nil: none
 	origins    []binding
 
 	pass *pass // the pass of the call that this copy belongs to; nil outside a call
@@ -51,8 +53,8 @@ type Request struct {
 	sent fingerprint // what it was sent with; unknown before
 }
 
-// ownSettings tells what a request sets itself and does not inherit.
-type ownSettings struct{ timeout, validate bool }
+// overrides tells which settings a request sets itself, and does not inherit from the client.
+type overrides struct{ timeout, validate bool }
 
 // Context returns the request's context, context.Background by default. It is never nil.
 func (r *Request) Context() context.Context {
@@ -62,8 +64,9 @@ func (r *Request) Context() context.Context {
 	return r.ctx
 }
 
-// SetContext sets the context that bounds the call: its waits, its sending and the reading of its body. What one handler
-// sets, later handlers see. A nil context fails the call.
+// SetContext sets the context that bounds the call: its waits, its sending and the reading of its
+// body. Later handlers see the context that a handler sets. A nil context fails the call with
+// CodeBadOption.
 func (r *Request) SetContext(ctx context.Context) *Request {
 	r.ctx, r.nilContext = ctx, ctx == nil
 	return r
@@ -79,7 +82,7 @@ func (r *Request) With(edits ...func(*Request)) *Request {
 	return r
 }
 
-// SetMethod sets the method.
+// SetMethod sets the method. It is sent in upper case; an empty one means GET.
 func (r *Request) SetMethod(method string) *Request {
 	r.Method = method
 	return r
@@ -91,7 +94,7 @@ func (r *Request) SetURL(url string) *Request {
 	return r
 }
 
-// SetHeader sets a header, in the place of the client's default of that name.
+// SetHeader sets a header. It replaces the client's default of that name.
 func (r *Request) SetHeader(name, value string) *Request {
 	if r.Header == nil {
 		r.Header = http.Header{}
@@ -100,7 +103,7 @@ func (r *Request) SetHeader(name, value string) *Request {
 	return r
 }
 
-// SetQueryParam sets a query parameter, in the place of the client's default of that name.
+// SetQueryParam sets a query parameter. It replaces the client's default of that name.
 func (r *Request) SetQueryParam(name, value string) *Request {
 	if r.Query == nil {
 		r.Query = url.Values{}
@@ -109,80 +112,97 @@ func (r *Request) SetQueryParam(name, value string) *Request {
 	return r
 }
 
-// SetPathParam sets the value of {name} in the URL, and in the path of the base URL. The value is escaped, a slash in it too, so
-// that it stays the one segment that it stands in. It goes before the client's default of that name.
+// SetPathParam sets the value of {name} in the URL, and in the path of the base URL. It replaces
+// the client's default of that name. The value is escaped, and so is a slash in it, so that it
+// stays one segment of the path.
 //
-// A placeholder is {name} in the path, with a name of letters, digits, "_", "-" and "."; or, anywhere in the path or the query,
-// any {name} whose value is set. A placeholder without a value, and one with an empty value, fail the call with CodeBadOption
-// before anything is sent; so does a segment that its values make "." or "..", which would climb the path. Other braces are
-// ordinary characters. In the host of an absolute URL, a value may have letters, digits, "-" and "_" alone.
+// A placeholder is {name} in the path, with a name of letters, digits, "_", "-" and ".". Anywhere
+// in the path or the query, any {name} whose value is set is a placeholder too. Other braces are
+// ordinary characters. In the host of an absolute URL, a value may have letters, digits, "-" and
+// "_" alone.
+//
+// A placeholder without a value, or with an empty one, fails the call with CodeBadOption before
+// anything is sent. So does a segment that becomes "." or ".." by its values, which would climb the
+// path.
 func (r *Request) SetPathParam(name, value string) *Request {
 	r.pathParams = r.pathParams.With(name, wire.Param{Text: value})
 	return r
 }
 
-// SetRawPathParam sets the value of {name} as [Request.SetPathParam] does, for a value that is a piece of a URL already: its
-// slashes and its escapes stay as they are. What cannot stand in a path, such as a blank, is still escaped.
+// SetRawPathParam sets the value of {name} as [Request.SetPathParam] does, for a value that is a
+// piece of a URL already: its slashes and its escapes stay as they are. A character that no path
+// may have, such as a blank, is still escaped.
 //
-// A value with a segment "." or "..", also an escaped one, with "?", "#", a backslash, a control character or an escape that is
-// none fails the call with CodeBadOption, before anything is sent.
+// A value fails the call with CodeBadOption, before anything is sent, if it has a segment "." or
+// "..", also an escaped one, a "?", a "#", a backslash, a control character, or a "%" that begins
+// no escape.
 func (r *Request) SetRawPathParam(name, value string) *Request {
 	r.pathParams = r.pathParams.With(name, wire.Param{Text: value, Raw: true})
 	return r
 }
 
-// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, a [*Multipart], or any value that can be encoded.
+// SetBody sets the body: nil, string, []byte, url.Values, an io.Reader, a [*Multipart], or any
+// value that can be encoded.
 //
-// A body is what its Content-Type says. A value is encoded by the Content-Type that a header sets: as JSON ("+json" too), as
-// XML, as a form by the client's [QueryEncoder], as a multipart form, or by [Client.SetCodec]; a type without a codec fails
-// the call with CodeBadOption. Without a header a value is JSON, and a url.Values is a form. A string, a []byte and a reader
-// are sent as they are. The client's default Content-Type labels neither a url.Values nor a Multipart, and no empty request.
+// The Content-Type decides how a value is encoded: as JSON ("+json" too), as XML, as a form by the
+// client's [QueryEncoder], as a multipart form, or by [Client.SetCodec]. A type without a codec
+// fails the call with CodeBadOption. Without a header a value is JSON, and a url.Values is a form.
+// A string, a []byte and a reader are sent as they are. The client's default Content-Type labels
+// neither a url.Values nor a Multipart, and no empty request.
 //
-// A reader's body can be sent again, by a replay or a redirect, if it is an io.Seeker or a *bytes.Buffer; of any other, up to
-// [ReplayLimit] bytes are kept for that. A reader that is an io.Closer and no io.Seeker is closed when the call is done with
-// it. A Content-Length header of a reader whose length is unknown is sent, and the call fails if the reader has more bytes or
-// fewer; one that contradicts a known length fails the call with CodeBadOption.
+// A replay or a redirect can send a reader again if it is an io.Seeker or a *bytes.Buffer. Of any
+// other reader, up to [ReplayLimit] bytes are kept for that. A reader that is an io.Closer and no
+// io.Seeker is closed at the end of the call.
+//
+// A Content-Length header of a reader whose length is unknown is sent, and the call fails if the
+// reader has more bytes or fewer. One that contradicts a known length fails the call with
+// CodeBadOption.
 func (r *Request) SetBody(body any) *Request {
 	r.Body = body
 	r.reader = newBody(body)
 	return r
 }
 
-// SetTimeout bounds each dispatch of this request: to the end of its body, or, of a streamed answer, to its headers. Zero is
-// none. Unset inherits the client's.
+// SetTimeout bounds each attempt of this request: until the response's body is read, or, if it is
+// streamed, until its headers have come. Zero is no limit. A request that does not set one has the
+// client's.
 func (r *Request) SetTimeout(d time.Duration) *Request {
-	r.timeout, r.own.timeout = d, true
+	r.timeout, r.overrides.timeout = d, true
 	return r
 }
 
-// SetValidateStatus decides which statuses fulfil this request; nil: every one. Unset inherits the client's.
+// SetValidateStatus decides which statuses fulfil this request; nil: every one. A request that does
+// not set it has the client's.
 func (r *Request) SetValidateStatus(ok func(status int) bool) *Request {
-	r.validate, r.own.validate = ok, true
+	r.validate, r.overrides.validate = ok, true
 	return r
 }
 
-// SetResult sets a pointer to decode the answer into, once, after the outermost response chain has fulfilled.
+// SetResult sets a pointer to decode the response into, once, after the outermost response chain
+// has fulfilled. An empty body leaves it as it is. A body that does not decode fails the call with
+// CodeBadResponse.
 func (r *Request) SetResult(v any) *Request {
 	r.result, r.inherited = v, false
 	return r
 }
 
-// SetStream leaves the answer's body unread, for [Response.Stream]; who gets the Response must close it. A refused status is
-// read all the same. It does not go with SetResult.
+// SetStream leaves the response's body unread, for [Response.Stream], which the caller must close.
+// The body of a refused status is read all the same. SetStream and SetResult exclude each other.
 func (r *Request) SetStream(stream bool) *Request {
 	r.stream = stream
 	return r
 }
 
-// Attempt returns the number of the dispatch, within its call, that this copy of the request went through last: 1 for the first,
-// more for replays, and 0 before. A Do in a handler is a call of its own.
+// Attempt returns the number of the attempt, within its call, in which this copy of the request was
+// sent last: 1 for the first, more for replays, and 0 before it is sent. A Do in a handler is a
+// call of its own.
 func (r *Request) Attempt() int { return r.attempt }
 
-// Nested reports whether a handler sends this call from the request of its own, which is under way: axios(error.config). What a
-// caller sends again later is a call like any other.
+// Nested reports whether a handler has sent this call from the request of another call, which is
+// not over: axios(error.config). A request that is sent again later is a call like any other.
 func (r *Request) Nested() bool { return r.pass != nil && r.pass.nested }
 
-// setBad notes bad input, to be refused when the request is sent.
+// setBad notes bad input. The call is refused because of it when the request is sent.
 func (r *Request) setBad(err error) *Request {
 	if r.bad == nil {
 		r.bad = err
@@ -190,25 +210,28 @@ func (r *Request) setBad(err error) *Request {
 	return r
 }
 
-// SetRedirectCheck sets a function that is asked before each redirect of this request is followed, as
-// [http.Client.CheckRedirect] is; an error fails the call. Credentials are already stripped when it is asked, and the limit on
-// redirects holds beside it.
+// SetRedirectCheck sets a function that is asked before each redirect of this request is followed,
+// as [http.Client.CheckRedirect] is. An error of it fails the call. The credentials that do not
+// follow the redirect are already gone when it is asked. The limit on the number of redirects holds
+// beside it.
 func (r *Request) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Request {
 	r.redirect = check
 	return r
 }
 
-// Respond is a request handler's short cut: the next dispatch of r yields resp, judged by ValidateStatus like any answer, and
-// sends nothing. A nil resp takes it back.
+// Respond is a request handler's short cut: nothing is sent, and resp takes the place of the next
+// response. ValidateStatus judges it like any other. A nil resp takes an earlier one back.
 func (r *Request) Respond(resp *Response) *Request {
-	r.answer = resp
+	r.respond = resp
 	return r
 }
 
-// Client returns the client whose call this is; nil for a Request that was not started with [Client.R] and is in no call.
+// Client returns the client whose call this is; nil for a Request that was not started with
+// [Client.R] and is in no call.
 func (r *Request) Client() *Client { return r.client }
 
-// BaseURL returns the base URL that the request is joined to: in a call, the one that the call started with.
+// BaseURL returns the base URL that the request's path is joined to: in a call, the one that the
+// call started with. It is empty without one.
 func (r *Request) BaseURL() string {
 	if s := r.settings(); s != nil {
 		return s.baseURL
@@ -216,8 +239,8 @@ func (r *Request) BaseURL() string {
 	return ""
 }
 
-// BaseOrigin returns the origin of [Request.BaseURL], as [Request.Origin] writes one. It is empty without a base URL, and where that
-// is malformed. It allocates nothing.
+// BaseOrigin returns the origin of [Request.BaseURL], as [Request.Origin] writes one. It is empty
+// without a base URL, and where that is malformed. It allocates nothing.
 func (r *Request) BaseOrigin() string {
 	if s := r.settings(); s != nil {
 		return s.origin
@@ -225,7 +248,7 @@ func (r *Request) BaseOrigin() string {
 	return ""
 }
 
-// settings are the call's in a call, else the client's as they stand; nil without a client.
+// settings are the call's in a call, and else the client's present ones; nil without a client.
 func (r *Request) settings() *settings {
 	switch {
 	case r.pass != nil:
@@ -236,8 +259,9 @@ func (r *Request) settings() *settings {
 	return nil
 }
 
-// Clone returns an independent copy. The body, the context and the result target are shared. In a handler the copy keeps
-// its place in the call, so that [Request.Replay] works on it until the handler returns.
+// Clone returns an independent copy. The body, the context and the result target are shared. The
+// copy that a handler makes belongs to that handler too: [Request.Replay] works on it until the
+// handler returns.
 func (r *Request) Clone() *Request {
 	c := *r
 	c.Header, c.Query = cloneHeader(r.Header), cloneValues(r.Query)
@@ -266,7 +290,8 @@ func cloneValues(v url.Values) url.Values {
 	return url.Values(http.Header(v).Clone())
 }
 
-// Execute sends the request with this method and URL. The request itself keeps its own.
+// Execute sends the request with this method and URL. It does not change the request. Its error is
+// an [*Error].
 func (r *Request) Execute(method, url string) (*Response, error) {
 	c := *r
 	c.Method, c.URL = method, url

@@ -17,10 +17,11 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Response is an answer: from the network, or made by a handler with [NewResponse].
+// Response is an HTTP response: it came from the network, or a handler made it with [NewResponse].
 //
-// Its body is in memory ([Response.Bytes]) unless the request asked for a stream ([Response.Stream]). A Response is not safe
-// for concurrent use, except for reading one that is in memory.
+// Its body is in memory ([Response.Bytes]) unless the request asked for a stream
+// ([Response.Stream]). A Response is not safe for concurrent use, except that many goroutines may
+// read one whose body is in memory.
 type Response struct {
 	Request    *Request // the call's request as the handlers left it
 	StatusCode int
@@ -33,8 +34,8 @@ type Response struct {
 	duration time.Duration
 }
 
-// NewResponse returns a synthetic response, for caches, mocks and recoveries. A nil req is filled in by the call that gets
-// it; a nil header is an empty one.
+// NewResponse returns a synthetic response, for caches, mocks and recoveries. If req is nil, the
+// call that gets the response fills it in. A nil header is an empty one.
 func NewResponse(req *Request, status int, header http.Header, body []byte) *Response {
 	if header == nil {
 		header = http.Header{}
@@ -46,26 +47,30 @@ func NewResponse(req *Request, status int, header http.Header, body []byte) *Res
 	return &Response{Request: req, StatusCode: status, Status: text, Header: header, body: body}
 }
 
-// Bytes returns the body. It is nil for a stream until [Response.Buffer].
+// Bytes returns the body. It is nil for a stream until [Response.Buffer]. The caller must not
+// modify it.
 func (r *Response) Bytes() []byte { return r.body }
 
-// String returns the body as a string. To print a Response shows its status and headers, see [Response.Format].
+// String returns the body as a string. Package fmt prints the status and the headers instead, see
+// [Response.Format].
 func (r *Response) String() string { return string(r.body) }
 
-// SetBytes sets the body, for interceptors that unwrap or transform it. A stream that it replaces is closed.
+// SetBytes sets the body, for interceptors that unwrap or transform it. A stream that it replaces
+// is closed.
 func (r *Response) SetBytes(body []byte) *Response {
 	r.close()
 	r.body, r.stream = body, nil
 	return r
 }
 
-// IsStream reports whether the body is a stream that has not been read: [Response.Bytes] is then empty, though the answer need
-// not be. A handler that transforms bodies by [Response.SetBytes] passes streams on as they are, or calls
-// [Response.Buffer] first. Behind [Client.RoundTripper] every body is a stream.
+// IsStream reports whether the body is a stream that has not been read. [Response.Bytes] is then
+// empty, though the body need not be. A handler that transforms bodies by [Response.SetBytes]
+// passes streams on as they are, or calls [Response.Buffer] first. Behind [Client.RoundTripper]
+// every body is a stream.
 func (r *Response) IsStream() bool { return r.stream != nil }
 
-// Stream returns the body as a stream, which the caller must close. It is never nil: a body in memory is read from there, anew
-// for each call.
+// Stream returns the body as a stream, which the caller must close. It is never nil: of a body in
+// memory, each call of Stream returns a new reader.
 func (r *Response) Stream() io.ReadCloser {
 	if r.stream != nil {
 		return r.stream.ReadCloser
@@ -73,8 +78,9 @@ func (r *Response) Stream() io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(r.body))
 }
 
-// SetStream sets the stream, to wrap the one before, which it does not close. A nil body is an empty one. Behind
-// [Client.RoundTripper] the answer then has no Content-Length, unless the handler sets that header itself.
+// SetStream sets the stream of the response and of its copies. It is meant to wrap the stream
+// before, which it does not close. A nil body is an empty one. Behind [Client.RoundTripper] the
+// response then has no Content-Length, unless the handler sets that header itself.
 func (r *Response) SetStream(body io.ReadCloser) *Response {
 	if body == nil {
 		body = http.NoBody
@@ -86,8 +92,9 @@ func (r *Response) SetStream(body io.ReadCloser) *Response {
 	return r
 }
 
-// Buffer reads a stream whole, within the response limit and the time left, and closes it. The body is then in memory. What
-// came before an error is kept. Without a stream it does nothing.
+// Buffer reads a stream to its end, within the response limit and the request's context, and closes
+// it. The body is then in memory. If reading fails, the bytes that came before the error are kept.
+// Without a stream Buffer does nothing. Its error is an [*Error].
 func (r *Response) Buffer() error {
 	if r.stream == nil {
 		return nil
@@ -105,35 +112,43 @@ func (r *Response) Buffer() error {
 func (r *Response) buffer(ctx context.Context) *Error {
 	stream := r.stream.ReadCloser
 	if r.Request != nil {
-		if s := r.Request.settings(); s != nil && s.responseLimit > 0 { // a handler may have put another stream here
+		// The network's stream has its limit already. A handler may have put another stream in its
+		// place, as a decompressor.
+		if s := r.Request.settings(); s != nil && s.responseLimit > 0 {
 			stream = &limited{what: "response", body: stream, left: s.responseLimit, limit: s.responseLimit}
 		}
 	}
+
 	body, err := readAll(stream, r.contentLength())
 	r.body, r.stream = body, nil
 	_ = stream.Close()
 	if err == nil {
 		return nil
 	}
+
 	e := failure(ctx, r.Request, err)
 	e.Response = r
 	return e
 }
 
-// Duration returns the time from the start of the dispatch to the end of the body, or, for a stream, to its headers. It is
-// zero for a synthetic response.
+// Duration returns the time from the start of the attempt to the end of the body, or, for a stream,
+// to its headers. It is zero for a synthetic response.
 func (r *Response) Duration() time.Duration { return r.duration }
 
-// Raw returns the net/http response, whose Body is no longer to be read; nil for a synthetic response. Its Request is the one
-// that was answered: after redirects, the last.
+// Raw returns the net/http response; nil for a synthetic response. Its Body must not be read. Its
+// Request is the last one that was sent: after redirects, the one that the last redirect led to.
 func (r *Response) Raw() *http.Response { return r.raw }
 
-// Decode decodes the body into v by its Content-Type: JSON, XML, a form (into a *url.Values) or what [Client.SetCodec] has added;
-// as JSON where there is none or another. A *[]byte gets it verbatim. A *string gets the value of a JSON string, where the Content-Type says JSON, and anything else verbatim. An
-// empty body leaves v as it is. A stream is buffered first.
+// Decode decodes the body into v by its Content-Type: as JSON, as XML, as a form (into a
+// *url.Values), or by [Client.SetCodec]. A body without a Content-Type, or with another one, is
+// decoded as JSON. An empty body leaves v as it is. A stream is buffered first.
 //
-// JSON is UTF-8 (RFC 8259 §8.1); a byte order mark before it is passed over. The error is an [*Error] with CodeBadResponse
-// that names the Content-Type, and a Content-Encoding that is still on the body, and that keeps the body.
+// A *[]byte gets the body verbatim. A *string gets the value of a JSON string where the
+// Content-Type says JSON, and any other body verbatim. JSON is UTF-8 (RFC 8259 §8.1), and Decode
+// ignores a byte order mark before it.
+//
+// The error is an [*Error] with CodeBadResponse. It names the Content-Type, and a Content-Encoding
+// that is still on the body, and it keeps the body.
 func (r *Response) Decode(v any) error {
 	if err := r.Buffer(); err != nil {
 		return err
@@ -151,7 +166,7 @@ func (r *Response) Decode(v any) error {
 	return nil
 }
 
-// settings are those that the body is decoded by.
+// settings are the settings that the body is decoded by.
 func (r *Response) settings() *settings {
 	if r.Request != nil {
 		if s := r.Request.settings(); s != nil {
@@ -163,7 +178,8 @@ func (r *Response) settings() *settings {
 
 var errNilTarget = errors.New("the target is nil")
 
-// decodeJSONString sets v to the value of a body that is a JSON string, and reports whether the body is one.
+// decodeJSONString sets v to the value of a body that is a JSON string, and reports whether the
+// body is one.
 func decodeJSONString(body []byte, v *string, unmarshalJSON func([]byte, any) error) bool {
 	text, err := jsonText(body)
 	if err != nil || !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte(`"`)) {
@@ -178,34 +194,40 @@ func decodeJSONString(body []byte, v *string, unmarshalJSON func([]byte, any) er
 	return true
 }
 
-// jsonText is a body without the byte order mark that some servers put before their JSON (RFC 8259 §8.1 allows to pass over
-// it). JSON in UTF-16 or UTF-32 is an error: the first two of its bytes are a mark, or one of them is zero (RFC 4627 §3).
+// jsonText is a body without the byte order mark that some servers put before their JSON (RFC 8259
+// §8.1 allows a reader to ignore it). JSON in UTF-16 or UTF-32 is an error: the first two of its
+// bytes are a mark, or one of them is zero (RFC 4627 §3).
 func jsonText(body []byte) ([]byte, error) {
 	if len(body) >= 2 {
-		switch {
-		case bytes.HasPrefix(body, []byte("\xfe\xff")), bytes.HasPrefix(body, []byte("\xff\xfe")), body[0] == 0, body[1] == 0:
+		hasMark := bytes.HasPrefix(body, []byte("\xfe\xff")) || bytes.HasPrefix(body, []byte("\xff\xfe"))
+		if hasMark || body[0] == 0 || body[1] == 0 {
 			return nil, errors.New("the text is UTF-16 or UTF-32, and JSON has to be UTF-8")
 		}
 	}
 	return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")), nil
 }
 
-// SaveFile writes the body to a file: whole, or not at all. What was there before is replaced once everything has arrived. A
-// stream is read through, not buffered, and closed; its errors are [*Error]s, as [Response.Buffer]'s.
+// SaveFile writes the body to a file: all of it, or nothing. A file that is there already is
+// replaced when the whole body has arrived. A stream is not buffered on its way to the file, and is
+// closed. An error of the stream is an [*Error], as [Response.Buffer]'s; an error of the file is
+// package os's.
 //
-// A file that is replaced passes its permissions on, so that a private file stays private; a new file gets those that the
-// umask leaves. A symbolic link at path is replaced too, by a file with the permissions of the link's target; the target
-// itself stays as it is.
+// A file that is replaced passes its permissions on, so that a private file stays private. A new
+// file gets the permissions that the umask leaves. A symbolic link at path is replaced too, by a
+// file with the permissions of the link's target. The target itself stays as it is.
 func (r *Response) SaveFile(path string) (err error) {
 	stream := r.Stream()
 	defer func() { _ = stream.Close() }()
 
+	// The body goes to a file beside the one that it will replace, since only a rename within one
+	// folder is atomic.
 	mode, replaces := os.FileMode(0o666), false
 	if old, err := os.Stat(path); err == nil && old.Mode().IsRegular() {
 		mode, replaces = old.Mode().Perm(), true
 	}
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+rand.Text())
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the umask decides, as for any download
+	//nolint:gosec // the umask decides, as for any download
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -215,6 +237,7 @@ func (r *Response) SaveFile(path string) (err error) {
 			_ = os.Remove(name)
 		}
 	}()
+
 	source := &readErrors{Reader: stream}
 	if _, err = io.Copy(file, source); err != nil {
 		if source.err != nil && r.Request != nil {
@@ -224,7 +247,9 @@ func (r *Response) SaveFile(path string) (err error) {
 		}
 		return err
 	}
-	if replaces { // the umask may have taken some of it
+
+	// The umask may have taken some of the permissions.
+	if replaces {
 		if err := file.Chmod(mode); err != nil {
 			return err
 		}
@@ -249,7 +274,7 @@ func (r *readErrors) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// close ends a stream that nobody will read. The body in memory stays.
+// close closes a stream that nobody will read. A body in memory stays.
 func (r *Response) close() {
 	if r == nil || r.stream == nil {
 		return
@@ -258,8 +283,9 @@ func (r *Response) close() {
 	_ = r.stream.Close()
 }
 
-// sharesStream reports whether both have one stream, so that the one must not be closed while the other is in use. A handler may
-// return a copy of the response that it was given, or put its stream into another.
+// sharesStream reports whether both have one stream, so that the one must not be closed while the
+// other is in use. A handler may return a copy of the response that it was given, or put its stream
+// into another.
 func (r *Response) sharesStream(other *Response) bool {
 	if r == nil || other == nil || r.stream == nil || other.stream == nil {
 		return false
@@ -276,9 +302,13 @@ func (r *Response) statusLine() string {
 	case strings.HasPrefix(text, code):
 		return text
 	}
-	return code + " " + text // a transport of the user's own may leave it out
+
+	// A transport of the user's own may leave the code out.
+	return code + " " + text
 }
 
+// contentLength is the length of the stream in bytes, as far as the network's response tells it;
+// -1: unknown.
 func (r *Response) contentLength() int64 {
 	switch {
 	case r.raw == nil, r.raw.Uncompressed:
@@ -290,8 +320,10 @@ func (r *Response) contentLength() int64 {
 	return r.raw.ContentLength
 }
 
-// decodeGzip returns the body decompressed, if it is gzipped, and corrects the header. A range of a gzipped body stays as it is: a part
-// of the compressed bytes cannot be decompressed alone, and net/http too leaves the responses to a Range as they are.
+// decodeGzip returns the body decompressed, if it is gzipped, and corrects the header.
+//
+// A range of a gzipped body stays as it is: a part of the compressed bytes cannot be decompressed
+// alone, and net/http too leaves the responses to a Range as they are.
 func decodeGzip(req *Request, raw *http.Response) io.ReadCloser {
 	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
 	if !isGzip(raw.Header) || isRange || req.method() == http.MethodHead {

@@ -11,10 +11,11 @@ import (
 	"sync"
 )
 
-// What stands between an answer's body and who reads it.
+// This file is the body of a response on its way from the network to its reader: decompression,
+// limits, and reading it whole.
 
-// responseStream is the body of a response that is still to be read. Copies of the response share it, by which they are known to be
-// one response.
+// responseStream is the body of a response that is still to be read. Copies of the response share
+// it, which tells that they are one response.
 type responseStream struct {
 	io.ReadCloser
 	isReplaced bool // by a handler's, which may have another length
@@ -23,9 +24,9 @@ type responseStream struct {
 // gunzip decompresses a body. It reads nothing before it is read.
 type gunzip struct {
 	body   io.Closer
-	source readErrors // the compressed bytes, and the error that the network ended them with
+	source readErrors // the compressed bytes, and an error of the network's
 	zip    *gzip.Reader
-	err    error // what the reading has ended with
+	err    error // of the first read that failed; io.EOF at the end
 }
 
 func newGunzip(body io.ReadCloser) *gunzip {
@@ -67,8 +68,9 @@ func (g *gunzip) explain(err error) error {
 
 func (g *gunzip) Close() error { return g.body.Close() }
 
-// isGzip reports whether a body is encoded by gzip and nothing else (RFC 9110 §8.4.1.3: "x-gzip" is the same). A body with
-// several encodings stays as it came, since half of them undone would be a body that no header describes.
+// isGzip reports whether a body is encoded by gzip and nothing else (RFC 9110 §8.4.1.3: "x-gzip" is
+// the same). A body with several encodings stays as it came, since half of them undone would be a
+// body that no header describes.
 func isGzip(header http.Header) bool {
 	lines := header["Content-Encoding"]
 	if len(lines) != 1 {
@@ -78,22 +80,22 @@ func isGzip(header http.Header) bool {
 	return strings.EqualFold(name, "gzip") || strings.EqualFold(name, "x-gzip")
 }
 
-// encodingOf says, for the error of a body that does not decode, which Content-Encoding is still on it. It is empty where
-// none seems to be.
+// encodingOf says which Content-Encoding is still on a body, for the error of one that does not
+// decode. It is empty where none seems to be.
 func encodingOf(header http.Header, body []byte) string {
-	said := strings.Join(header["Content-Encoding"], ", ")
+	declared := strings.Join(header["Content-Encoding"], ", ")
 	switch {
-	case said != "" && !strings.EqualFold(said, "identity"):
-		return fmt.Sprintf("it is still encoded, by its Content-Encoding %q", said)
+	case declared != "" && !strings.EqualFold(declared, "identity"):
+		return fmt.Sprintf("it is still encoded, by its Content-Encoding %q", declared)
 	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
 		return "it looks like gzip data, and no Content-Encoding says so"
 	}
 	return ""
 }
 
-// limited fails a body that goes on beyond its limit.
+// limited is a body that fails where it goes on beyond its limit.
 type limited struct {
-	what        string // a response or a request
+	what        string // "response" or "request", for the error
 	body        io.ReadCloser
 	left, limit int64
 }
@@ -102,6 +104,9 @@ func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {
 		return 0, tooLarge(l.what, l.limit)
 	}
+
+	// One byte more than the limit is asked for, to tell a body that ends there from one that goes
+	// on.
 	if int64(len(p)) > l.left+1 {
 		p = p[:l.left+1]
 	}
@@ -119,22 +124,24 @@ func tooLarge(what string, limit int64) *Error {
 	return &Error{Code: CodeTooLarge, Message: fmt.Sprintf("the %s has more than %d bytes", what, limit)}
 }
 
-// firstRead is how many bytes of memory a Content-Length alone is worth.
+// firstRead is how much memory is made for a body because of its Content-Length alone, in bytes.
 const firstRead = 32 << 10
 
-// firstReads are where the beginnings of larger bodies are read into.
+// firstReads are buffers for the beginnings of larger bodies.
 var firstReads = sync.Pool{New: func() any { return new([firstRead]byte) }}
 
-// readAll reads a body into a buffer of the right size, where a size is known. Memory follows the bytes: a large buffer is
-// made when its first part has arrived, so that a false size costs little.
+// readAll reads a body to its end, into a buffer of the right size where the size is known, and -1
+// where it is not. A large buffer is made only when the first part of the body has arrived, so that
+// a false size costs little.
 func readAll(body io.Reader, size int64) ([]byte, error) {
 	const most = 1 << 20
 	if size < 0 {
 		size = 512 - 1
 	}
+
+	// The buffer has room for one byte more, so that the end is found without growing it.
 	if size < firstRead {
-		buf := make([]byte, 0, size+1) // one more, to see the end without growing
-		return readInto(buf, body)
+		return readInto(make([]byte, 0, size+1), body)
 	}
 
 	first, _ := firstReads.Get().(*[firstRead]byte)
@@ -150,7 +157,7 @@ func readAll(body io.Reader, size int64) ([]byte, error) {
 	return readInto(buf, body)
 }
 
-// readInto reads the rest of a body to the end of buf, which grows where it must.
+// readInto appends the rest of a body to buf.
 func readInto(buf []byte, body io.Reader) ([]byte, error) {
 	for {
 		var err error
@@ -161,7 +168,7 @@ func readInto(buf []byte, body io.Reader) ([]byte, error) {
 	}
 }
 
-// fill reads until buf is full or the body ends.
+// fill appends to buf until it is full or the body ends.
 func fill(buf []byte, body io.Reader) ([]byte, error) {
 	for len(buf) < cap(buf) {
 		n, err := body.Read(buf[len(buf):cap(buf)])
@@ -174,7 +181,8 @@ func fill(buf []byte, body io.Reader) ([]byte, error) {
 }
 
 func unlessEOF(err error) error {
-	if err == io.EOF { //nolint:errorlint // an error around io.EOF is an error of the body's
+	//nolint:errorlint // an error around io.EOF is an error of the body's
+	if err == io.EOF {
 		return nil
 	}
 	return err

@@ -25,10 +25,10 @@ func (d *dispatch) limitTime() *Error {
 	}
 
 	after := d.pass.settings.timeout
-	if req.own.timeout {
+	if req.overrides.timeout {
 		after = req.timeout
 	}
-	if after == 0 || !req.own.timeout && detached.IsWithoutLimits(ctx) {
+	if after == 0 || !req.overrides.timeout && detached.IsWithoutLimits(ctx) {
 		d.Context = ctx
 		return nil
 	}

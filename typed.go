@@ -5,33 +5,40 @@ import (
 	"net/http"
 )
 
-// Get sends a GET and decodes the answer into a T. An empty body gives the zero value. The error is an [*Error].
+// Get sends a GET and decodes the response into a T. An empty body gives the zero value. The error
+// is an [*Error].
 func Get[T any](ctx context.Context, c *Client, url string, edits ...func(*Request)) (T, error) {
 	return typed[T](c, c.newRequest(ctx, http.MethodGet, url, nil, edits))
 }
 
-// Delete sends a DELETE and decodes the answer into a T.
+// Delete sends a DELETE and decodes the response into a T.
 func Delete[T any](ctx context.Context, c *Client, url string, edits ...func(*Request)) (T, error) {
 	return typed[T](c, c.newRequest(ctx, http.MethodDelete, url, nil, edits))
 }
 
-// Post sends a POST with a body, see [Request.SetBody], and decodes the answer into a T.
-func Post[T any](ctx context.Context, c *Client, url string, body any, edits ...func(*Request)) (T, error) {
+// Post sends a POST with a body, see [Request.SetBody], and decodes the response into a T.
+func Post[T any](
+	ctx context.Context, c *Client, url string, body any, edits ...func(*Request),
+) (T, error) {
 	return typed[T](c, c.newRequest(ctx, http.MethodPost, url, body, edits))
 }
 
-// Put sends a PUT with a body and decodes the answer into a T.
-func Put[T any](ctx context.Context, c *Client, url string, body any, edits ...func(*Request)) (T, error) {
+// Put sends a PUT with a body and decodes the response into a T.
+func Put[T any](
+	ctx context.Context, c *Client, url string, body any, edits ...func(*Request),
+) (T, error) {
 	return typed[T](c, c.newRequest(ctx, http.MethodPut, url, body, edits))
 }
 
-// Patch sends a PATCH with a body and decodes the answer into a T.
-func Patch[T any](ctx context.Context, c *Client, url string, body any, edits ...func(*Request)) (T, error) {
+// Patch sends a PATCH with a body and decodes the response into a T.
+func Patch[T any](
+	ctx context.Context, c *Client, url string, body any, edits ...func(*Request),
+) (T, error) {
 	return typed[T](c, c.newRequest(ctx, http.MethodPatch, url, body, edits))
 }
 
-// Do sends req and decodes the answer into a T, in the place of the request's own result target. It returns the zero value
-// with every error.
+// Do sends req and decodes the response into a T, instead of into the request's own result target.
+// It returns the zero value with every error.
 func Do[T any](c *Client, req *Request) (T, error) {
 	if req != nil {
 		r := *req
@@ -40,7 +47,7 @@ func Do[T any](c *Client, req *Request) (T, error) {
 	return typed[T](c, req)
 }
 
-// typed sends a request that is nobody else's.
+// typed sends a request that belongs to the caller alone, and so may get another result target.
 func typed[T any](c *Client, req *Request) (T, error) {
 	var result, zero T
 	if req != nil {

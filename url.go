@@ -13,11 +13,11 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// This file is the URL of a request: what it is resolved to, and the origin that it leads to. How a URL is made of a base URL,
-// a path and its placeholders is package wire's business.
+// This file is the URL of a request: what it is resolved to, and the origin that it leads to. How a
+// URL is made of a base URL, a path and its placeholders is package wire's business.
 
-// ResolveURL returns the URL as it would be sent: base, path and query parameters (axios's getUri). Its errors are
-// [*Error]s with CodeInvalidURL or CodeBadOption.
+// ResolveURL returns the URL as it would be sent: base, path and query parameters (axios's getUri).
+// Its errors are [*Error]s with CodeInvalidURL or CodeBadOption.
 func (r *Request) ResolveURL() (*url.URL, error) {
 	// Outside a call nothing has merged the client's default query parameters yet.
 	if s := r.settings(); s != nil && r.pass == nil {
@@ -42,14 +42,17 @@ func (r *Request) ResolveURL() (*url.URL, error) {
 	return u, nil
 }
 
-// Origin returns the origin (scheme, host and port) that the request would be sent to, as "https://api.example.com" or
-// "http://localhost:8080": in lower case, without a default port, and with an internationalised host in punycode.
+// Origin returns the origin (scheme, host and port) that the request would be sent to, as
+// "https://api.example.com" or "http://localhost:8080": in lower case, without a default port, and
+// with an internationalised host in punycode.
 //
-// For plain http a forward proxy is told the Host, and may take the request there. So where a Host header, or the Host of a
-// request behind [Client.RoundTripper], names another origin than the URL does, Origin tells both, as in
-// "http://api.example.com with the Host other.example", which is the origin of no URL.
+// For plain http a forward proxy is told the Host, and may take the request there. So where a Host
+// header, or the Host of a request behind [Client.RoundTripper], names another origin than the URL
+// does, Origin tells both, as in "http://api.example.com with the Host other.example", which is the
+// origin of no URL.
 func (r *Request) Origin() (string, error) {
-	// Most requests are a plain path behind the base URL, and then go where that leads. They need no URL of their own for this.
+	// Most requests are a plain path behind the base URL, and then go where that leads. They need
+	// no URL of their own for this.
 	s := r.urlSettings()
 	if s != nil && s.base != nil && len(r.pathParams) == 0 && s.base.IsPlainJoin(r.URL) {
 		return r.destination(&s.base.URL), nil
@@ -99,7 +102,8 @@ func (r *Request) resolve() (*url.URL, *Error) {
 
 // resolvePath is resolve without the parameters of Query. The caller may change the URL.
 func (r *Request) resolvePath() (*url.URL, *Error) {
-	// The URL that the bridge was given is no template, whatever braces it has, and goes out as it came.
+	// The URL that the bridge was given is no template, whatever braces it has, and goes out as it
+	// came.
 	if r.pass != nil && r.pass.inbound.isURLOf(r) {
 		given := *r.pass.inbound.url
 		return &given, nil
@@ -124,7 +128,8 @@ func (r *Request) resolvePath() (*url.URL, *Error) {
 	return u, nil
 }
 
-// urlError is the error of a URL that cannot be sent: a placeholder's is a bad option, any other is the URL's own.
+// urlError is the error of a URL that cannot be sent: a placeholder's is a bad option, any other is
+// the URL's own.
 func urlError(r *Request, err error) *Error {
 	if _, isParam := errors.AsType[*wire.ParamError](err); isParam {
 		return badOption(r, err.Error(), nil)
@@ -135,8 +140,8 @@ func urlError(r *Request, err error) *Error {
 // noSettings are those of a request that has no client.
 var noSettings settings
 
-// mergeQuery gives r a Query of its own: the parameters that the caller set, and the defaults of other names. A default that is
-// a secret by its name goes to the base URL's origin alone.
+// mergeQuery gives r a Query of its own: the parameters that the caller set, and the defaults of
+// other names. A default that is a secret by its name goes to the base URL's origin alone.
 func (s *settings) mergeQuery(r *Request) {
 	r.Query = cloneValues(r.Query)
 	if len(s.query) == 0 {
@@ -162,8 +167,8 @@ func (s *settings) mergeQuery(r *Request) {
 	}
 }
 
-// keepRedirectEscapes gives a redirected request the path that its Location has. net/http undoes an escaped slash in it where
-// some other byte lacks its escape. The query goes out in ASCII.
+// keepRedirectEscapes gives a redirected request the path that its Location has. net/http undoes an
+// escaped slash in it where some other byte lacks its escape. The query goes out in ASCII.
 func keepRedirectEscapes(next, last *http.Request) {
 	if next.Response != nil {
 		location := next.Response.Header.Get("Location")

@@ -1,4 +1,5 @@
-// Package origin compares web origins (RFC 6454): scheme, host and port, as net/http puts them on the wire.
+// Package origin compares web origins (RFC 6454): scheme, host and port, as net/http puts them on
+// the wire.
 package origin
 
 import (
@@ -10,11 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// Of returns u's origin as "scheme://host" or "scheme://host:port": in lower case, without a default port, and with the dot
-// that may end a host name removed. An internationalised host is in punycode, as it is sent.
+// Of returns u's origin as "scheme://host" or "scheme://host:port": in lower case, without a
+// default port, and with the dot that may end a host name removed. An internationalised host is in
+// punycode, as it is sent.
 //
-// Of is empty for a URL without a scheme or a host, for a host that net/http cannot send, and for a URL whose opaque part
-// names another origin, to which a proxy or a server would take the request.
+// Of is empty for a URL without a scheme or a host, for a host that net/http cannot send, and for a
+// URL whose opaque part names another origin, to which a proxy or a server would take the request.
 func Of(u *url.URL) string {
 	if u == nil || u.Scheme == "" || u.Host == "" || u.Opaque != "" && !isOwnOpaque(u) {
 		return ""
@@ -46,9 +48,11 @@ func Same(a, b *url.URL) bool {
 	return o != "" && o == Of(b)
 }
 
-// To returns where a request to u goes whose Host is this one. It is u's origin, unless the request is plain http and the Host
-// names another origin: a forward proxy is told the Host, and may take the request there. To then names both places, as no
-// origin does. Of https the Host says nothing of the place: the request goes to the peer that TLS has authenticated.
+// To returns the origin that a request to u leads to if it is sent with this Host. It is u's
+// origin, unless the request is plain http and the Host names another origin: a forward proxy is
+// told the Host, and may take the request there. To then names both origins, as no URL does. The
+// Host of an https request changes nothing: the request goes to the peer that TLS has
+// authenticated.
 func To(u *url.URL, host string) string {
 	o := Of(u)
 	if o == "" || host == "" || host == u.Host || !strings.EqualFold(u.Scheme, "http") {
@@ -61,17 +65,21 @@ func To(u *url.URL, host string) string {
 	return o + " with the Host " + host
 }
 
-// isOwnOpaque reports whether the opaque part of u, which is sent in the place of its path, stays on u's origin.
+// isOwnOpaque reports whether the opaque part of u, which is sent instead of its path, stays on u's
+// origin.
 func isOwnOpaque(u *url.URL) bool {
 	target := u.Opaque
-	if strings.HasPrefix(target, "//") { // net/http sends it with the scheme in front
+
+	// net/http sends it with the scheme in front.
+	if strings.HasPrefix(target, "//") {
 		target = u.Scheme + ":" + target
 	}
 	if strings.HasPrefix(target, "/") || target == "*" {
 		return true
 	}
 	named, err := url.Parse(target)
-	return err == nil && named.Opaque == "" && named.User == nil && Same(named, &url.URL{Scheme: u.Scheme, Host: u.Host})
+	own := &url.URL{Scheme: u.Scheme, Host: u.Host}
+	return err == nil && named.Opaque == "" && named.User == nil && Same(named, own)
 }
 
 func isASCII(s string) bool {
@@ -83,18 +91,22 @@ func isASCII(s string) bool {
 	return true
 }
 
-// punycode returns an internationalised host as net/http sends it in the Host, in lower case, or nothing if net/http refuses the
-// host. net/http itself writes it here, since what counts is what it sends.
+// punycode returns an internationalised host as net/http sends it in the Host, in lower case. It is
+// empty if net/http refuses the host. net/http itself writes the host here, so that both agree.
 //
-// The Host says which characters the URL had. So a host that only looks up the same address, as one with full-width digits does,
-// which net/http dials as if they were ASCII ones, has an origin of its own.
+// A host with full-width digits has another origin than the same digits in ASCII, although net/http
+// dials the same address for both: their Hosts differ.
 func punycode(host string) string {
 	if !utf8.ValidString(host) {
 		return ""
 	}
 
 	var wire bytes.Buffer
-	written := http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "http", Host: host}, Header: http.Header{}}
+	written := http.Request{
+		Method: http.MethodGet,
+		URL:    &url.URL{Scheme: "http", Host: host},
+		Header: http.Header{},
+	}
 	if err := written.Write(&wire); err != nil {
 		return ""
 	}

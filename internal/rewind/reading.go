@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// reading is one reading of a body, from its start. It is not safe for concurrent use, except that Close may be called during a
-// Read.
+// reading is one reading of a body, from its start. It is not safe for concurrent use, except that
+// Close may be called during a Read.
 type reading struct {
 	body   *Body
 	opener opener
 	from   io.ReadCloser
 
-	// interrupted is closed when the reading is over: when it was closed, when a later one has taken over, or when its time is up.
+	// interrupted is closed when the reading is over: when it was closed, when a later one has
+	// taken over, or when its time is up.
 	interrupted   chan struct{}
 	interruptOnce sync.Once
 
@@ -35,15 +36,16 @@ func (r *reading) Read(p []byte) (int, error) {
 	r.body.turn.wait()
 	defer r.body.turn.give()
 
-	// Also a reader that was made for this reading alone is not read any more: some share a buffer with the one before.
+	// Also a reader that was made for this reading alone is not read any more: some share a buffer
+	// with the one before.
 	if isClosed(r.interrupted) {
 		return 0, errInterrupted
 	}
 	return r.from.Read(p)
 }
 
-// Close ends the reading. It does not wait for a read that is under way. The body's source stays open until the call is over,
-// unless nobody can read it again.
+// Close ends the reading. It does not wait for a read that is under way. The body's source stays
+// open until the call is over, unless nobody can read it again.
 func (r *reading) Close() error {
 	if r.stopWatch != nil {
 		r.stopWatch()

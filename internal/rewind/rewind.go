@@ -1,12 +1,14 @@
-// Package rewind lets a request's body be sent more than once: by a redirect, by a replay, or by a transport whose connection
-// failed.
+// Package rewind lets a request's body be sent more than once: by a redirect, by a replay, or by a
+// transport whose connection failed.
 //
-// A [Body] has a source, which says how it goes back to its start: it is made anew by a function, it can seek, or it is recorded
-// as it is read. Each reading of the body is the whole of it, or fails. There is one reading at a time: a later one takes the
-// body away from an earlier one, whose transport may still be reading.
+// A [Body] has a source, which says how it goes back to its start: it is made anew by a function,
+// it can seek, or it is recorded as it is read. Each reading of the body is the whole of it, or
+// fails. There is one reading at a time: a later one takes the body away from an earlier one, whose
+// transport may still be reading.
 //
-// A call retains the body and releases it at its end. The source is closed, or put back to where its owner left it, when the
-// call is over and nobody reads any more. A Body is safe for concurrent use.
+// A call retains the body and releases it at its end. The source is closed, or put back to where
+// its owner left it, when the call is over and nobody reads any more. A Body is safe for concurrent
+// use.
 package rewind
 
 import (
@@ -18,7 +20,8 @@ import (
 	"sync"
 )
 
-// Limit is how much of a plain reader is recorded for a later reading, in bytes. A reader that yields more is read once.
+// Limit is how much of a plain reader is recorded for a later reading, in bytes. A reader that
+// yields more is read once.
 const Limit = 1 << 20
 
 // ErrConsumed is the cause of the [Error] of a body that was read once and cannot be read again.
@@ -65,9 +68,9 @@ const (
 
 // New returns the body that a reader yields. A [Body] is returned as it is.
 //
-// A *bytes.Buffer, a *bytes.Reader and a *strings.Reader are read anew for each reading, and stay as they are. An io.Seeker is
-// read from where it was left, and is put back there. Any other reader is recorded, up to [Limit], and closed if it is an
-// io.Closer.
+// A *bytes.Buffer, a *bytes.Reader and a *strings.Reader are read anew for each reading, and stay
+// as they are. An io.Seeker is read from where it was left, and is put back there. Any other reader
+// is recorded, up to [Limit], and closed if it is an io.Closer.
 func New(reader io.Reader) *Body {
 	if b, isBody := reader.(*Body); isBody {
 		return b
@@ -78,8 +81,9 @@ func New(reader io.Reader) *Body {
 	return b
 }
 
-// OfRequest returns the body of a net/http request, or nil if it has none. The body is closed in any case: by its reading, or,
-// if nobody reads it, when its call releases it. It is made anew by GetBody, and recorded where there is none.
+// OfRequest returns the body of a net/http request, or nil if it has none. The body is closed in
+// any case: by its reading, or, if nobody reads it, when its call releases it. It is made anew by
+// GetBody, and recorded where there is none.
 func OfRequest(r *http.Request) *Body {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
@@ -103,13 +107,15 @@ func (b *Body) Given() any { return b.given }
 // Size returns the length of the body in bytes, or -1 if it is unknown.
 func (b *Body) Size() int64 { return b.size }
 
-// MayExceedLimit reports whether the body may turn out too long to be read again. That is known only when it has been read.
+// MayExceedLimit reports whether the body may turn out too long to be read again. That is known
+// only when it has been read.
 func (b *Body) MayExceedLimit() bool {
 	_, isRecorded := b.source.(*recorded)
 	return isRecorded && (b.size < 0 || b.size > Limit)
 }
 
-// Retain has the caller's call use the body. It returns false if a call uses the body already; that call then releases it.
+// Retain has the caller's call use the body. It returns false if a call uses the body already; that
+// call then releases it.
 func (b *Body) Retain() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,7 +124,8 @@ func (b *Body) Retain() bool {
 	return !wasRetained
 }
 
-// Release says that the call which retained the body is over. A reading that a transport has not closed yet goes on to its end.
+// Release says that the call which retained the body is over. A reading that a transport has not
+// closed yet goes on to its end.
 func (b *Body) Release() {
 	b.mu.Lock()
 	b.phase = released
@@ -126,8 +133,8 @@ func (b *Body) Release() {
 	b.closeIfUnused()
 }
 
-// SendWithin says that outer is sent in the place of b, and may read b until outer is closed. That is so where a handler wraps
-// the body of its request.
+// SendWithin says that outer is sent in the place of b, and may read b until outer is closed. That
+// is so where a handler wraps the body of its request.
 func (b *Body) SendWithin(outer *Body) {
 	if b == outer {
 		return
@@ -141,14 +148,16 @@ func (b *Body) SendWithin(outer *Body) {
 	outer.mu.Unlock()
 }
 
-// Rewind takes the body away from its reading and goes back to the start. If the body cannot be read again, it returns an
-// [*Error]. It waits for a read of the source that is under way; if ctx ends meanwhile, it returns ctx's cause.
+// Rewind takes the body away from its reading and goes back to the start. If the body cannot be
+// read again, it returns an [*Error]. It waits for a read of the source that is under way; if ctx
+// ends meanwhile, it returns ctx's cause.
 func (b *Body) Rewind(ctx context.Context) error {
 	b.mu.Lock()
 	b.interrupt()
 	b.mu.Unlock()
 
-	// A reader that nobody rewinds may hang for ever, so whether it can be rewound is asked before its turn is waited for.
+	// A reader that nobody rewinds may hang for ever, so whether it can be rewound is asked before
+	// its turn is waited for.
 	err := b.source.check()
 	if err == nil {
 		if err := b.turn.take(ctx); err != nil {
@@ -163,8 +172,9 @@ func (b *Body) Rewind(ctx context.Context) error {
 	return nil
 }
 
-// Open begins a reading, for a transport, which must close it. It rewinds the body as [Body.Rewind] does. When ctx ends, a read
-// that waits for a plain reader fails: a transport whose time is up waits for its reads to return.
+// Open begins a reading, for a transport, which must close it. It rewinds the body as [Body.Rewind]
+// does. When ctx ends, a read that waits for a plain reader fails: a transport whose time is up
+// waits for its reads to return.
 func (b *Body) Open(ctx context.Context) (io.ReadCloser, error) {
 	r, err := b.begin(ctx, byTransport)
 	if err != nil {
@@ -193,8 +203,8 @@ func (b *Body) begin(ctx context.Context, by opener) (*reading, error) {
 	return r, nil
 }
 
-// Read lets a handler that wraps the body read it. It goes on with the reading that there is, or begins one. That ends when a
-// transport opens the body, or with the call.
+// Read lets a handler that wraps the body read it. It goes on with the reading that there is, or
+// begins one. That ends when a transport opens the body, or with the call.
 func (b *Body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	r := b.current
@@ -254,8 +264,8 @@ func (b *Body) closeIfSpent() {
 	}
 }
 
-// closeSource closes the source, or puts it back to where its owner left it. Then nobody can read the body within this one
-// through it any more.
+// closeSource closes the source, or puts it back to where its owner left it. Then nobody can read
+// the body within this one through it any more.
 func (b *Body) closeSource() {
 	b.source.close()
 

@@ -11,13 +11,15 @@ import (
 
 // source is where the readings of a body get its bytes.
 type source interface {
-	// check says why the source cannot go back to its start; nil if it can, as far as is known. It never waits.
+	// check says why the source cannot go back to its start; nil if it can, as far as is known. It
+	// never waits.
 	check() error
 
 	// rewind goes back to the start. It is called by the holder of the turn.
 	rewind() error
 
-	// open returns what a reading reads from, from the start on. A wait of that for the source ends when interrupted is closed.
+	// open returns what a reading reads from, from the start on. A wait of that for the source ends
+	// when interrupted is closed.
 	open(interrupted <-chan struct{}) (io.ReadCloser, error)
 
 	// close frees what the source holds. It may be called more than once.
@@ -140,7 +142,8 @@ type recorded struct {
 	isClosed bool
 }
 
-// minFill and maxFill bound how much one read asks of the reader, in bytes: little at first, since most bodies are small.
+// minFill and maxFill bound how much one read asks of the reader, in bytes: little at first, since
+// most bodies are small.
 const (
 	minFill = 4 << 10
 	maxFill = 32 << 10
@@ -184,8 +187,8 @@ type cursor struct {
 
 func (c *cursor) Close() error { return nil }
 
-// Read reads from the record, and waits for the reader where the record ends. An interrupt ends the wait: a transport that
-// gives up must not hang on a pipe that its user writes to later.
+// Read reads from the record, and waits for the reader where the record ends. An interrupt ends the
+// wait: a transport that gives up must not hang on a pipe that its user writes to later.
 func (c *cursor) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -209,8 +212,8 @@ func (c *cursor) Read(p []byte) (int, error) {
 	}
 }
 
-// next copies from the record. Where the record ends, it returns the reader's error, or else the read to wait for, or, for a
-// reader of which no more is recorded, nothing.
+// next copies from the record. Where the record ends, it returns the reader's error, or else the
+// read to wait for, or, for a reader of which no more is recorded, nothing.
 func (c *cursor) next(p []byte) (n int, filling <-chan struct{}, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -243,7 +246,8 @@ func (s *recorded) room(most int) []byte {
 	return s.record[len(s.record) : len(s.record)+most]
 }
 
-// fill reads the reader once, in a goroutine of its own, so that nobody who waits for it has to wait for its return.
+// fill reads the reader once, in a goroutine of its own, so that nobody who waits for it has to
+// wait for its return.
 func (s *recorded) fill(into []byte) {
 	n, err := 0, errors.New("axle: the body's reader did not return")
 	defer func() {

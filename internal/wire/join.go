@@ -9,8 +9,8 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Base is a base URL that paths can be joined to. The placeholders of its host are filled in; those of its path and its query
-// are filled in anew by each [Join]. A Base is never modified.
+// Base is a base URL that paths can be joined to. The placeholders of its host are filled in; those
+// of its path and its query are filled in anew by each [Join]. A Base is never modified.
 type Base struct {
 	url.URL
 	head            string   // the scheme and the host
@@ -19,14 +19,16 @@ type Base struct {
 	hasPlaceholders bool     // in its path or its query
 }
 
-// ParseBase checks a base URL and fills in the placeholders of its host, from the defaults alone: the host decides where a
-// client's credentials go. An empty text is no base URL, and gives nil. The error of a placeholder is a [*ParamError].
+// ParseBase checks a base URL and fills in the placeholders of its host, from the defaults alone:
+// the host decides where a client's credentials go. An empty text is no base URL, and gives nil.
+// The error of a placeholder is a [*ParamError].
 func ParseBase(raw string, defaults Params) (*Base, error) {
 	if raw == "" {
 		return nil, nil
 	}
 	if !IsAbsolute(raw) {
-		return nil, fmt.Errorf("the base URL %q is not absolute: it needs http:// or https://", redact.RawURL(raw))
+		return nil, fmt.Errorf("the base URL %q is not absolute: it needs http:// or https://",
+			redact.RawURL(raw))
 	}
 
 	head, path, query := splitAbsolute(raw)
@@ -48,12 +50,14 @@ func ParseBase(raw string, defaults Params) (*Base, error) {
 	return base, nil
 }
 
-// Join makes the URL of a request: of an absolute URL, or of a path, with or without a query, that is joined to the base URL.
-// The base is nil where there is none. The error of a placeholder is a [*ParamError].
+// Join makes the URL of a request: of an absolute URL, or of a path, with or without a query, that
+// is joined to the base URL. The base is nil where there is none. The error of a placeholder is a
+// [*ParamError].
 //
-// A text that is neither a plain path nor an http(s) URL is refused, since a server or a proxy might take it for another host:
-// //host, \\host, /\host, http:host (CVE-2024-39338, CVE-2025-27152). Join looks at the text before it fills in the
-// placeholders, so that no value makes a path an absolute URL.
+// A text that is neither a plain path nor an http(s) URL is refused, since a server or a proxy
+// might take it for another host: //host, \\host, /\host, http:host (CVE-2024-39338,
+// CVE-2025-27152). Join looks at the text before it fills in the placeholders, so that no value
+// makes a path an absolute URL.
 func Join(base *Base, raw string, values Values) (*url.URL, error) {
 	switch {
 	case IsAbsolute(raw):
@@ -72,7 +76,8 @@ func IsAbsolute(raw string) bool {
 	return found && scheme != "" && !strings.ContainsAny(scheme, "/?#\\")
 }
 
-// isLikeAnotherHost tells a text that looks like a path, and that some parsers of URLs take for another host.
+// isLikeAnotherHost tells a text that looks like a path, and that some parsers of URLs take for
+// another host.
 func isLikeAnotherHost(raw string) bool {
 	for _, prefix := range []string{"//", `\`, `/\`} {
 		if strings.HasPrefix(raw, prefix) {
@@ -83,8 +88,8 @@ func isLikeAnotherHost(raw string) bool {
 	return strings.HasPrefix(start, "http:") || start == "https:"
 }
 
-// IsPlainJoin reports whether a path can be put behind the base URL as it is: no placeholder has to be filled in, nothing has to
-// be escaped, and so [Join] returns no error.
+// IsPlainJoin reports whether a path can be put behind the base URL as it is: no placeholder has to
+// be filled in, nothing has to be escaped, and so [Join] returns no error.
 func (b *Base) IsPlainJoin(path string) bool {
 	return !b.hasPlaceholders && isPlainPath(path) && !strings.HasPrefix(path, "//")
 }
@@ -119,12 +124,13 @@ func (b *Base) join(raw string, values Values) (*url.URL, error) {
 	return &joined, nil
 }
 
-// checkHostParams refuses a request that sets a placeholder of the base URL's host to another value than the client does.
+// checkHostParams refuses a request that sets a placeholder of the base URL's host to another value
+// than the client does.
 func (b *Base) checkHostParams(values Values) error {
 	for _, name := range b.hostParams {
 		if own, isSet := values.Own[name]; isSet && own != values.Defaults[name] {
-			return &ParamError{name, "stands in the host of the base URL, which takes the client's default alone " +
-				"(Client.SetPathParam)"}
+			return &ParamError{name, "stands in the host of the base URL, " +
+				"which takes the client's default alone (Client.SetPathParam)"}
 		}
 	}
 	return nil
@@ -137,7 +143,8 @@ func (b *Base) joinPath(joined *url.URL, path string, values Values) error {
 			return nil
 		}
 
-		// Most paths can be appended as they are, which spares them a second parse of the whole URL.
+		// Most paths can be appended as they are, which spares them a second parse of the whole
+		// URL.
 		if joined.RawPath == "" && isPlainPath(path) {
 			joined.Path = appendPath(joined.Path, path)
 			return nil
@@ -203,8 +210,8 @@ func expandAbsolute(raw string, values Values) (*url.URL, error) {
 	return parseAbsolute(withQuery(head+rawPath, rawQuery))
 }
 
-// splitAbsolute cuts an absolute URL into its scheme and host, its path and its query. The fragment, which is not sent, is
-// dropped.
+// splitAbsolute cuts an absolute URL into its scheme and host, its path and its query. The
+// fragment, which is not sent, is dropped.
 func splitAbsolute(raw string) (head, path, query string) {
 	raw, _, _ = strings.Cut(raw, "#")
 	raw, query, _ = strings.Cut(raw, "?")
@@ -231,7 +238,8 @@ func parseAbsolute(raw string) (*url.URL, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the URL %q does not parse: %w", redact.RawURL(raw), withoutURL(err))
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("the URL %q has the scheme %q: only http and https are sent", redact.RawURL(raw), u.Scheme)
+		return nil, fmt.Errorf("the URL %q has the scheme %q: only http and https are sent",
+			redact.RawURL(raw), u.Scheme)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("the URL %q has no host", redact.RawURL(raw))
 	}

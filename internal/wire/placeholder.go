@@ -16,7 +16,8 @@ type Param struct {
 	Raw  bool // Text is a piece of a URL already: its slashes and its escapes stay
 }
 
-// Params are the values of placeholders, by name. A map of them is never modified, so that copies of a request can share it.
+// Params are the values of placeholders, by name. A map of them is never modified, so that copies
+// of a request can share it.
 type Params map[string]Param
 
 // With returns a copy that has this value too, in the place of an earlier one of that name.
@@ -29,7 +30,8 @@ func (p Params) With(name string, value Param) Params {
 	return changed
 }
 
-// Values are what the placeholders of one URL are filled in from: the request's own parameters, else the client's defaults.
+// Values are what the placeholders of one URL are filled in from: the request's own parameters,
+// else the client's defaults.
 type Values struct{ Own, Defaults Params }
 
 func (v Values) value(name string) (value Param, found bool) {
@@ -39,14 +41,16 @@ func (v Values) value(name string) (value Param, found bool) {
 	return value, found
 }
 
-// ParamError says what is wrong with the value of a placeholder. It does not print the value, which may be a secret.
+// ParamError says what is wrong with the value of a placeholder. It does not print the value, which
+// may be a secret.
 type ParamError struct{ Name, Problem string }
 
 func (e *ParamError) Error() string {
 	return fmt.Sprintf("the path parameter {%s} %s", e.Name, e.Problem)
 }
 
-// component is the part of a URL that a placeholder is written in, which decides how its value is checked and escaped.
+// component is the part of a URL that a placeholder is written in, which decides how its value is
+// checked and escaped.
 type component int
 
 const (
@@ -67,7 +71,8 @@ func (v Values) expand(template string, in component) (string, error) {
 
 // ExpandPath fills in the placeholders of a path. Its error is a [*ParamError].
 //
-// A value never makes a segment "." or "..", which would climb the path, and no value that is not raw adds a segment.
+// A value never makes a segment "." or "..", which would climb the path, and no value that is not
+// raw adds a segment.
 func (v Values) ExpandPath(template string) (string, error) {
 	if !strings.Contains(template, "{") {
 		return template, nil
@@ -85,8 +90,8 @@ func (v Values) ExpandPath(template string) (string, error) {
 			return "", err
 		}
 
-		// The whole segment is looked at, and not each value. One value may be harmless and still climb together with the text
-		// beside it, as in "{a}{b}" and ".{a}".
+		// The whole segment is looked at, and not each value. One value may be harmless and still
+		// climb together with the text beside it, as in "{a}{b}" and ".{a}".
 		if name != "" && hasDotSegment(b.String()[start:]) {
 			return "", &ParamError{name, `makes a segment "." or "..", which would climb the path`}
 		}
@@ -97,7 +102,8 @@ func (v Values) ExpandPath(template string) (string, error) {
 	return b.String(), nil
 }
 
-// write writes a piece of a URL with its placeholders filled in, and returns the name of the last one that it filled in.
+// write writes a piece of a URL with its placeholders filled in, and returns the name of the last
+// one that it filled in.
 func (v Values) write(b *strings.Builder, template string, in component) (filled string, err error) {
 	for {
 		before, name, after, found := cutPlaceholder(template)
@@ -107,8 +113,8 @@ func (v Values) write(b *strings.Builder, template string, in component) (filled
 		}
 		template = after
 
-		// Braces are ordinary characters in a query, and around what is no name. There they are a placeholder only if a value
-		// is set.
+		// Braces are ordinary characters in a query, and around what is no name. There they are a
+		// placeholder only if a value is set.
 		value, isSet := v.value(name)
 		if !isSet && (in == inQuery || !isPlaceholderName(name)) {
 			b.WriteByte('{')
@@ -151,12 +157,13 @@ func (p Param) escaped(in component) string {
 	return url.PathEscape(p.Text)
 }
 
-// hostProblem says why a value cannot be written in a host. A value that is more than a piece of one label could name another
-// host, or a port.
+// hostProblem says why a value cannot be written in a host. A value that is more than a piece of
+// one label could name another host, or a port.
 func hostProblem(value string) string {
 	for i := range len(value) {
 		if c := value[i]; !isLetter(c) && !isDigit(c) && c != '-' && c != '_' {
-			return fmt.Sprintf("stands in the host of the URL, and its value is no part of a host's label: byte %d is %q", i, c)
+			return fmt.Sprintf("stands in the host of the URL, and its value is no part of a host's label: "+
+				"byte %d is %q", i, c)
 		}
 	}
 	return ""
@@ -175,15 +182,16 @@ func rawProblem(value string) string {
 		return "is raw, and its value has an escape that is none"
 	}
 
-	// A server may decode a path before it looks for dot segments, and may take a backslash for a slash.
+	// A server may decode a path before it looks for dot segments, and may take a backslash for a
+	// slash.
 	if hasDotSegment(value) || hasDotSegment(strings.ReplaceAll(decoded, `\`, "/")) {
 		return "is raw, and its value has a segment \".\" or \"..\", which would climb the path"
 	}
 	return ""
 }
 
-// hasDotSegment reports whether a piece of an escaped path has a segment "." or "..", in whatever way it is escaped. Some
-// servers take the text after a semicolon for parameters of the segment.
+// hasDotSegment reports whether a piece of an escaped path has a segment "." or "..", in whatever
+// way it is escaped. Some servers take the text after a semicolon for parameters of the segment.
 func hasDotSegment(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		segment, _, _ = strings.Cut(segment, ";")
