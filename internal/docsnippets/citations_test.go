@@ -9,18 +9,19 @@ import (
 	"testing"
 )
 
-// TestCitationsExist holds the documents to their word: a test that one cites is in the repository, nested modules included, and so
-// is a file that one links to.
+// TestCitationsExist checks that every test that a document cites is in the repository, nested
+// modules included, and that every file that a document links to exists.
 func TestCitationsExist(t *testing.T) {
 	const root = "../.."
 	tests, documents := map[string]bool{}, map[string]string{}
+
 	defined := regexp.MustCompile(`(?m)^func (Test\w+|Benchmark\w+|Example\w*)\(`)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			if name := entry.Name(); path != root && strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules" {
+			if path != root && isSkipped(entry.Name()) {
 				return filepath.SkipDir
 			}
 		case strings.HasSuffix(path, "_test.go"):
@@ -39,6 +40,7 @@ func TestCitationsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	cited := regexp.MustCompile("`(Test\\w+|Benchmark\\w+)`")
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 	linked := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)

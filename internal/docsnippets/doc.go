@@ -1,18 +1,21 @@
-// Package docsnippets holds one test: every Go block in the repository's Markdown compiles. It is quick, offline, and a
-// part of `go test ./...`; a failure names the line of the document.
+// Package docsnippets has tests of the repository's Markdown. Every Go block compiles, every test
+// that a document cites exists, and so does every file that it links to. The tests are quick, need
+// no network, and are part of `go test ./...`. A failure names the line of the document.
 //
-// What makes a block (a fence whose language is go) compile:
+// A block is a fence whose language is go. These rules decide whether it compiles:
 //
-//   - A block that starts with a package clause is a complete file. Nothing is added to it, and nothing is forgiven.
-//   - Any other block is a piece of a program. Its func and type declarations, and its var and const declarations if
-//     there is nothing else in it, belong to a file; the rest belongs to a function that may return anything. Variables
-//     that it does not use are forgiven.
-//   - What a piece uses without declaring it comes, in this order, from an earlier piece of the same document that
-//     declared it at file level, from the usual cast (ctx, client, st, User, …: the table in tables_test.go), or from an import
-//     (axle, auth, http, slog, …: there too). A piece may also spell out imports of its own.
-//   - There is no way to opt out. What is not Go, or is not meant to compile, is ```text.
-//   - A block that needs a dependency of a nested module names the module: ```go module=test/sdks. Such a block imports
-//     that dependency itself, and is compiled only with AXLE_SNIPPETS=all in the environment, as CI does.
+//   - A block that begins with a package clause is a whole file. Nothing is added to it.
+//   - Any other block is a piece of a program. Its func and type declarations belong to a file, and
+//     so do its var and const declarations if the block has nothing else. The rest belongs to a
+//     function that may return anything. Unused variables are allowed.
+//   - A piece may use a name that it does not declare. The name comes from an earlier piece of the
+//     same document that declared it at file level, or from the usual cast (ctx, client, st, User,
+//     …), or from an import (axle, auth, http, slog, …). They are looked for in this order. The
+//     cast and the imports are in tables_test.go. A piece may also have imports itself.
+//   - Every Go block is compiled. Text that is not Go, or need not compile, is ```text.
+//   - A block that needs a dependency of a nested module names that module: ```go module=test/sdks.
+//     Such a block imports the dependency itself. It is compiled only if the environment has
+//     AXLE_SNIPPETS=all, as in CI.
 //
-// Nothing imports this package, and it imports nothing of axle's.
+// Nothing imports this package, and it imports nothing of axle.
 package docsnippets

@@ -31,10 +31,12 @@ func TestDocumentsCompile(t *testing.T) {
 		t.Log("no snippets")
 		return
 	}
+
 	byModule := map[string][]block{}
 	for _, b := range blocks {
 		byModule[b.module] = append(byModule[b.module], b)
 	}
+
 	for _, module := range slices.Sorted(maps.Keys(byModule)) {
 		blocks := byModule[module]
 		if module != "" && os.Getenv("AXLE_SNIPPETS") != "all" {
@@ -48,8 +50,9 @@ func TestDocumentsCompile(t *testing.T) {
 	}
 }
 
-// The checker itself: good.md has one of each kind of block that must pass, and each block of bad.md is followed by
-// what must be said of it, the block's first line being line 1.
+// The next two tests check the checker. good.md has one block of each kind that must pass. In
+// bad.md each block is followed by the line at which it fails, counted from 1, and by a part of the
+// message.
 func TestGoodBlocksPass(t *testing.T) {
 	blocks := extract(t, "testdata/good.md", "good.md")
 	if len(blocks) < 10 {
@@ -85,16 +88,17 @@ func TestBadBlocksFail(t *testing.T) {
 	}
 }
 
-// A block is one fenced Go block of a document.
+// block is one Go block of a document.
 type block struct {
 	doc    string // slash-separated, from the root
-	line   int    // of the first line inside the fence
-	module string // folder of the nested module whose dependencies it needs; "" is the root's
+	line   int    // the number of the first line inside the fence
+	module string // the folder of the nested module whose dependencies it needs; "" is the root
 	text   string
 }
 
-// readAll extracts the blocks of every document below root. It also looks at every Go file and go.mod there, for the
-// benefit of `go test`: what a test looked at decides whether its cached result still counts.
+// readAll extracts the blocks of every document below root. It also looks at every Go file and
+// go.mod there, because `go test` uses a cached result until a file changes that the test has
+// looked at.
 func readAll(t *testing.T, root string) (blocks []block) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -103,7 +107,7 @@ func readAll(t *testing.T, root string) (blocks []block) {
 		}
 		name := entry.Name()
 		if entry.IsDir() {
-			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules") {
+			if path != root && isSkipped(name) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -125,18 +129,25 @@ func readAll(t *testing.T, root string) (blocks []block) {
 	return blocks
 }
 
-// A fence may open right after a list marker.
+// isSkipped reports whether a folder has no documents of the repository.
+func isSkipped(folder string) bool {
+	return strings.HasPrefix(folder, ".") || folder == "testdata" || folder == "node_modules"
+}
+
+// fence matches the first line of a fence. A list marker may come before it.
 var fence = regexp.MustCompile("^((?: *(?:[-*+]|[0-9]+[.)]) )* *)(`{3,}|~{3,})\\s*([^`]*)$")
 
+// extract returns the Go blocks of one document.
 func extract(t *testing.T, path, doc string) (blocks []block) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	var (
-		closing string // what ends the fence that we are in; "" is outside of any
-		opened  int
+		closing string // the end of the current fence; "" outside of a fence
+		opened  int    // the line at which it begins
 		indent  int
 		current *block
 		text    strings.Builder
@@ -161,6 +172,7 @@ func extract(t *testing.T, path, doc string) (blocks []block) {
 			}
 			continue
 		}
+
 		if bare := strings.TrimSpace(line); strings.HasPrefix(bare, closing) && strings.Trim(bare, closing[:1]) == "" {
 			if current != nil {
 				current.text = text.String()
@@ -170,8 +182,10 @@ func extract(t *testing.T, path, doc string) (blocks []block) {
 			text.Reset()
 			continue
 		}
+
 		if current != nil {
-			text.WriteString(line[min(indent, len(line)-len(strings.TrimLeft(line, " "))):] + "\n")
+			spaces := len(line) - len(strings.TrimLeft(line, " "))
+			text.WriteString(line[min(indent, spaces):] + "\n")
 		}
 	}
 	if closing != "" {
@@ -180,7 +194,8 @@ func extract(t *testing.T, path, doc string) (blocks []block) {
 	return blocks
 }
 
-// compile type-checks blocks with the dependencies of the module in folder dir, and returns what is wrong with them.
+// compile type-checks blocks with the dependencies of the module in the folder dir, and returns
+// their faults.
 func compile(dir string, blocks []block) (problems []error) {
 	type file struct {
 		ast    *ast.File
@@ -190,7 +205,7 @@ func compile(dir string, blocks []block) (problems []error) {
 		fset     = token.NewFileSet()
 		files    []file
 		wanted   = map[string]bool{}
-		declared = map[string]map[string]string{} // by document, by name: what its pieces declared so far
+		declared = map[string]map[string]string{} // by document and name: what its pieces have declared
 	)
 	for _, b := range blocks {
 		var (
@@ -212,6 +227,7 @@ func compile(dir string, blocks []block) (problems []error) {
 			problems = append(problems, first(err))
 			continue
 		}
+
 		files = append(files, file{parsed, complete})
 		for _, spec := range parsed.Imports {
 			wanted[strings.Trim(spec.Path.Value, "\"`")] = true
@@ -228,18 +244,20 @@ func compile(dir string, blocks []block) (problems []error) {
 		}
 		return nil, errors.New("it does not compile, or no required module provides it")
 	})
+
+	// The Error function gets all errors, so the one that Check returns is not needed.
 	for _, f := range files {
 		config := types.Config{Importer: imp, Error: func(err error) {
 			if f.strict || !unused(err) {
 				problems = append(problems, err)
 			}
 		}}
-		_, _ = config.Check("snippet", fset, []*ast.File{f.ast}, nil) // Error has them all
+		_, _ = config.Check("snippet", fset, []*ast.File{f.ast}, nil)
 	}
 	return problems
 }
 
-// unused reports whether err is what the compiler says of a piece that shows how to get something, and not what for.
+// unused reports whether err is about a variable that a piece declares and does not use.
 func unused(err error) bool {
 	var e types.Error
 	return errors.As(err, &e) && strings.Contains(e.Msg, "and not used")
@@ -253,37 +271,48 @@ func first(err error) error {
 	return err
 }
 
-// source puts text, which starts at the block's first line, where the document has it.
+// source returns the text, which begins at the block's first line, with the position that it has in
+// the document.
 func (b block) source(text string) string { return b.at(0) + text }
 
 func (b block) at(line int) string { return fmt.Sprintf("//line %s:%d\n", b.doc, b.line+line) }
 
-// piece makes a file of a block that is none, with what it needs of the known declarations and the imports table. What
-// the block itself declares at file level is known to the later blocks of its document.
+// piece makes a whole file of a piece. It adds the known declarations and the imports that the
+// piece uses. Later pieces of the same document know what this one declares at file level.
 func piece(fset *token.FileSet, b block, known map[string]string) (*ast.File, error) {
 	imported, file, body := b.split()
-	own := strings.Join(imported, "") + "\n"
-	rest := strings.Join(slices.Concat(file, []string{"func _() " + results(body) + " {\n", b.source(body), b.at(strings.Count(body, "\n")), "panic(0) }"}), "")
+	fixed := strings.Join(imported, "") + "\n"
+	function := []string{
+		"func _() " + results(body) + " {\n",
+		b.source(body),
+		b.at(strings.Count(body, "\n")), "panic(0) }",
+	}
+	rest := strings.Join(slices.Concat(file, function), "")
 
-	added := map[string]bool{} // names of imports and declarations
+	// An added declaration may use other names, which are added in the next round.
+	added := map[string]bool{}
 	var header, extra string
 	for {
-		source := "package snippet\n" + header + own + extra + rest
+		source := "package snippet\n" + header + fixed + extra + rest
 		parsed, err := parser.ParseFile(fset, "", source, 0)
 		if err != nil {
 			return nil, err
 		}
+
 		more := false
 		for _, ident := range parsed.Unresolved {
 			name := ident.Name
-			if added[name] || slices.ContainsFunc(parsed.Imports, func(s *ast.ImportSpec) bool { return importName(s) == name }) {
+			isImported := func(s *ast.ImportSpec) bool { return importName(s) == name }
+			if added[name] || slices.ContainsFunc(parsed.Imports, isImported) {
 				continue
 			}
-			// What goes wrong with an addition is reported where it was asked for.
+
+			// A fault of an addition is reported at the line that uses it.
 			at := fset.Position(ident.Pos())
 			line := fmt.Sprintf("//line %s:%d\n", at.Filename, at.Line)
 			if decl, ok := known[name]; ok {
-				if !strings.Contains(extra, decl) { // it may declare other names beside this one
+				// The declaration may have been added for another of its names.
+				if !strings.Contains(extra, decl) {
 					extra += line + decl + "\n"
 				}
 			} else if path, ok := imports[name]; ok {
@@ -293,6 +322,7 @@ func piece(fset *token.FileSet, b block, known map[string]string) (*ast.File, er
 			}
 			added[name], more = true, true
 		}
+
 		if !more {
 			b.remember(parsed, file, known)
 			return parsed, nil
@@ -358,8 +388,8 @@ func receiver(expr ast.Expr) string {
 	return ""
 }
 
-// split takes a block apart: its imports, its file-level declarations, and the statements, which keep their lines. A
-// var or const among statements is one of them.
+// split splits a block into its imports, its file-level declarations, and its statements, which
+// keep their lines. A var or const among statements counts as a statement.
 func (b block) split() (imported, file []string, body string) {
 	type part struct {
 		kind       token.Token // of its first token
@@ -374,20 +404,25 @@ func (b block) split() (imported, file []string, body string) {
 		src   = []byte(b.text)
 		f     = fset.AddFile("", -1, len(src))
 	)
-	s.Init(f, src, func(token.Position, string) {}, 0) // the parser will say it better
+
+	// Errors are left to the parser, whose messages are better.
+	s.Init(f, src, func(token.Position, string) {}, 0)
 	for {
 		pos, tok, lit := s.Scan()
 		if tok == token.EOF {
 			break
 		}
+
 		offset := f.Offset(pos)
 		if open {
 			parts = append(parts, part{kind: tok, start: lineStart(src, offset), end: len(src)})
 			if tok == token.FUNC && !bytes.HasPrefix(src[offset:], []byte("func ")) {
-				parts[len(parts)-1].kind = token.LPAREN // func() { … }() is a statement
+				// A call of a function literal, func() { … }(), is a statement.
+				parts[len(parts)-1].kind = token.LPAREN
 			}
 			open = false
 		}
+
 		switch tok {
 		case token.LBRACE, token.LPAREN, token.LBRACK:
 			depth++
@@ -407,6 +442,8 @@ func (b block) split() (imported, file []string, body string) {
 	}) {
 		declarations = append(declarations, token.VAR, token.CONST)
 	}
+
+	// The declarations are blanked out of the statements.
 	statements := slices.Clone(src)
 	for _, p := range parts {
 		if !slices.Contains(declarations, p.kind) {
@@ -429,12 +466,15 @@ func (b block) split() (imported, file []string, body string) {
 
 func lineStart(src []byte, offset int) int { return bytes.LastIndexByte(src[:offset], '\n') + 1 }
 
-// results is the result list that lets body return what it returns. Function literals in it have their own.
+// results returns a list of results for a function with this body. Function literals in the body
+// have other results.
 func results(body string) string {
 	f, err := parser.ParseFile(token.NewFileSet(), "", "package snippet\nfunc _() {\n"+body+"\n}\n", parser.SkipObjectResolution)
 	if err != nil {
-		return "" // and it will be said where the lines are right
+		// The same error comes again, with the right line, when the whole file is parsed.
+		return ""
 	}
+
 	n := 0
 	ast.Inspect(f, func(node ast.Node) bool {
 		switch node := node.(type) {
@@ -456,14 +496,17 @@ func startsWith(text string, want token.Token) bool {
 	return tok == want
 }
 
-// exportData finds, by way of the build cache, what the compiler wrote of each package and of those it needs.
+// exportData returns the file with the compiler's export data for each package and its
+// dependencies. The files are in the build cache.
 func exportData(dir string, paths []string) (map[string]string, error) {
 	exports := map[string]string{}
 	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "unsafe" || path == "C" })
 	if len(paths) == 0 {
 		return exports, nil
 	}
-	list := exec.Command("go", append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export", "--"}, paths...)...)
+
+	args := []string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export", "--"}
+	list := exec.Command("go", append(args, paths...)...)
 	list.Dir = dir
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
@@ -471,6 +514,7 @@ func exportData(dir string, paths []string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go list in %s: %w\n%s", dir, err, &stderr)
 	}
+
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		var p struct{ ImportPath, Export string }
 		if err := dec.Decode(&p); err != nil {

@@ -1,6 +1,6 @@
 package docsnippets
 
-// imports is what a piece of a program may select from without importing it.
+// imports has the packages that a piece of a program may use without importing them.
 var imports = map[string]string{
 	"axle":    "github.com/axlehttp/axle",
 	"auth":    "github.com/axlehttp/axle/interceptors/auth",
@@ -65,7 +65,8 @@ var imports = map[string]string{
 	"xml":       "encoding/xml",
 }
 
-// cast is what a piece of a program may use without declaring it. An entry may use other entries.
+// cast has the names that a piece of a program may use without declaring them. An entry may use
+// other entries.
 var cast = map[string]string{
 	"ctx":     "var ctx context.Context",
 	"err":     "var err error",
