@@ -42,15 +42,15 @@ func (c *cookieServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.begin(w, r.URL.Query().Get("user"))
 	case "/logout":
 		c.end(w, r)
-	case "/hop": // the refresh's own later requests need what its earlier answers set
-		http.SetCookie(w, &http.Cookie{Name: "hop", Value: "1", Path: "/"})
-		http.Redirect(w, r, "/needs-hop", http.StatusTemporaryRedirect)
-	case "/needs-hop":
-		if _, err := r.Cookie("hop"); err != nil {
+	case "/redirect": // the later requests of the refresh need the cookies of the earlier ones
+		http.SetCookie(w, &http.Cookie{Name: "step", Value: "1", Path: "/"})
+		http.Redirect(w, r, "/redirected", http.StatusTemporaryRedirect)
+	case "/redirected":
+		if _, err := r.Cookie("step"); err != nil {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		http.SetCookie(w, &http.Cookie{Name: "hop", Path: "/", MaxAge: -1})
+		http.SetCookie(w, &http.Cookie{Name: "step", Path: "/", MaxAge: -1})
 		http.Redirect(w, r, refreshPath, http.StatusTemporaryRedirect)
 	case refreshPath:
 		c.rotate(w, r)
@@ -92,7 +92,7 @@ func (c *cookieServer) end(w http.ResponseWriter, r *http.Request) {
 
 // rotate answers late with a session that is alive, whatever has happened meanwhile.
 func (c *cookieServer) rotate(w http.ResponseWriter, r *http.Request) {
-	if _, err := r.Cookie("hop"); err == nil {
+	if _, err := r.Cookie("step"); err == nil {
 		w.WriteHeader(http.StatusConflict) // it was deleted two answers ago
 		return
 	}
@@ -154,13 +154,13 @@ func byHTTPClient(c *axle.Client, path string) store.RefreshFunc {
 var cookieWays = map[string]func(c *axle.Client) store.RefreshFunc{
 	"Endpoint": func(c *axle.Client) store.RefreshFunc { return store.Endpoint(c, refreshPath) },
 	"Endpoint, along redirects": func(c *axle.Client) store.RefreshFunc {
-		return store.Endpoint(c, "/hop")
+		return store.Endpoint(c, "/redirect")
 	},
 	"Endpoint, over a configured engine": func(c *axle.Client) store.RefreshFunc {
 		return store.Endpoint(c.SetEngine(func(rc *resty.Client) { rc.SetHeader("X-Engine", "yes") }), refreshPath)
 	},
 	"Endpoint, over a configured engine, along redirects": func(c *axle.Client) store.RefreshFunc {
-		return store.Endpoint(c.SetEngine(func(*resty.Client) {}), "/hop")
+		return store.Endpoint(c.SetEngine(func(*resty.Client) {}), "/redirect")
 	},
 	"a RefreshFunc of the user's": func(c *axle.Client) store.RefreshFunc {
 		return func(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
@@ -179,7 +179,7 @@ var cookieWays = map[string]func(c *axle.Client) store.RefreshFunc{
 		}
 	},
 	"HTTPClient()":                  func(c *axle.Client) store.RefreshFunc { return byHTTPClient(c, refreshPath) },
-	"HTTPClient(), along redirects": func(c *axle.Client) store.RefreshFunc { return byHTTPClient(c, "/hop") },
+	"HTTPClient(), along redirects": func(c *axle.Client) store.RefreshFunc { return byHTTPClient(c, "/redirect") },
 }
 
 // me asks who the server takes the client for, directly and under HTTPClient().

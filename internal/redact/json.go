@@ -175,7 +175,8 @@ type pair struct {
 }
 
 var (
-	nameMembers  = setOf("name", "key", "field", "param", "parameter", "header", "property", "attribute", "label", "id", "k", "n")
+	nameMembers = setOf("name", "key", "field", "param", "parameter", "header", "property", "attribute",
+		"label", "id", "k", "n")
 	valueMembers = setOf("value", "val", "values", "content", "default", "text", "v")
 )
 
@@ -240,6 +241,7 @@ func (m *jsonMask) members(p *pair, depth int) error {
 			p.from, p.scalar = m.out.Len(), !composite
 		}
 
+		// The value of a secret is read, and not written.
 		if m.names.Secret(name) && token != nil {
 			if err := m.skip(token); err != nil {
 				return err
@@ -253,6 +255,7 @@ func (m *jsonMask) members(p *pair, depth int) error {
 			p.to = m.out.Len()
 		}
 	}
+
 	if _, err := m.in.Token(); err != nil {
 		return err
 	}
