@@ -12,15 +12,23 @@ import (
 
 const defaultHeader = "Authorization"
 
-// WithHeader sets the header that carries the token, and how: WithHeader("X-Api-Key", func(t *oauth2.Token) string { return
-// t.AccessToken }). The default is "Authorization" with the token's type and the access token, "Bearer …".
+// WithHeader sets the header that carries the token, and a function that returns the header's value
+// for a token:
 //
-// The header goes to allowed origins alone, is redacted, and is compared when a 401 comes back, as Authorization is. A call
-// whose caller sets it is left alone. An empty value attaches nothing.
+//	auth.WithHeader("X-Api-Key", func(t *oauth2.Token) string { return t.AccessToken })
 //
-// value is called for each request of a session that has a token, by many goroutines at once, and must not modify the token. If
-// it panics, the call fails. A name that is no header's, or is one that the transport or the cookie jar writes, and a nil value
-// fail every call, with CodeBadOption.
+// The default is "Authorization" with the token's type and the access token, as in "Bearer abc".
+//
+// The header is treated as Authorization is: it goes to allowed origins alone, it is redacted, and
+// it is compared when a 401 comes back. A call whose caller sets the header is left alone. For an
+// empty value nothing is attached.
+//
+// The function is called for each request of a session that has a token, by many goroutines at once,
+// and must not modify the token. If it panics, the call fails.
+//
+// Every call fails with [axle.CodeBadOption] if the function is nil, if the name is not a valid
+// header name, or if the header has another purpose: it frames the message, describes its body, or
+// belongs to the transport or the cookie jar.
 func WithHeader(name string, value func(*oauth2.Token) string) Option {
 	return func(i *Interceptor) {
 		name := textproto.CanonicalMIMEHeaderKey(name)
@@ -36,10 +44,27 @@ func WithHeader(name string, value func(*oauth2.Token) string) Option {
 	}
 }
 
-// reservedHeaders are written by the transport, or by the cookie jar.
+// reservedHeaders have a purpose of their own, so that none of them can carry a token.
 var reservedHeaders = map[string]bool{
-	"Connection": true, "Content-Length": true, "Cookie": true, "Host": true, "Keep-Alive": true, "Proxy-Authorization": true,
-	"Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+	// The transport and the engine write these.
+	"Accept-Encoding":     true,
+	"Connection":          true,
+	"Content-Encoding":    true,
+	"Content-Length":      true,
+	"Content-Type":        true,
+	"Expect":              true,
+	"Host":                true,
+	"Keep-Alive":          true,
+	"Proxy-Authorization": true,
+	"Proxy-Connection":    true,
+	"Te":                  true,
+	"Trailer":             true,
+	"Transfer-Encoding":   true,
+	"Upgrade":             true,
+
+	// The cookie jar writes the first, and reads the second in responses.
+	"Cookie":     true,
+	"Set-Cookie": true,
 }
 
 // headerValue is what a token is sent as. It is computed once for a token.

@@ -186,6 +186,11 @@ func TestWithHeader_BadInputIsAnErrorOfTheCall(t *testing.T) {
 		"a header that frames the message":   {auth.WithHeader("transfer-encoding", keyOf), "Transfer-Encoding cannot carry a token"},
 		"the header that is not in a header": {auth.WithHeader("host", keyOf), "Host cannot carry a token"},
 		"the jar's header":                   {auth.WithHeader("Cookie", keyOf), "Cookie cannot carry a token"},
+		"the header that fills the jar":      {auth.WithHeader("set-cookie", keyOf), "Set-Cookie cannot carry a token"},
+		"the type of the body":               {auth.WithHeader("content-type", keyOf), "Content-Type cannot carry a token"},
+		"the encoding of the body":           {auth.WithHeader("content-encoding", keyOf), "Content-Encoding cannot carry a token"},
+		"the encodings that are accepted":    {auth.WithHeader("accept-encoding", keyOf), "Accept-Encoding cannot carry a token"},
+		"what the body waits for":            {auth.WithHeader("expect", keyOf), "Expect cannot carry a token"},
 		"no function":                        {auth.WithHeader("X-Session", nil), "the function for the header X-Session is nil"},
 	} {
 		t.Run(name, func(t *testing.T) {
