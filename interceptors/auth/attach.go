@@ -78,7 +78,7 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	}
 
 	if within == nil {
-		if now, err = i.hold(ctx, session, now); err != nil {
+		if now, err = i.waitForRefresh(ctx, session, now); err != nil {
 			return nil, i.unsent(ctx, r, err)
 		}
 		if !now.Active || now.Generation.Login != next.generation.Login {

@@ -9,7 +9,7 @@
 // the request is replayed.
 //
 // attach.go is the way of a request, refusal.go that of a 401. session.go is the contract with a session, tracked.go what is
-// remembered of one, and plainsession.go makes a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
+// remembered of one, and plainsession.go and plainrefresh.go make a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
 // the header, challenge.go reads WWW-Authenticate, and select.go serves many sessions. No lock is held while a session or the
 // network is asked.
 package auth

@@ -73,7 +73,7 @@ type recentSessions struct {
 func (r *recentSessions) track(s StatefulSession) *tracked {
 	if !reflect.ValueOf(s).Comparable() {
 		t := track(s)
-		t.isNew = true
+		t.isUnrecognizable = true
 		return t
 	}
 
