@@ -190,7 +190,9 @@ func (s *UserStore[U]) start(ctx context.Context) {
 	})
 
 	go func() {
-		token, err := r.token.Await(context.Background())
+		// ctx may have ended long before. It does not matter to a future that has settled.
+		<-r.token.Done()
+		token, err := r.token.Await(ctx)
 		s.settle(ctx, r, token, err)
 	}()
 }
