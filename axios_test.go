@@ -52,7 +52,7 @@ type repeated struct {
 }
 
 func (s *repeated) run(ctx context.Context) {
-	s.client = axle.New().SetBaseURL("http://axle.test").SetCookieJar(nil).SetTransport(&fakeTransport{answer: s.answer})
+	s.client = axle.New().SetBaseURL("http://axle.test").SetCookieJar(nil).SetTransport(&fakeTransport{Answer: s.answer})
 	for _, p := range s.chain.Requests {
 		repeat(s, s.client.Interceptors.Request, p, s.requestOfResponse, s.freshRequest)
 	}

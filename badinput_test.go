@@ -74,7 +74,7 @@ func TestBadInput_IsRefusedAndNothingIsSent(t *testing.T) {
 			assert.ErrorContains(t, err, x.says)
 			assert.NotContains(t, err.Error(), "s3cret")
 			assert.Nil(t, e.Response)
-			assert.Zero(t, network.sent.Load())
+			assert.Zero(t, network.Sent.Load())
 			if name != "a nil context" { // without one no handler can run
 				assert.Equal(t, []axle.Code{axle.CodeBadOption}, inChain, "rejected handlers see it")
 			}
@@ -92,7 +92,7 @@ func TestAdvisory_ControlCharactersInHeadersAreRefused(t *testing.T) {
 		set(c, r)
 		_, err := c.Do(r)
 		assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, what)
-		assert.Zero(t, network.sent.Load(), what)
+		assert.Zero(t, network.Sent.Load(), what)
 		assert.NotContains(t, err.Error(), "\r\n", what)
 	}
 	for char := range rune(0x80) {
@@ -137,8 +137,8 @@ func TestAdvisory_ControlCharactersInHeadersAreRefusedInTheBridge(t *testing.T) 
 		resp, err := c.RoundTripper().RoundTrip(r)
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
 		assert.Nil(t, resp)
-		assert.Zero(t, network.sent.Load(), name)
-		assert.True(t, body.isClosed(), name)
+		assert.Zero(t, network.Sent.Load(), name)
+		assert.True(t, body.IsClosed(), name)
 	}
 }
 
@@ -160,7 +160,7 @@ func TestBadInput_ANilContextOfEveryWayIn(t *testing.T) {
 		assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, name)
 		assert.ErrorContains(t, err, "context is nil", name)
 	}
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 	assert.NotPanics(t, func() { assert.NotNil(t, c.R(none).Context(), "it is never nil") })
 	_, err := c.Do(&axle.Request{URL: "/"})
 	require.NoError(t, err, "a Request that was written, not started, has the background context")
@@ -179,7 +179,7 @@ func TestBadInput_ARequestThatIsNilOrHasNoClient(t *testing.T) {
 	assert.ErrorContains(t, err, "no client")
 	_, err = new(axle.Request).Replay()
 	assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestBadInput_NilsThatMeanNothing(t *testing.T) {
@@ -193,7 +193,7 @@ func TestBadInput_NilsThatMeanNothing(t *testing.T) {
 	resp, err = c.Do(&axle.Request{URL: "/", Header: nil, Query: nil})
 	require.NoError(t, err)
 	assert.Equal(t, "ok", resp.String())
-	assert.EqualValues(t, 2, network.sent.Load())
+	assert.EqualValues(t, 2, network.Sent.Load())
 	assert.False(t, c.Interceptors.Request.Eject(axle.InterceptorID{}), "the zero id is no interceptor's")
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,7 +87,7 @@ func TestBody_EveryTypeIsSentWithItsContentTypeAndLength(t *testing.T) {
 		"an empty file":             {newFile(t, ""), sentBody{"", octets, 0}},
 		"a reader with a length":    {lengthy{strings.NewReader("long"), 4}, sentBody{"long", octets, 4}},
 		"an opaque reader":          {opaque("opaque"), sentBody{"opaque", octets, -1}},
-		"an opaque reader, no end":  {io.LimitReader(&endless{left: 1 << 20}, 3), sentBody{"\xed\xec\xeb", octets, -1}},
+		"an opaque reader, no end":  {io.LimitReader(&endless{Left: 1 << 20}, 3), sentBody{"\xed\xec\xeb", octets, -1}},
 		"an opaque reader of none":  {opaque(""), sentBody{"", octets, -1}},
 		"http.NoBody":               {http.NoBody, sentBody{"", "", 0}},
 		"a closer":                  {io.NopCloser(strings.NewReader("closer")), sentBody{"closer", octets, -1}},
@@ -98,7 +96,7 @@ func TestBody_EveryTypeIsSentWithItsContentTypeAndLength(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, got := newBodyServer(t)
 			if name == "an opaque reader, no end" {
-				all, _ := io.ReadAll(io.LimitReader(&endless{left: 1 << 20}, 3))
+				all, _ := io.ReadAll(io.LimitReader(&endless{Left: 1 << 20}, 3))
 				x.want.text = string(all)
 			}
 			_, err := c.R(t.Context()).SetBody(x.body).Post("/")
@@ -154,7 +152,7 @@ func TestBody_OneThatCannotBeEncodedIsRefusedAndNothingIsSent(t *testing.T) {
 		e := asAxle(t, err)
 		assert.Equal(t, axle.CodeBadOption, e.Code, name)
 		assert.Error(t, e.Err, name)
-		assert.Zero(t, network.sent.Load(), name)
+		assert.Zero(t, network.Sent.Load(), name)
 		_, _, err = c.R(t.Context()).SetBody(body).EncodedBody()
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
 		if name == "its own marshaller" {
@@ -296,17 +294,17 @@ func TestBody_AReaderThatFailsFailsTheCall(t *testing.T) {
 
 func TestP14_AnOpaqueReaderIsPulledByTheTransportAndNotReadAhead(t *testing.T) {
 	const size, chunk = 8 << 20, 32 << 10
-	source := &countingReader{Reader: &endless{left: size}}
+	source := &countingReader{Reader: &endless{Left: size}}
 	most := int64(0)
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
 		assert.EqualValues(t, -1, r.ContentLength)
-		assert.Zero(t, source.n.Load(), "nothing is read before it is asked for")
+		assert.Zero(t, source.N.Load(), "nothing is read before it is asked for")
 		buf := make([]byte, chunk)
 		taken := int64(0)
 		for {
 			n, err := r.Body.Read(buf)
 			taken += int64(n)
-			most = max(most, source.n.Load()-taken)
+			most = max(most, source.N.Load()-taken)
 			if err != nil {
 				assert.Equal(t, io.EOF, err)
 				break
@@ -409,7 +407,7 @@ func TestP10_TheRequestsReaderIsClosedWhenTheCallIsDoneOnEveryPath(t *testing.T)
 			c, _ := newFakeClient(x.answer)
 			var body *watchedBody
 			open := func(resp *axle.Response) (*axle.Response, error) {
-				assert.False(t, body.isClosed(), "not before the call is done: a handler may replay")
+				assert.False(t, body.IsClosed(), "not before the call is done: a handler may replay")
 				return resp, nil
 			}
 			useFulfilled(c, open)
@@ -419,7 +417,7 @@ func TestP10_TheRequestsReaderIsClosedWhenTheCallIsDoneOnEveryPath(t *testing.T)
 			useRejected(c, func(err *axle.Error) (*axle.Response, error) { return open2(open, err) })
 			_, err := r.Execute(http.MethodPost, "/{id}"[:1+4*boolInt(name == "bad URL")])
 			assert.Equal(t, x.fails, err != nil, "%v", err)
-			assert.EqualValues(t, 1, body.closed.Load(), "times closed")
+			assert.EqualValues(t, 1, body.Closed.Load(), "times closed")
 		})
 	}
 }
@@ -460,20 +458,8 @@ func TestP10_TheRequestsReaderIsClosedAlsoWhenAHandlerPanics(t *testing.T) {
 	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { panic("boom") })
 	body := newWatchedBody("body")
 	assert.Panics(t, func() { _, _ = c.Post(t.Context(), "/", body) })
-	assert.EqualValues(t, 1, body.closed.Load())
+	assert.EqualValues(t, 1, body.Closed.Load())
 }
-
-// endlessBody goes on until it is closed.
-type endlessBody struct{ closed atomic.Int64 }
-
-func (b *endlessBody) Read(p []byte) (int, error) {
-	if b.closed.Load() > 0 {
-		return 0, errors.New("read after close")
-	}
-	return len(p), nil
-}
-
-func (b *endlessBody) Close() error { b.closed.Add(1); return nil }
 
 func TestP10_AReaderThatATransportStillSendsIsClosedWhenItIsDone(t *testing.T) {
 	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -483,7 +469,7 @@ func TestP10_AReaderThatATransportStillSendsIsClosedWhenItIsDone(t *testing.T) {
 	body := new(endlessBody)
 	_, err := c.Post(t.Context(), "/", body)
 	require.Error(t, err)
-	assert.Eventually(t, func() bool { return body.closed.Load() == 1 }, 10*time.Second, time.Millisecond)
+	assert.Eventually(t, func() bool { return body.Closed.Load() == 1 }, 10*time.Second, time.Millisecond)
 }
 
 func TestBody_AReadThatHangsHoldsNoCallThatWasAnswered(t *testing.T) {
@@ -542,7 +528,7 @@ func TestP10_AReaderThatAHandlerWrapsIsClosedWhenTheTransportIsDoneWithTheWrappe
 			body := &watchedBody{Reader: pipe}
 			resp, err := send(body, c)
 			require.NoError(t, err)
-			assert.False(t, body.isClosed(), "the call is over, and its body is still sent")
+			assert.False(t, body.IsClosed(), "the call is over, and its body is still sent")
 			_, err = io.WriteString(writer, "late")
 			require.NoError(t, err)
 			require.NoError(t, writer.Close())
@@ -550,7 +536,7 @@ func TestP10_AReaderThatAHandlerWrapsIsClosedWhenTheTransportIsDoneWithTheWrappe
 			require.NoError(t, err)
 			require.NoError(t, resp.Body.Close())
 			assert.Equal(t, "late", string(got))
-			assert.Eventually(t, func() bool { return body.closed.Load() == 1 }, 10*time.Second, time.Millisecond)
+			assert.Eventually(t, func() bool { return body.Closed.Load() == 1 }, 10*time.Second, time.Millisecond)
 		})
 	}
 }

@@ -207,7 +207,7 @@ func TestBridge_AnAnswerThatMustHaveNoBodyHasNone(t *testing.T) {
 					assert.Equal(t, tc.length, resp.ContentLength)
 					assert.Equal(t, tc.said, resp.Header.Get("Content-Length"))
 					require.NoError(t, resp.Body.Close())
-					assert.Equal(t, kind == "stream", stream.isClosed())
+					assert.Equal(t, kind == "stream", stream.IsClosed())
 				})
 			}
 		}

@@ -100,7 +100,7 @@ var moreBridgeScenarios = []bridgeScenario{
 		req.Trailer = http.Header{"X-Count": nil}
 		counting := &countingReader{Reader: strings.NewReader("body")}
 		req.ContentLength = -1
-		req.Body = &atEnd{Reader: counting, do: func() { req.Trailer.Set("X-Count", strconv.FormatInt(counting.n.Load(), 10)) }}
+		req.Body = &atEnd{Reader: counting, do: func() { req.Trailer.Set("X-Count", strconv.FormatInt(counting.N.Load(), 10)) }}
 		bridgeDo(t, c, req, report)
 	}},
 	{"a body of a known length beside http.NoBody", reflectRequest, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
@@ -138,7 +138,7 @@ var moreBridgeScenarios = []bridgeScenario{
 		} else { // the server's reset may come first
 			report("413 Request Entity Too Large")
 		}
-		report("closed %v", assert.Eventually(t, func() bool { return body.closed.Load() > 0 }, 10*time.Second, time.Millisecond))
+		report("closed %v", assert.Eventually(t, func() bool { return body.Closed.Load() > 0 }, 10*time.Second, time.Millisecond))
 	}},
 	{"http.Client.Timeout over the body", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "half")

@@ -44,7 +44,7 @@ func TestBridge_ARequestThatCannotBeSentIsAnErrorAndItsBodyIsClosed(t *testing.T
 		}
 		require.Error(t, err, name)
 		assert.Nil(t, resp, name)
-		assert.True(t, body.isClosed(), name)
+		assert.True(t, body.IsClosed(), name)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestBridge_AHandlersErrorIsFoundThroughTheURLError(t *testing.T) {
 	e := asAxle(t, outer.Err)
 	assert.ErrorContains(t, e, "culprit")
 	assert.NotContains(t, e.Error(), "s3cret")
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestBridge_ATimeLimitOfTheClientIsATimeout(t *testing.T) {
@@ -300,15 +300,15 @@ func TestBridge_AnUpgradePassesThroughAReverseProxy(t *testing.T) {
 
 func TestP14_TheBridgePullsBothBodiesLazily(t *testing.T) {
 	const size, chunk = 64 << 20, 256 << 10
-	up, down := &countingReader{Reader: &endless{left: size}}, &countingReader{Reader: &endless{left: size}}
+	up, down := &countingReader{Reader: &endless{Left: size}}, &countingReader{Reader: &endless{Left: size}}
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-		assert.Zero(t, up.n.Load(), "nothing is read before the transport asks")
+		assert.Zero(t, up.N.Load(), "nothing is read before the transport asks")
 		buf := make([]byte, chunk)
 		for taken := int64(0); ; {
 			n, err := io.ReadFull(r.Body, buf)
 			taken += int64(n)
-			if up.n.Load() > taken {
-				assert.LessOrEqual(t, up.n.Load(), taken, "read ahead")
+			if up.N.Load() > taken {
+				assert.LessOrEqual(t, up.N.Load(), taken, "read ahead")
 				break
 			}
 			if err != nil {
@@ -322,25 +322,25 @@ func TestP14_TheBridgePullsBothBodiesLazily(t *testing.T) {
 	resp, err := c.HTTPClient().Do(newRequest(t, "POST", "http://axle.test/", up))
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	assert.Zero(t, down.n.Load(), "nothing is read before the caller asks")
+	assert.Zero(t, down.N.Load(), "nothing is read before the caller asks")
 	got, err := io.CopyN(io.Discard, resp.Body, chunk)
 	require.NoError(t, err)
-	assert.LessOrEqual(t, down.n.Load(), got+64<<10, "no more than the copy's own buffer")
+	assert.LessOrEqual(t, down.N.Load(), got+64<<10, "no more than the copy's own buffer")
 	_, err = io.Copy(io.Discard, resp.Body)
 	require.NoError(t, err)
-	assert.EqualValues(t, size, down.n.Load())
+	assert.EqualValues(t, size, down.N.Load())
 }
 
 // Replay.
 
 func TestBridge_AReplayAfterARefreshSendsTheBodyAgainAndOneAnswerIsLeftOpen(t *testing.T) {
 	var bodies watchedBodies
-	bodies.status = func(n int) int { return []int{401, 200}[n-1] }
+	bodies.Status = func(n int) int { return []int{401, 200}[n-1] }
 	var sent []string
 	c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
 		body, _ := io.ReadAll(r.Body)
 		sent = append(sent, string(body)+" "+r.Header.Get("Authorization"))
-		return bodies.answer(r)
+		return bodies.Answer(r)
 	})
 	token := "old"
 	useRequest(c, func(r *axle.Request) { r.SetHeader("Authorization", token) })
@@ -354,10 +354,10 @@ func TestBridge_AReplayAfterARefreshSendsTheBodyAgainAndOneAnswerIsLeftOpen(t *t
 	resp, err := c.HTTPClient().Do(newRequest(t, "POST", "http://axle.test/", opaque("body")))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"body old", "body new"}, sent)
-	assert.Equal(t, []int{2}, bodies.open(), "the refused one is closed, the other is the caller's")
+	assert.Equal(t, []int{2}, bodies.Open(), "the refused one is closed, the other is the caller's")
 	require.NoError(t, resp.Body.Close())
-	assert.Empty(t, bodies.open())
-	assert.EqualValues(t, 2, network.sent.Load())
+	assert.Empty(t, bodies.Open())
+	assert.EqualValues(t, 2, network.Sent.Load())
 }
 
 func TestBridge_ABodyThatCannotBeSentAgainLeavesTheRefusedAnswer(t *testing.T) {
@@ -416,7 +416,7 @@ func TestBridge_ManyAtATimeWithDistinctBodiesNeverMix(t *testing.T) {
 
 func TestBridge_APanicOfAHandlerClosesBothBodies(t *testing.T) {
 	var bodies watchedBodies
-	c, _ := newFakeClient(bodies.answer)
+	c, _ := newFakeClient(bodies.Answer)
 	useFulfilled(c, func(*axle.Response) (*axle.Response, error) { panic("boom") })
 	body := newWatchedBody("body")
 	assert.PanicsWithValue(t, "boom", func() {
@@ -425,8 +425,8 @@ func TestBridge_APanicOfAHandlerClosesBothBodies(t *testing.T) {
 			_ = resp.Body.Close()
 		}
 	})
-	assert.True(t, body.isClosed())
-	assert.Empty(t, bodies.open())
+	assert.True(t, body.IsClosed())
+	assert.Empty(t, bodies.Open())
 }
 
 func TestBridge_AReplaysEditsOfTheURLAreSent(t *testing.T) {

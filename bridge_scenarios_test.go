@@ -12,7 +12,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,16 +65,6 @@ func withoutAxle(err error) string {
 	}
 	return "another"
 }
-
-func newRequest(t *testing.T, method, url string, body io.Reader) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
-	require.NoError(t, err)
-	return req
-}
-
-// opaque hides what else a reader is.
-func opaque(text string) io.Reader { return io.MultiReader(strings.NewReader(text)) }
 
 var bridgeScenarios = []bridgeScenario{
 	{"GET", reflectRequest, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
@@ -227,7 +216,7 @@ var bridgeScenarios = []bridgeScenario{
 			req.ContentLength = 4
 			req.Header.Set("Expect", "100-continue")
 			bridgeDo(t, c, req, report)
-			report("read %d", read.n.Load())
+			report("read %d", read.N.Load())
 		}
 	}},
 	{"both ways at once", func(w http.ResponseWriter, r *http.Request) {
@@ -315,9 +304,9 @@ var bridgeScenarios = []bridgeScenario{
 		n, err := io.Copy(sum, r.Body)
 		_, _ = fmt.Fprintf(w, "%d %x %v", n, sum.Sum(nil), err)
 	}, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
-		bridgeDo(t, c, newRequest(t, "POST", url, &endless{left: 64 << 20}), report)
+		bridgeDo(t, c, newRequest(t, "POST", url, &endless{Left: 64 << 20}), report)
 	}},
-	{"64 MB down", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, &endless{left: 64 << 20}) },
+	{"64 MB down", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, &endless{Left: 64 << 20}) },
 		func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
 			resp, err := c.Do(newRequest(t, "GET", url, nil))
 			require.NoError(t, err)
@@ -326,33 +315,4 @@ var bridgeScenarios = []bridgeScenario{
 			n, err := io.Copy(sum, resp.Body)
 			report("%d %x %v", n, sum.Sum(nil), err)
 		}},
-}
-
-// countingReader counts what is read of it.
-type countingReader struct {
-	io.Reader
-	n atomic.Int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-type failingReader struct{}
-
-// endless yields a pattern, so many bytes of it.
-type endless struct{ left int }
-
-func (e *endless) Read(p []byte) (int, error) {
-	if e.left == 0 {
-		return 0, io.EOF
-	}
-	n := min(len(p), e.left)
-	for i := range n {
-		p[i] = byte((e.left - i) % 251)
-	}
-	e.left -= n
-	return n, nil
 }

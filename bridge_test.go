@@ -22,8 +22,6 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-func (failingReader) Read([]byte) (int, error) { return 0, errBoom }
-
 func TestBridge_TheRequestIsNotMutated(t *testing.T) {
 	c := newLoopback(t, reflectRequest)
 	useRequest(c, func(r *axle.Request) {
@@ -62,14 +60,14 @@ func TestBridge_TheRequestsBodyIsAlwaysClosed(t *testing.T) {
 		if err == nil {
 			_ = resp.Body.Close()
 		}
-		assert.Eventually(t, body.isClosed, 5*time.Second, time.Millisecond, name) // a transport may close it a little later
+		assert.Eventually(t, body.IsClosed, 5*time.Second, time.Millisecond, name) // a transport may close it a little later
 	}
 	body := newWatchedBody("body")
 	req := newRequest(t, "POST", "http://axle.test/", body)
 	req.URL = &url.URL{Scheme: "ftp", Host: "axle.test"}
 	_, err := ok.RoundTripper().RoundTrip(req) //nolint:bodyclose // it fails
 	require.Error(t, err)
-	assert.True(t, body.isClosed(), "bad input")
+	assert.True(t, body.IsClosed(), "bad input")
 }
 
 func cmpURL(c *axle.Client) string { return c.BaseURL() + "/" }
@@ -272,18 +270,18 @@ func TestOrigins_OnTheHopsOfARedirectTheFirstRequestsOriginDecides(t *testing.T)
 func TestP14_StreamsBeyondTheReplayLimitKeepFlatMemory(t *testing.T) {
 	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = io.Copy(w, &endless{left: 128 << 20})
+		_, _ = io.Copy(w, &endless{Left: 128 << 20})
 	})
 	for name, send := range map[string]func() (io.ReadCloser, error){
 		"axle": func() (io.ReadCloser, error) {
-			resp, err := c.R(t.Context()).SetStream(true).SetBody(&endless{left: 128 << 20}).Post("/")
+			resp, err := c.R(t.Context()).SetStream(true).SetBody(&endless{Left: 128 << 20}).Post("/")
 			if err != nil {
 				return nil, err
 			}
 			return resp.Stream(), nil
 		},
 		"the bridge": func() (io.ReadCloser, error) {
-			resp, err := c.HTTPClient().Do(newRequest(t, "POST", c.BaseURL(), &endless{left: 128 << 20}))
+			resp, err := c.HTTPClient().Do(newRequest(t, "POST", c.BaseURL(), &endless{Left: 128 << 20}))
 			if err != nil {
 				return nil, err
 			}

@@ -88,7 +88,7 @@ func TestCall_ErrorFromRequestHandlerSkipsDispatchAndIsOfferedToResponseChain(t 
 	require.NoError(t, err)
 	assert.Equal(t, "recovered", resp.String())
 	assert.Equal(t, []string{"second!", "third!"}, log.taken())
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestCall_ALaterRequestHandlerMayRecoverWithARequest(t *testing.T) {
@@ -104,7 +104,7 @@ func TestCall_ALaterRequestHandlerMayRecoverWithARequest(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "sent", resp.String())
 	assert.Equal(t, []string{"third"}, log.taken())
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestP8_RejectedHandlersSeeEveryErrorAndMayRecover(t *testing.T) {
@@ -293,7 +293,7 @@ func TestCall_AContextThatAHandlerSetBoundsTheDispatch(t *testing.T) {
 	require.ErrorIs(t, err, axle.CodeCanceled)
 	require.ErrorIs(t, err, cause)
 	assert.ErrorIs(t, err, context.Canceled)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestCall_ANilContextFailsTheCall(t *testing.T) {
@@ -305,7 +305,7 @@ func TestCall_ANilContextFailsTheCall(t *testing.T) {
 	require.ErrorIs(t, err, axle.CodeBadOption)
 	_, err = c.Do(nil)
 	require.ErrorIs(t, err, axle.CodeBadOption)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestCall_ACachedResponseMayAnswerManyCalls(t *testing.T) {
@@ -324,7 +324,7 @@ func TestCall_ACachedResponseMayAnswerManyCalls(t *testing.T) {
 			if way == "Respond" {
 				useRequest(c, func(req *axle.Request) { req.Respond(pick(req)) })
 			} else {
-				c.SetTransport(&fakeTransport{answer: always(500, "")})
+				c.SetTransport(&fakeTransport{Answer: always(500, "")})
 				useRejected(c, func(err *axle.Error) (*axle.Response, error) { return pick(err.Request), nil })
 			}
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
@@ -350,7 +350,7 @@ func TestCall_ACachedResponseMayAnswerManyCalls(t *testing.T) {
 			assert.Empty(t, cached.Header.Get("X-Seen"))
 			assert.Empty(t, synthetic.Header.Get("X-Seen"))
 			assert.Equal(t, "/cached", cached.Request.URL)
-			assert.EqualValues(t, 1, network.sent.Load())
+			assert.EqualValues(t, 1, network.Sent.Load())
 		})
 	}
 }
@@ -387,7 +387,7 @@ func TestP3_HandlerMayCallTheClientAtAnyDepth(t *testing.T) {
 	resp, err := c.Get(t.Context(), "/0")
 	require.NoError(t, err)
 	assert.Equal(t, "/0", resp.String())
-	assert.EqualValues(t, deep+1+deep, network.sent.Load())
+	assert.EqualValues(t, deep+1+deep, network.Sent.Load())
 }
 
 // resty keeps state on a Request, so that a second run doubles the query or sends an empty body.

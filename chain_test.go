@@ -356,13 +356,3 @@ func TestChain_AnAddedPairCostsNoAllocation(t *testing.T) {
 	measure(1) // warm up
 	assert.InDelta(t, measure(0), measure(100), 0.5, "allocations of a call with 0 and with 100 pairs")
 }
-
-// passThroughPair adds a pair with all four handlers.
-func passThroughPair(c *axle.Client) {
-	c.Interceptors.Request.Use(
-		func(_ context.Context, req *axle.Request) (*axle.Request, error) { return req, nil },
-		func(_ context.Context, err *axle.Error) (*axle.Request, error) { return nil, err })
-	c.Interceptors.Response.Use(
-		func(_ context.Context, resp *axle.Response) (*axle.Response, error) { return resp, nil },
-		func(_ context.Context, err *axle.Error) (*axle.Response, error) { return nil, err })
-}

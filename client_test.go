@@ -87,7 +87,7 @@ func TestP7_SettersAreSafeWhileCallsRun(t *testing.T) {
 			r.Header.Set("X-Resolved", u.String())
 		}
 	})
-	transport := &fakeTransport{answer: func(r *http.Request) (*http.Response, error) {
+	transport := &fakeTransport{Answer: func(r *http.Request) (*http.Response, error) {
 		n := strings.TrimSuffix(strings.TrimPrefix(r.URL.Host, "n"), ".test")
 		if n == "axle" {
 			return reply(r, 200, "ok"), nil
@@ -140,7 +140,7 @@ func TestClient_ACallInFlightKeepsEverySetting(t *testing.T) {
 	c.SetHeader("X-A", "old").SetQueryParam("q", "old")
 	useRequest(c, func(*axle.Request) { // the call is under way: everything changes under it
 		c.SetBaseURL("http://new.test").SetHeader("X-A", "new").SetQueryParam("q", "new").SetResponseLimit(1).SetTimeout(-1)
-		c.SetValidateStatus(func(int) bool { return false }).SetTransport(&fakeTransport{answer: unreachable})
+		c.SetValidateStatus(func(int) bool { return false }).SetTransport(&fakeTransport{Answer: unreachable})
 	})
 	resp, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
@@ -149,7 +149,7 @@ func TestClient_ACallInFlightKeepsEverySetting(t *testing.T) {
 	assert.Equal(t, "old", sent.Header.Get("X-A"))
 	_, err = c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadOption, "the next call has the new ones")
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 // Clone: the same settings and interceptors, independent from then on; transport and jar are shared.
@@ -173,7 +173,7 @@ func TestP7_ACloneIsIndependentBothWays(t *testing.T) {
 		"response limit":  func(c *axle.Client) { c.SetResponseLimit(1) },
 		"sensitive":       func(c *axle.Client) { c.SetSensitiveHeaders("X-Mine") },
 		"order":           func(c *axle.Client) { c.SetInterceptorOrder(axle.FIFO) },
-		"transport":       func(c *axle.Client) { c.SetTransport(&fakeTransport{answer: unreachable}) },
+		"transport":       func(c *axle.Client) { c.SetTransport(&fakeTransport{Answer: unreachable}) },
 		"engine":          func(c *axle.Client) { c.SetEngine(func(rc *resty.Client) { rc.SetHeader("X-C", "changed") }) },
 		"a request pair":  func(c *axle.Client) { useRequest(c, func(r *axle.Request) { r.SetHeader("X-D", "changed") }) },
 		"a response pair": func(c *axle.Client) { useFulfilled(c, handBack) },
@@ -238,7 +238,7 @@ func TestClient_SetEngineRunsAtOnceAndOnEveryRebuild(t *testing.T) {
 		{"a call", func() { _, _ = c.Get(t.Context(), "/") }, 1},
 		{"SetHeader", func() { c.SetHeader("X-A", "1") }, 1},
 		{"SetBaseURL", func() { c.SetBaseURL("http://other.test") }, 1},
-		{"SetTransport", func() { c.SetTransport(&fakeTransport{answer: always(200, "")}) }, 2},
+		{"SetTransport", func() { c.SetTransport(&fakeTransport{Answer: always(200, "")}) }, 2},
 		{"SetCookieJar", func() { c.SetCookieJar(nil) }, 3},
 		{"Clone", func() { _, _ = c.Clone().Get(t.Context(), "/") }, 3},
 		{"a clone's SetCookieJar", func() { c.Clone().SetCookieJar(nil) }, 4},
@@ -274,7 +274,7 @@ func TestClient_TheEnginesRetriesAreOff(t *testing.T) {
 		})
 		_, err := c.Get(t.Context(), "/")
 		require.Error(t, err, name)
-		assert.EqualValues(t, 1, network.sent.Load(), name)
+		assert.EqualValues(t, 1, network.Sent.Load(), name)
 	}
 }
 
@@ -286,7 +286,7 @@ func TestClient_AnEngineThatPanicsOrFailsFailsTheCall(t *testing.T) {
 	_, err := c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, errBoom)
 	assert.Equal(t, axle.CodeNetwork, asAxle(t, err).Code)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestClient_CloseIdleConnectionsClosesThem(t *testing.T) {

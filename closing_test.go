@@ -51,7 +51,7 @@ func TestCall_AResponseThatAHandlerTakesOutOfPlayIsClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var network watchedBodies
-			c, _ := newFakeClient(network.answer)
+			c, _ := newFakeClient(network.Answer)
 			first := true
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 				if !first {
@@ -62,24 +62,24 @@ func TestCall_AResponseThatAHandlerTakesOutOfPlayIsClosed(t *testing.T) {
 			})
 			resp, err := c.R(t.Context()).SetStream(true).Get("/")
 			if err != nil {
-				assert.Empty(t, network.open())
+				assert.Empty(t, network.Open())
 				return
 			}
 			// What the caller gets, and only that, is still open.
 			body, err := io.ReadAll(resp.Stream())
 			require.NoError(t, err)
 			if len(body) > 0 {
-				assert.Len(t, network.open(), 1)
+				assert.Len(t, network.Open(), 1)
 			}
 			resp.Stream().Close()
-			assert.Empty(t, network.open())
+			assert.Empty(t, network.Open())
 		})
 	}
 }
 
 func TestCall_AResponseThatIsHandedOnStaysOpen(t *testing.T) {
 	var network watchedBodies
-	c, _ := newFakeClient(network.answer)
+	c, _ := newFakeClient(network.Answer)
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 		return resp.SetStream(struct {
 			io.Reader
@@ -97,32 +97,32 @@ func TestCall_AResponseThatIsHandedOnStaysOpen(t *testing.T) {
 	body, err := io.ReadAll(resp.Stream())
 	require.NoError(t, err)
 	assert.Equal(t, "wrapped streamed", string(body))
-	assert.Len(t, network.open(), 1)
+	assert.Len(t, network.Open(), 1)
 	resp.Stream().Close()
-	assert.Empty(t, network.open())
+	assert.Empty(t, network.Open())
 }
 
 func TestCall_UnlessStreamingBodiesAreReadAndClosedBeforeHandlersRun(t *testing.T) {
 	for _, status := range []int{200, 500} {
-		network := watchedBodies{status: func(int) int { return status }}
-		c, _ := newFakeClient(network.answer)
+		network := watchedBodies{Status: func(int) int { return status }}
+		c, _ := newFakeClient(network.Answer)
 		look := func(resp *axle.Response) {
 			assert.Equal(t, "streamed", resp.String())
-			assert.Empty(t, network.open())
+			assert.Empty(t, network.Open())
 		}
 		useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { look(resp); return resp, nil })
 		useRejected(c, func(err *axle.Error) (*axle.Response, error) { look(err.Response); return nil, err })
 		_, _ = c.Get(t.Context(), "/")
-		assert.Len(t, network.bodies, 1)
+		assert.Len(t, network.All(), 1)
 	}
 }
 
 func TestCall_ARefusedStatusIsReadEvenOfAStream(t *testing.T) {
-	network := watchedBodies{status: func(int) int { return 500 }}
-	c, _ := newFakeClient(network.answer)
+	network := watchedBodies{Status: func(int) int { return 500 }}
+	c, _ := newFakeClient(network.Answer)
 	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
 		assert.Equal(t, "streamed", err.Response.String())
-		assert.Empty(t, network.open())
+		assert.Empty(t, network.Open())
 		return nil, err
 	})
 	_, err := c.R(t.Context()).SetStream(true).Get("/")
@@ -139,26 +139,26 @@ func TestCall_APanicOfAHandlerClosesTheBodiesAndPropagates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var network watchedBodies
-			c, _ := newFakeClient(network.answer)
+			c, _ := newFakeClient(network.Answer)
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { handle(c, resp); return resp, nil })
 			body := newWatchedBody("sent")
 			assert.PanicsWithValue(t, "boom", func() {
 				_, _ = c.R(t.Context()).SetStream(true).SetBody(struct{ io.ReadCloser }{body}).Post("/")
 			})
-			assert.NotEmpty(t, network.bodies)
-			assert.Empty(t, network.open())
-			assert.True(t, body.isClosed(), "the request's body")
+			assert.NotEmpty(t, network.All())
+			assert.Empty(t, network.Open())
+			assert.True(t, body.IsClosed(), "the request's body")
 		})
 	}
 	t.Run("Goexit", func(t *testing.T) {
 		var network watchedBodies
-		c, _ := newFakeClient(network.answer)
+		c, _ := newFakeClient(network.Answer)
 		useFulfilled(c, func(*axle.Response) (*axle.Response, error) { runtime.Goexit(); return nil, nil })
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _ = c.R(t.Context()).SetStream(true).Get("/") })
 		wg.Wait()
-		assert.Len(t, network.bodies, 1)
-		assert.Empty(t, network.open())
+		assert.Len(t, network.All(), 1)
+		assert.Empty(t, network.Open())
 	})
 	t.Run("in the request chain", func(t *testing.T) {
 		c, _ := newFakeClient(always(200, ""))
@@ -169,8 +169,8 @@ func TestCall_APanicOfAHandlerClosesTheBodiesAndPropagates(t *testing.T) {
 		assert.PanicsWithValue(t, "boom", func() {
 			_, _ = c.R(t.Context()).SetBody(struct{ io.ReadCloser }{body}).Post("/")
 		})
-		assert.True(t, answer.isClosed())
-		assert.True(t, body.isClosed())
+		assert.True(t, answer.IsClosed())
+		assert.True(t, body.IsClosed())
 	})
 	t.Run("in RunWhen", func(t *testing.T) {
 		c, _ := newFakeClient(always(200, ""))
@@ -179,15 +179,15 @@ func TestCall_APanicOfAHandlerClosesTheBodiesAndPropagates(t *testing.T) {
 		assert.PanicsWithValue(t, "boom", func() {
 			_, _ = c.R(t.Context()).SetBody(struct{ io.ReadCloser }{body}).Post("/")
 		})
-		assert.True(t, body.isClosed())
+		assert.True(t, body.IsClosed())
 	})
 	t.Run("in ValidateStatus", func(t *testing.T) {
 		var network watchedBodies
-		c, _ := newFakeClient(network.answer)
+		c, _ := newFakeClient(network.Answer)
 		c.SetValidateStatus(func(int) bool { panic("boom") })
 		assert.PanicsWithValue(t, "boom", func() { _, _ = c.Get(t.Context(), "/") })
-		assert.Len(t, network.bodies, 1)
-		assert.Empty(t, network.open())
+		assert.Len(t, network.All(), 1)
+		assert.Empty(t, network.Open())
 	})
 }
 

@@ -201,7 +201,7 @@ func TestBody_ATypeWithoutACodecIsRefusedOverAValueAndNothingIsSent(t *testing.T
 			require.ErrorContains(t, err, "SetCodec")
 			_, _, err = r.EncodedBody()
 			require.ErrorIs(t, err, axle.CodeBadOption)
-			assert.Zero(t, network.sent.Load())
+			assert.Zero(t, network.Sent.Load())
 		}
 	}
 }
@@ -216,7 +216,7 @@ func TestBody_AValueThatItsTypesCodecRefusesIsRefusedAndNothingIsSent(t *testing
 		e := asAxle(t, err)
 		assert.Equal(t, axle.CodeBadOption, e.Code, contentType)
 		require.Error(t, e.Err, contentType)
-		assert.Zero(t, network.sent.Load())
+		assert.Zero(t, network.Sent.Load())
 	}
 }
 
@@ -469,7 +469,7 @@ func TestCodec_AMediaTypeThatIsNoneFailsTheCalls(t *testing.T) {
 		_, err := c.Get(t.Context(), "/")
 		assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, "%q", media)
 		require.ErrorContains(t, err, "SetCodec")
-		assert.Zero(t, network.sent.Load())
+		assert.Zero(t, network.Sent.Load())
 	}
 }
 

@@ -176,7 +176,7 @@ func TestContentLength_OneThatIsNoneOrContradictsAKnownLengthIsRefusedBeforeAnyt
 			return reply(r, 200, ""), err
 		})
 		if x.body == nil {
-			network.answer = always(200, "")
+			network.Answer = always(200, "")
 		}
 		r := c.R(t.Context()).SetBody(x.body)
 		r.Header["Content-Length"] = x.lengths
@@ -190,7 +190,7 @@ func TestContentLength_OneThatIsNoneOrContradictsAKnownLengthIsRefusedBeforeAnyt
 		}
 		assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, "%T, %q", x.body, x.lengths)
 		require.ErrorContains(t, err, "Content-Length")
-		assert.Zero(t, network.sent.Load())
+		assert.Zero(t, network.Sent.Load())
 	}
 }
 
@@ -198,7 +198,7 @@ func TestContentLength_ARequestLimitIsJudgedByIt(t *testing.T) {
 	c, network := newFakeClient(always(200, ""))
 	_, err := c.SetRequestLimit(4).R(t.Context()).SetBody(opaque("12345")).SetHeader("Content-Length", "5").Put("/")
 	require.ErrorIs(t, err, axle.CodeTooLarge)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestContentLength_BehindTheBridgeTheRequestsOwnFieldSaysIt(t *testing.T) {

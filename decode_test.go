@@ -123,7 +123,7 @@ func TestResponse_DecodeOfAnEmptyBodyLeavesTheTargetAsItIs(t *testing.T) {
 func TestResponse_DecodeBuffersAStreamAndMayBeAskedAgain(t *testing.T) {
 	var bodies watchedBodies
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-		resp, err := bodies.answer(r)
+		resp, err := bodies.Answer(r)
 		resp.Body.(*watchedBody).Reader = strings.NewReader(`{"id":1}`) //nolint:forcetypeassert // it is one
 		return resp, err
 	})
@@ -135,7 +135,7 @@ func TestResponse_DecodeBuffersAStreamAndMayBeAskedAgain(t *testing.T) {
 		assert.Equal(t, 1, v.ID)
 		assert.Equal(t, `{"id":1}`, resp.String())
 	}
-	assert.Empty(t, bodies.open())
+	assert.Empty(t, bodies.Open())
 }
 
 func TestResponse_DecodedBytesAreTheCallersOwn(t *testing.T) {

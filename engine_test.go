@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // The two engines: what both have to keep, and what resty adds.
@@ -27,10 +28,7 @@ import (
 // TestEngine_BothKeepTheRules runs tests over resty that run over net/http by themselves. The rules that they are named after are
 // about what is sent, what comes back and what is closed, and hold over either engine.
 func TestEngine_BothKeepTheRules(t *testing.T) {
-	overResty = true
-	defer func() { overResty = false }()
-
-	for name, rule := range map[string]func(*testing.T){
+	axletest.RunOverResty(t, map[string]func(*testing.T){
 		"redirect: method and body":            TestAdvisory_RedirectsRewriteMethodAndBodyAsRFC9110Says,
 		"redirect: HEAD":                       TestRedirect_HEADStaysHEAD,
 		"redirect: headers of a dropped body":  TestRedirect_ABodyThatIsDroppedTakesItsHeadersWithIt,
@@ -69,9 +67,7 @@ func TestEngine_BothKeepTheRules(t *testing.T) {
 		"replay: many at a time":               TestReplay_ManyAtATimeFromOneHandler,
 		"call: refused statuses":               TestCall_StatusesThatValidateStatusRefusesAreErrors,
 		"call: a fresh request for a dispatch": TestP5_EveryDispatchIsAFreshEngineRequest,
-	} {
-		t.Run("resty/"+name, rule)
-	}
+	})
 }
 
 // What SetEngine is for: resty's own features, beneath the chains.
@@ -127,7 +123,7 @@ func TestEngine_WhatAnAfterResponseHookMakesOfTheBodyIsTheResponses(t *testing.T
 
 func TestEngine_AnErrorOfAHookFailsTheCallWithItAsTheCause(t *testing.T) {
 	var network watchedBodies
-	c, transport := newFakeClient(network.answer)
+	c, transport := newFakeClient(network.Answer)
 	c.SetEngine(func(rc *resty.Client) {
 		rc.OnBeforeRequest(func(_ *resty.Client, r *resty.Request) error {
 			if r.Header.Get("X-Fail") == "before" {
@@ -141,9 +137,9 @@ func TestEngine_AnErrorOfAHookFailsTheCallWithItAsTheCause(t *testing.T) {
 		_, err := c.R(t.Context()).SetHeader("X-Fail", when).Get("/")
 		require.ErrorIs(t, err, errBoom, when)
 		assert.NotNil(t, asAxle(t, err).Request)
-		assert.EqualValues(t, i, transport.sent.Load(), when)
+		assert.EqualValues(t, i, transport.Sent.Load(), when)
 	}
-	assert.Empty(t, network.open())
+	assert.Empty(t, network.Open())
 }
 
 func TestEngine_RestysErrorObjectIsDecodedForItsHooks(t *testing.T) {
@@ -171,7 +167,7 @@ func TestEngine_RestysErrorObjectIsDecodedForItsHooks(t *testing.T) {
 
 func TestEngine_TheHooksOfAStreamedCallLeaveItsBodyUnread(t *testing.T) {
 	var network watchedBodies
-	c, _ := newFakeClient(network.answer)
+	c, _ := newFakeClient(network.Answer)
 	before, after := 0, 0
 	c.SetEngine(func(rc *resty.Client) {
 		rc.OnBeforeRequest(func(*resty.Client, *resty.Request) error { before++; return nil })
@@ -179,13 +175,13 @@ func TestEngine_TheHooksOfAStreamedCallLeaveItsBodyUnread(t *testing.T) {
 	})
 	resp, err := c.R(t.Context()).SetStream(true).Get("/")
 	require.NoError(t, err)
-	assert.Equal(t, []int{1}, network.open())
+	assert.Equal(t, []int{1}, network.Open())
 	body, err := io.ReadAll(resp.Stream())
 	require.NoError(t, err)
 	require.NoError(t, resp.Stream().Close())
 	assert.Equal(t, "streamed", string(body))
 	assert.Equal(t, []int{1, 0}, []int{before, after})
-	assert.Empty(t, network.open())
+	assert.Empty(t, network.Open())
 }
 
 func TestEngine_RestysDebugLogShowsTheRequestAndTheResponse(t *testing.T) {
@@ -300,7 +296,7 @@ func TestEngine_RestysMiddlewareMayRefuseACallBeforeAnythingIsSent(t *testing.T)
 	require.NoError(t, err)
 	_, err = c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, resty.ErrRateLimitExceeded)
-	assert.EqualValues(t, 1, transport.sent.Load())
+	assert.EqualValues(t, 1, transport.Sent.Load())
 }
 
 func TestEngine_AResponseLimitHoldsWhereRestyReadsTheBody(t *testing.T) {
@@ -326,7 +322,7 @@ func TestEngine_WithoutSetEngineNothingOfRestyReachesARequest(t *testing.T) {
 		"taken off": axle.New().SetEngine(func(rc *resty.Client) { rc.SetHeader("X-Engine", "1") }).SetEngine(nil),
 	} {
 		var stack string
-		c.SetBaseURL("http://axle.test").SetTransport(&fakeTransport{answer: func(r *http.Request) (*http.Response, error) {
+		c.SetBaseURL("http://axle.test").SetTransport(&fakeTransport{Answer: func(r *http.Request) (*http.Response, error) {
 			stack = callers()
 			assert.Empty(t, r.Header.Get("X-Engine"), name)
 			return reply(r, 200, ""), nil

@@ -93,12 +93,6 @@ func TestError_ANetworkFailureKeepsItsCauseAndNoURL(t *testing.T) {
 	assert.NotContains(t, err.Error(), "s3cret")
 }
 
-// hang answers when its context ends, as a transport does.
-func hang(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, context.Cause(r.Context())
-}
-
 func TestError_ATimeLimitAndACallersDeadlineAreTimeouts(t *testing.T) {
 	for name, call := range map[string]func(c *axle.Client) error{
 		"the client's": func(c *axle.Client) error {
@@ -144,7 +138,7 @@ func TestError_TheTimeLimitIsOfEachDispatch(t *testing.T) {
 		start := time.Now()
 		_, err := c.Get(context.Background(), "/")
 		require.ErrorIs(t, err, axle.CodeTimeout)
-		assert.EqualValues(t, 4, network.sent.Load())
+		assert.EqualValues(t, 4, network.Sent.Load())
 		assert.Equal(t, 4*time.Second, time.Since(start))
 	})
 }

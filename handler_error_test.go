@@ -18,12 +18,12 @@ func TestCall_NonNilErrorWinsOverValue(t *testing.T) {
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp, errBoom })
 	_, err := c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, errBoom)
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 
 	c.Interceptors.Request.Use(func(_ context.Context, req *axle.Request) (*axle.Request, error) { return req, errBoom }, nil)
 	_, err = c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, errBoom)
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestCall_NilErrorPointerIsNoError(t *testing.T) {
@@ -142,7 +142,7 @@ func TestCall_NeitherValueNorErrorIsAnErrorThatNamesTheInterceptor(t *testing.T)
 	_, err := c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.ErrNoResult)
 	assert.Contains(t, err.Error(), "second")
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestCall_NothingIsSwallowed(t *testing.T) {

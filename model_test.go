@@ -272,7 +272,7 @@ type subject struct {
 
 func newSubject(requests, responses []pair, fifo bool, network []int) *subject {
 	s := &subject{network: network}
-	s.client = axle.New().SetBaseURL("http://axle.test").SetCookieJar(nil).SetTransport(&fakeTransport{answer: s.answer})
+	s.client = axle.New().SetBaseURL("http://axle.test").SetCookieJar(nil).SetTransport(&fakeTransport{Answer: s.answer})
 	if fifo {
 		s.client.SetInterceptorOrder(axle.FIFO)
 	}

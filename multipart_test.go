@@ -133,7 +133,7 @@ func TestMultipart_ClosesItsReadersWhenTheCallIsDone(t *testing.T) {
 	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	_, err := c.Post(t.Context(), "/", axle.NewMultipart().File("f", "f.txt", body))
 	require.NoError(t, err)
-	assert.True(t, body.isClosed())
+	assert.True(t, body.IsClosed())
 }
 
 func TestAdvisory_ControlCharactersInMultipartNamesAreRefused(t *testing.T) {
@@ -149,7 +149,7 @@ func TestAdvisory_ControlCharactersInMultipartNamesAreRefused(t *testing.T) {
 		c, transport := newFakeClient(always(200, ""))
 		_, err := c.Post(t.Context(), "/", form)
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
-		assert.Zero(t, transport.sent.Load(), name)
+		assert.Zero(t, transport.Sent.Load(), name)
 	}
 }
 
@@ -163,5 +163,5 @@ func TestMultipart_OneThatNewMultipartDidNotMakeIsRefusedAndNothingIsSent(t *tes
 	_, err := c.Post(t.Context(), "/", &axle.Multipart{})
 	require.ErrorIs(t, err, axle.CodeBadOption)
 	require.ErrorContains(t, err, "NewMultipart")
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }

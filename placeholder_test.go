@@ -198,7 +198,7 @@ func TestPlaceholder_OneWithoutAValueOrWithAnEmptyOneIsRefusedBeforeAnythingIsSe
 		require.ErrorIs(t, err, axle.CodeBadOption)
 		_, err = r.Origin()
 		require.ErrorIs(t, err, axle.CodeBadOption)
-		assert.Zero(t, network.sent.Load())
+		assert.Zero(t, network.Sent.Load())
 	}
 }
 
@@ -265,7 +265,7 @@ func TestPlaceholder_ASegmentThatItsValuesMakeADotSegmentIsRefused(t *testing.T)
 				}
 				require.ErrorIs(t, err, axle.CodeBadOption, "%s %q %q", target, x.a, x.b)
 				require.ErrorContains(t, err, "climb")
-				assert.Zero(t, network.sent.Load())
+				assert.Zero(t, network.Sent.Load())
 			}
 		}
 	}
@@ -299,7 +299,7 @@ func TestRawPathParam_WhatWouldEndThePathOrClimbItIsRefused(t *testing.T) {
 			_, err := c.R(t.Context()).SetRawPathParam("v", value).Get(target)
 			assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, "%q", value)
 			require.ErrorContains(t, err, "{v}")
-			assert.Zero(t, network.sent.Load(), "%q", value)
+			assert.Zero(t, network.Sent.Load(), "%q", value)
 		}
 	}
 }
@@ -365,7 +365,7 @@ func TestClientPathParam_InTheHostMustBePartOfALabel(t *testing.T) {
 			assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, "%q", value)
 			_, err = c.Get(t.Context(), template+"/x")
 			assert.Equal(t, axle.CodeBadOption, asAxle(t, err).Code, "%q", value)
-			assert.Zero(t, network.sent.Load())
+			assert.Zero(t, network.Sent.Load())
 		}
 	}
 }
@@ -386,7 +386,7 @@ func TestClientPathParam_ARequestDoesNotChangeTheHostOfTheBaseURL(t *testing.T) 
 		require.ErrorIs(t, err, axle.CodeBadOption)
 		require.ErrorContains(t, err, "host of the base URL")
 	}
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 
 	_, err := c.Get(t.Context(), "/{tenant}", func(r *axle.Request) { r.SetPathParam("tenant", "one") })
 	require.NoError(t, err, "the same value is no change")

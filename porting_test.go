@@ -160,10 +160,6 @@ func TestPorting_TheAdapterIsARoundTripper(t *testing.T) {
 	assert.Equal(t, "adapted", resp.String())
 }
 
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestPorting_ProxyIsTheTransports(t *testing.T) {
 	var through, authorization string
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -107,7 +107,7 @@ func TestBadInput_Params(t *testing.T) {
 		_, err := client.Get(t.Context(), "/", c.edit)
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
 		assert.ErrorContains(t, err, c.says, name)
-		assert.Zero(t, transport.sent.Load(), name)
+		assert.Zero(t, transport.Sent.Load(), name)
 	}
 }
 

@@ -213,14 +213,14 @@ func TestAdvisory_ARedirectToAnotherSchemeIsRefused(t *testing.T) {
 	for _, to := range []string{"ftp://x.test/", "file:///etc/passwd", "javascript:alert(1)", "data:text/plain,x", "unix:///run/docker.sock", "gopher://x.test"} {
 		var bodies watchedBodies
 		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
-			resp, err := bodies.answer(r)
+			resp, err := bodies.Answer(r)
 			resp.StatusCode, resp.Header = http.StatusFound, http.Header{"Location": {to}}
 			return resp, err
 		})
 		_, err := c.Get(t.Context(), "/")
 		assert.Equal(t, axle.CodeInvalidURL, asAxle(t, err).Code, to)
-		assert.EqualValues(t, 1, network.sent.Load())
-		assert.Empty(t, bodies.open())
+		assert.EqualValues(t, 1, network.Sent.Load())
+		assert.Empty(t, bodies.Open())
 	}
 }
 
@@ -235,7 +235,7 @@ func TestRedirect_OneThatLeadsNowhere(t *testing.T) {
 	} {
 		var bodies watchedBodies
 		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
-			resp, err := bodies.answer(r)
+			resp, err := bodies.Answer(r)
 			if r.URL.Path == "/start" {
 				resp.StatusCode, resp.Header["Location"] = http.StatusFound, x.location
 			}
@@ -250,8 +250,8 @@ func TestRedirect_OneThatLeadsNowhere(t *testing.T) {
 		} else {
 			assert.Zero(t, e.StatusCode(), name)
 		}
-		assert.EqualValues(t, 1, network.sent.Load(), name)
-		assert.Empty(t, bodies.open(), name)
+		assert.EqualValues(t, 1, network.Sent.Load(), name)
+		assert.Empty(t, bodies.Open(), name)
 	}
 }
 
@@ -312,15 +312,15 @@ func TestRedirect_ACheckDoesNotLiftTheLimitOrTheSchemes(t *testing.T) {
 	require.ErrorIs(t, err, axle.CodeBadResponse, "the last has no Location")
 	_, err = c.R(t.Context()).SetRedirectCheck(allow).Get("/?to=ftp://x.test")
 	require.ErrorIs(t, err, axle.CodeInvalidURL)
-	network.sent.Store(0)
-	network.answer = func(r *http.Request) (*http.Response, error) {
+	network.Sent.Store(0)
+	network.Answer = func(r *http.Request) (*http.Response, error) {
 		resp := reply(r, http.StatusFound, "")
 		resp.Header.Set("Location", "/again")
 		return resp, nil
 	}
 	_, err = c.R(t.Context()).SetRedirectCheck(allow).Get("/")
 	require.ErrorIs(t, err, axle.CodeTooManyRedirects)
-	assert.EqualValues(t, axle.MaxRedirects+1, network.sent.Load())
+	assert.EqualValues(t, axle.MaxRedirects+1, network.Sent.Load())
 }
 
 // What the call sees of it.
@@ -371,6 +371,6 @@ func TestRedirect_TheTimeLimitIsOfTheWholeDispatch(t *testing.T) {
 		require.ErrorIs(t, err, axle.CodeTimeout)
 		assert.NotErrorIs(t, err, axle.CodeTooManyRedirects)
 		assert.Equal(t, time.Second, time.Since(began))
-		assert.EqualValues(t, 3, network.sent.Load())
+		assert.EqualValues(t, 3, network.Sent.Load())
 	})
 }

@@ -69,7 +69,7 @@ func TestReplay_OfARequestThatTheHandlerChangedIsAnErrorThatNamesThePartAndTheEd
 			require.ErrorIs(t, err, axle.CodeBadOption)
 			assert.Contains(t, e.Message, "the request's "+tc.parts+" changed since it was sent")
 			assert.Contains(t, e.Message, "err.Request.Replay(func(r *axle.Request) { "+tc.edit)
-			assert.EqualValues(t, 1, network.sent.Load(), "nothing is sent")
+			assert.EqualValues(t, 1, network.Sent.Load(), "nothing is sent")
 		})
 	}
 }
@@ -103,7 +103,7 @@ func TestReplay_WhatIsNoChangeOfTheRequestIsReplayed(t *testing.T) {
 			resp, err := c.R(t.Context()).SetHeader("X-Own", "1").SetQueryParam("q", "1").SetBody("body").Post("/")
 			require.NoError(t, err)
 			assert.Equal(t, "1", resp.Request.Header.Get("X-Edit"))
-			assert.EqualValues(t, 2, network.sent.Load())
+			assert.EqualValues(t, 2, network.Sent.Load())
 		})
 	}
 }
@@ -150,7 +150,7 @@ func TestReplay_OfAChangedCloneIsAnError(t *testing.T) {
 	})
 	_, err := c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadResponse, "the request at hand is as it was")
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestReplay_AChangeOfAnEarlierResponseHandlerCountsAsWell(t *testing.T) {
@@ -226,7 +226,7 @@ func TestReplay_ARequestThatAHandlerPutInIsNoChange(t *testing.T) {
 			})
 			_, err := c.Get(t.Context(), "/")
 			require.NoError(t, err)
-			assert.GreaterOrEqual(t, network.sent.Load(), int64(2))
+			assert.GreaterOrEqual(t, network.Sent.Load(), int64(2))
 		})
 	}
 }
@@ -247,7 +247,7 @@ func TestReplay_OfAReplaysOutcomeThatWasChangedIsAnError(t *testing.T) {
 	})
 	_, err := c.Post(t.Context(), "/", []byte("body"))
 	require.NoError(t, err)
-	assert.EqualValues(t, 3, network.sent.Load())
+	assert.EqualValues(t, 3, network.Sent.Load())
 }
 
 // A request that no transport got can be replayed as well, and changes of it would be lost as well.
@@ -273,7 +273,7 @@ func TestReplay_ARequestThatARequestHandlerRejectedIsJudgedAsItWasThen(t *testin
 			assert.Equal(t, change, err != nil)
 			if change {
 				require.ErrorIs(t, err, axle.CodeBadOption)
-				assert.Zero(t, network.sent.Load())
+				assert.Zero(t, network.Sent.Load())
 			}
 		})
 	}
@@ -282,7 +282,7 @@ func TestReplay_ARequestThatARequestHandlerRejectedIsJudgedAsItWasThen(t *testin
 // A refused replay leaves the answer at hand open, for the handler to return.
 func TestReplay_ARefusedReplayClosesNothing(t *testing.T) {
 	var network watchedBodies
-	c, _ := newFakeClient(network.answer)
+	c, _ := newFakeClient(network.Answer)
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 		_, err := resp.Request.Clone().SetHeader("X-Lost", "1").Replay()
 		require.ErrorIs(t, err, axle.CodeBadOption)
@@ -319,7 +319,7 @@ func TestReplay_ABodyThatMakesTheSameBytesIsNoChange(t *testing.T) {
 			})
 			_, err := c.Post(t.Context(), "/", withFunction{"a", func() {}})
 			require.NoError(t, err)
-			assert.EqualValues(t, 4, network.sent.Load())
+			assert.EqualValues(t, 4, network.Sent.Load())
 		})
 	}
 }

@@ -40,7 +40,7 @@ func TestDo_InAHandlerRunsBothChainsAgainAndLaterHandlersTwice(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "nn", resp.String())
 	assert.Equal(t, []string{"request", "before!", "request", "before", "after", "after"}, log.taken())
-	assert.EqualValues(t, 2, network.sent.Load())
+	assert.EqualValues(t, 2, network.Sent.Load())
 }
 
 func TestDo_InAHandlerStartsFromTheRequestAsTheHandlersLeftIt(t *testing.T) {
@@ -74,7 +74,7 @@ func TestReplay_RunsTheRequestChainDispatchTheHandlersBeforeAndThoseAfterOnce(t 
 		_, err := c.Get(t.Context(), "/")
 		assert.Equal(t, status != 200, err != nil)
 		assert.Equal(t, slices.Concat([]string{"request", "before!", "request"}, end), log.taken())
-		assert.EqualValues(t, 2, network.sent.Load())
+		assert.EqualValues(t, 2, network.Sent.Load())
 	}
 }
 
@@ -208,7 +208,7 @@ func TestReplay_AnEditMaySetANilContextOnlyToFail(t *testing.T) {
 	})
 	_, err := c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadOption)
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestReplay_KeyValuesSurviveIt(t *testing.T) {
@@ -266,7 +266,7 @@ func TestReplay_HandlersAfterItMayReplayTheOutcome(t *testing.T) {
 	// b replays each attempt; c each of those pairs; d all four again, of which the third request is answered.
 	once := []string{"a!", "b!", "a!"}
 	assert.Equal(t, slices.Concat(once, []string{"c!"}, once, []string{"d!"}, once[:2], []string{"a!", "c!", "a", "e"}), log.taken())
-	assert.EqualValues(t, 7, network.sent.Load())
+	assert.EqualValues(t, 7, network.Sent.Load())
 }
 
 func TestReplay_NestsToAnyDepth(t *testing.T) {
@@ -279,7 +279,7 @@ func TestReplay_NestsToAnyDepth(t *testing.T) {
 		})
 	}
 	_, err := c.Get(t.Context(), "/")
-	assert.EqualValues(t, 8, network.sent.Load(), "each handler doubles")
+	assert.EqualValues(t, 8, network.Sent.Load(), "each handler doubles")
 	assert.Equal(t, []string{"c", "b", "a"}, asAxle(t, err).Request.Header["X-By"])
 	assert.Equal(t, []string{"a", "b", "a", "c", "a", "b", "a"}, log.taken())
 }
@@ -287,8 +287,8 @@ func TestReplay_NestsToAnyDepth(t *testing.T) {
 func TestReplay_ClosesTheResponseAtHandBeforeItSends(t *testing.T) {
 	var network watchedBodies
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-		assert.Empty(t, network.open(), "a connection may be waited for")
-		return network.answer(r)
+		assert.Empty(t, network.Open(), "a connection may be waited for")
+		return network.Answer(r)
 	})
 	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 		for range 3 {
@@ -296,14 +296,14 @@ func TestReplay_ClosesTheResponseAtHandBeforeItSends(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			assert.Len(t, network.open(), 1)
+			assert.Len(t, network.Open(), 1)
 			resp = again
 		}
 		return resp, nil
 	})
 	resp, err := c.R(t.Context()).SetStream(true).Get("/")
 	require.NoError(t, err)
-	assert.Equal(t, []int{4}, network.open())
+	assert.Equal(t, []int{4}, network.Open())
 	resp.Stream().Close()
 }
 
@@ -320,7 +320,7 @@ func TestReplay_FromARequestHandlerIsAnError(t *testing.T) {
 	}, nil)
 	_, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestReplay_OnARequestThatIsInNoCallIsAnError(t *testing.T) {
@@ -329,7 +329,7 @@ func TestReplay_OnARequestThatIsInNoCallIsAnError(t *testing.T) {
 		_, err := r.Replay()
 		require.ErrorIs(t, err, axle.CodeBadOption)
 	}
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestReplay_AfterTheHandlerReturnedIsAnError(t *testing.T) {
@@ -354,7 +354,7 @@ func TestReplay_AfterTheHandlerReturnedIsAnError(t *testing.T) {
 		_, err := r.Replay()
 		require.ErrorIs(t, err, axle.CodeBadOption, "the call is over")
 	}
-	assert.EqualValues(t, 2, network.sent.Load())
+	assert.EqualValues(t, 2, network.Sent.Load())
 }
 
 func TestReplay_AFailedCallsRequestCannotReplayButCanBeSentAgain(t *testing.T) {
@@ -441,7 +441,7 @@ func TestReplay_SendsTheSameBody(t *testing.T) {
 			}
 			_, err := c.Post(t.Context(), "/", body())
 			assert.Contains(t, asAxle(t, err).Response.String(), "body")
-			assert.EqualValues(t, 4, network.sent.Load())
+			assert.EqualValues(t, 4, network.Sent.Load())
 		})
 	}
 }
@@ -467,7 +467,7 @@ func TestR11_ABodyThatCannotBeReadAgainIsRefusedBeforeAnythingIsSent(t *testing.
 			})
 			_, err := c.Post(t.Context(), "/", once(large))
 			assert.Len(t, asAxle(t, err).Response.String(), len(large))
-			assert.EqualValues(t, 1, network.sent.Load())
+			assert.EqualValues(t, 1, network.Sent.Load())
 			if name == "Replay" {
 				assert.Equal(t, []string{"request"}, log.taken(), "not even the request chain runs")
 			}

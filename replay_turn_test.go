@@ -36,7 +36,7 @@ func TestReplay_OfARequestThatIsNoLongerAtHandIsAnErrorWhileALaterHandlerRuns(t 
 	} {
 		t.Run(name, func(t *testing.T) {
 			var network watchedBodies
-			c, _ := newFakeClient(network.answer)
+			c, _ := newFakeClient(network.Answer)
 			var kept []*axle.Request
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 				if kept != nil {
@@ -47,19 +47,19 @@ func TestReplay_OfARequestThatIsNoLongerAtHandIsAnErrorWhileALaterHandlerRuns(t 
 			})
 			sent := 0
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
-				sent = len(network.bodies)
+				sent = len(network.All())
 				for i, r := range kept {
 					_, err := r.Replay()
 					require.ErrorIs(t, err, axle.CodeBadOption, i)
 					assert.ErrorContains(t, err, "the handler that could replay has returned")
 				}
-				assert.Len(t, network.bodies, sent, "nothing is sent")
-				assert.Equal(t, []int{sent}, network.open(), "and the answer at hand stays open")
+				assert.Len(t, network.All(), sent, "nothing is sent")
+				assert.Equal(t, []int{sent}, network.Open(), "and the answer at hand stays open")
 				return resp.Request.Replay() // as this handler may
 			})
 			resp, err := c.R(t.Context()).SetStream(true).Get("/")
 			require.NoError(t, err)
-			assert.Equal(t, []int{sent + 1}, network.open())
+			assert.Equal(t, []int{sent + 1}, network.Open())
 			require.NoError(t, resp.Stream().Close())
 		})
 	}
@@ -76,7 +76,7 @@ func TestReplay_FromARequestThatTheRequestChainClonedIsAnError(t *testing.T) {
 	})
 	_, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 // answerTogether answers the first request at once, and the next ones when so many of them have come: they overlap.
@@ -94,7 +94,7 @@ func answerTogether(network *watchedBodies, replays int) func(*http.Request) (*h
 			all.Done()
 			all.Wait()
 		}
-		return network.answer(r)
+		return network.Answer(r)
 	}
 }
 
@@ -136,10 +136,10 @@ func TestReplay_OfThoseThatOverlapAllAnswersButTheReturnedOneAreClosed(t *testin
 			resp, err := c.R(t.Context()).SetStream(true).SetHeader("X-Own", "1").Get("/")
 			switch name {
 			case "none", "another":
-				assert.Empty(t, network.open())
+				assert.Empty(t, network.Open())
 			default:
 				require.NoError(t, err)
-				assert.Len(t, network.open(), 1)
+				assert.Len(t, network.Open(), 1)
 				body, err := io.ReadAll(resp.Stream())
 				require.NoError(t, err)
 				assert.Equal(t, "streamed", string(body), "it is the one that was chosen")
@@ -147,7 +147,7 @@ func TestReplay_OfThoseThatOverlapAllAnswersButTheReturnedOneAreClosed(t *testin
 			if err == nil {
 				require.NoError(t, resp.Stream().Close())
 			}
-			assert.Empty(t, network.open())
+			assert.Empty(t, network.Open())
 		})
 	}
 }
@@ -165,8 +165,8 @@ func TestReplay_AfterAPanicNoAnswerOfOverlappingReplaysIsLeftOpen(t *testing.T) 
 		panic("boom")
 	})
 	assert.PanicsWithValue(t, "boom", func() { _, _ = c.R(t.Context()).SetStream(true).Get("/") })
-	assert.Len(t, network.bodies, 5)
-	assert.Empty(t, network.open())
+	assert.Len(t, network.All(), 5)
+	assert.Empty(t, network.Open())
 }
 
 // replayAtOnce replays r several times at once and waits for all.
@@ -190,7 +190,7 @@ func TestReplay_ThatOutlivesItsHandlerIsAnErrorAndItsAnswerIsClosed(t *testing.T
 					var network watchedBodies
 					release := make(chan struct{})
 					c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-						resp, err := network.answer(r)
+						resp, err := network.Answer(r)
 						if r.Header.Get("X-Late") != "" {
 							resp.StatusCode = status
 							<-release
@@ -228,8 +228,8 @@ func TestReplay_ThatOutlivesItsHandlerIsAnErrorAndItsAnswerIsClosed(t *testing.T
 						require.ErrorIs(t, err, axle.CodeBadOption)
 						assert.ErrorContains(t, err, "has returned")
 					}
-					assert.Len(t, network.bodies, 2)
-					assert.Empty(t, network.open())
+					assert.Len(t, network.All(), 2)
+					assert.Empty(t, network.Open())
 				})
 			})
 		}

@@ -26,7 +26,7 @@ func TestRespond_YieldsTheResponseAndSendsNothing(t *testing.T) {
 	assert.Equal(t, "/here", resp.Request.URL)
 	assert.Nil(t, resp.Raw())
 	assert.Equal(t, []string{"later", "response"}, log.taken(), "both chains run on")
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestRespond_IsJudgedByValidateStatus(t *testing.T) {
@@ -41,7 +41,7 @@ func TestRespond_IsJudgedByValidateStatus(t *testing.T) {
 	assert.Equal(t, axle.CodeBadRequest, e.Code)
 	assert.Equal(t, "gone", e.Response.String(), "a refused status is read")
 	assert.Same(t, e.Request, e.Response.Request)
-	assert.True(t, body.isClosed())
+	assert.True(t, body.IsClosed())
 
 	resp, err := c.R(t.Context()).SetValidateStatus(nil).Get("/")
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestRespond_ANilResponseTakesItBack(t *testing.T) {
 	resp, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, "sent", resp.String())
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestRespond_LastsForOneDispatch(t *testing.T) {
@@ -78,7 +78,7 @@ func TestRespond_LastsForOneDispatch(t *testing.T) {
 	resp, err = c.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, "sent", resp.String())
-	assert.EqualValues(t, 2, network.sent.Load())
+	assert.EqualValues(t, 2, network.Sent.Load())
 }
 
 func TestRespond_MayAnswerADoFromAResponseHandler(t *testing.T) {
@@ -89,7 +89,7 @@ func TestRespond_MayAnswerADoFromAResponseHandler(t *testing.T) {
 	resp, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, "cached", resp.String())
-	assert.EqualValues(t, 1, network.sent.Load())
+	assert.EqualValues(t, 1, network.Sent.Load())
 }
 
 func TestRespond_AnAnswerThatIsNotUsedIsClosed(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRespond_AnAnswerThatIsNotUsedIsClosed(t *testing.T) {
 			if err != nil {
 				require.ErrorIs(t, err, errBoom)
 			}
-			assert.True(t, body.isClosed())
+			assert.True(t, body.IsClosed())
 		})
 	}
 }

@@ -51,18 +51,18 @@ func TestResponse_TheStreamOfABodyInMemoryIsReadAnewEachTime(t *testing.T) {
 
 func TestResponse_AStreamIsUnreadUntilBuffer(t *testing.T) {
 	var bodies watchedBodies
-	c, _ := newFakeClient(bodies.answer)
+	c, _ := newFakeClient(bodies.Answer)
 	resp, err := c.R(t.Context()).SetStream(true).Get("/")
 	require.NoError(t, err)
 	assert.Nil(t, resp.Bytes())
 	assert.Empty(t, resp.String())
-	assert.Equal(t, []int{1}, bodies.open())
+	assert.Equal(t, []int{1}, bodies.Open())
 	first := make([]byte, 3)
 	_, err = io.ReadFull(resp.Stream(), first)
 	require.NoError(t, err)
 	require.NoError(t, resp.Buffer())
 	assert.Equal(t, "streamed", string(first)+resp.String(), "the rest of it")
-	assert.Empty(t, bodies.open())
+	assert.Empty(t, bodies.Open())
 	require.NoError(t, resp.Buffer(), "once more does nothing")
 	assert.Equal(t, "eamed", resp.String())
 	again, err := io.ReadAll(resp.Stream())
@@ -81,7 +81,7 @@ func TestResponse_BufferKeepsWhatCameBeforeAnErrorAndCloses(t *testing.T) {
 	require.ErrorIs(t, err, errBoom)
 	assert.Equal(t, "half", resp.String())
 	assert.Same(t, resp, e.Response)
-	assert.EqualValues(t, 1, body.closed.Load())
+	assert.EqualValues(t, 1, body.Closed.Load())
 }
 
 func TestResponse_SetBytesReplacesTheBodyAndClosesAStream(t *testing.T) {
@@ -90,7 +90,7 @@ func TestResponse_SetBytesReplacesTheBodyAndClosesAStream(t *testing.T) {
 	assert.Nil(t, resp.Bytes(), "SetStream replaces bytes")
 	assert.Same(t, resp, resp.SetBytes([]byte("new")))
 	assert.Equal(t, "new", resp.String())
-	assert.EqualValues(t, 1, body.closed.Load())
+	assert.EqualValues(t, 1, body.Closed.Load())
 	got, err := io.ReadAll(resp.Stream())
 	require.NoError(t, err)
 	assert.Equal(t, "new", string(got))
@@ -108,10 +108,10 @@ func (u upperCase) Read(p []byte) (int, error) {
 func TestResponse_SetStreamWrapsTheOneBeforeInAHandler(t *testing.T) {
 	for _, stream := range []bool{true, false} {
 		var bodies watchedBodies
-		c, _ := newFakeClient(bodies.answer)
+		c, _ := newFakeClient(bodies.Answer)
 		useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
 			if stream {
-				assert.Equal(t, []int{1}, bodies.open(), "it does not close what it wraps")
+				assert.Equal(t, []int{1}, bodies.Open(), "it does not close what it wraps")
 			}
 			return resp.SetStream(upperCase{resp.Stream()}), nil
 		})
@@ -119,7 +119,7 @@ func TestResponse_SetStreamWrapsTheOneBeforeInAHandler(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Buffer())
 		assert.Equal(t, "STREAMED", resp.String(), "%v", stream)
-		assert.Empty(t, bodies.open())
+		assert.Empty(t, bodies.Open())
 	}
 }
 
@@ -134,27 +134,27 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 	failing := func(*axle.Response) (*axle.Response, error) { return nil, errBoom }
 	for name, prepare := range map[string]func(c *axle.Client, r *axle.Request, w *watchedBodies){
 		"read":    func(*axle.Client, *axle.Request, *watchedBodies) {},
-		"refused": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.status = func(int) int { return 500 } },
+		"refused": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.Status = func(int) int { return 500 } },
 		"refused, streamed": func(_ *axle.Client, r *axle.Request, w *watchedBodies) {
 			r.SetStream(true)
-			w.status = func(int) int { return 500 }
+			w.Status = func(int) int { return 500 }
 		},
 		"a redirect": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) {
-			w.status = func(n int) int { return []int{302, 302, 200}[n-1] }
+			w.Status = func(n int) int { return []int{302, 302, 200}[n-1] }
 		},
-		"too many redirects": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.status = func(int) int { return 302 } },
+		"too many redirects": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.Status = func(int) int { return 302 } },
 		"a redirect that a check refuses": func(_ *axle.Client, r *axle.Request, w *watchedBodies) {
-			w.status = func(int) int { return 302 }
+			w.Status = func(int) int { return 302 }
 			r.SetRedirectCheck(func(*http.Request, []*http.Request) error { return errBoom })
 		},
 		"a redirect that is the answer": func(c *axle.Client, _ *axle.Request, w *watchedBodies) {
-			w.status = func(int) int { return 302 }
+			w.Status = func(int) int { return 302 }
 			c.SetMaxRedirects(0)
 		},
 		"too large":       func(c *axle.Client, _ *axle.Request, _ *watchedBodies) { c.SetResponseLimit(1) },
 		"does not decode": func(_ *axle.Client, r *axle.Request, _ *watchedBodies) { r.SetResult(new(item)) },
 		"recovered": func(c *axle.Client, _ *axle.Request, w *watchedBodies) {
-			w.status = func(int) int { return 500 }
+			w.Status = func(int) int { return 500 }
 			recovering(c)
 		},
 		"replaced, streamed": func(c *axle.Client, r *axle.Request, _ *watchedBodies) {
@@ -180,13 +180,13 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 		"sent again by Do, streamed": func(c *axle.Client, r *axle.Request, w *watchedBodies) {
 			r.SetStream(true)
 			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
-				if len(w.bodies) > 1 {
+				if len(w.All()) > 1 {
 					return nil, errBoom
 				}
 				return c.Do(resp.Request)
 			})
 		},
-		"an upgrade nobody asked for": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.status = func(int) int { return 101 } },
+		"an upgrade nobody asked for": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.Status = func(int) int { return 101 } },
 		"a cancelled context": func(c *axle.Client, r *axle.Request, _ *watchedBodies) {
 			ctx, cancel := context.WithCancel(t.Context())
 			r.SetContext(ctx).SetStream(true)
@@ -197,7 +197,7 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				var bodies watchedBodies
 				c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
-					resp, err := bodies.answer(r)
+					resp, err := bodies.Answer(r)
 					resp.Header.Set("Location", "/next")
 					return resp, err
 				})
@@ -205,8 +205,8 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 				r := c.R(t.Context())
 				prepare(c, r, &bodies)
 				_, _ = r.Get("/")
-				assert.NotEmpty(t, bodies.bodies)
-				assert.Empty(t, bodies.open())
+				assert.NotEmpty(t, bodies.All())
+				assert.Empty(t, bodies.Open())
 			})
 		}
 	}
@@ -215,12 +215,12 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 func TestP10_AStreamThatTheCallerGetsIsTheCallersToCloseOnce(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Hour} {
 		var bodies watchedBodies
-		c, _ := newFakeClient(bodies.answer)
+		c, _ := newFakeClient(bodies.Answer)
 		resp, err := c.SetTimeout(timeout).R(t.Context()).SetStream(true).Get("/")
 		require.NoError(t, err)
-		assert.Equal(t, []int{1}, bodies.open())
+		assert.Equal(t, []int{1}, bodies.Open())
 		require.NoError(t, resp.Stream().Close())
-		assert.EqualValues(t, 1, bodies.bodies[0].closed.Load())
+		assert.EqualValues(t, 1, bodies.All()[0].Closed.Load())
 	}
 }
 
@@ -318,10 +318,10 @@ func TestRespond_AStreamIsBufferedUnlessOneWasAskedFor(t *testing.T) {
 		resp, err := c.R(t.Context()).SetStream(stream).Get("/")
 		require.NoError(t, err)
 		assert.Equal(t, stream, seen == nil)
-		assert.Equal(t, !stream, body.isClosed())
+		assert.Equal(t, !stream, body.IsClosed())
 		require.NoError(t, resp.Buffer())
 		assert.Equal(t, "made", resp.String())
-		assert.True(t, body.isClosed())
-		assert.Zero(t, network.sent.Load())
+		assert.True(t, body.IsClosed())
+		assert.Zero(t, network.Sent.Load())
 	}
 }

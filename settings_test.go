@@ -90,7 +90,7 @@ func TestRequestLimit_HoldsForEveryKindOfBody(t *testing.T) {
 		c, transport := newFakeClient(always(200, ""))
 		_, err := c.SetRequestLimit(100).Post(t.Context(), "/", body())
 		require.ErrorIs(t, err, axle.CodeTooLarge, name)
-		assert.Zero(t, transport.sent.Load(), "%s: its length is known, nothing is sent", name)
+		assert.Zero(t, transport.Sent.Load(), "%s: its length is known, nothing is sent", name)
 	}
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
@@ -153,7 +153,7 @@ func TestAllowAbsoluteURLs_Off(t *testing.T) {
 	c.SetAllowAbsoluteURLs(false)
 	_, err := c.Get(t.Context(), "http://axle.test/a")
 	require.ErrorIs(t, err, axle.CodeInvalidURL)
-	assert.Zero(t, transport.sent.Load())
+	assert.Zero(t, transport.Sent.Load())
 	_, err = c.Get(t.Context(), "/a")
 	require.NoError(t, err)
 	_, err = c.SetAllowAbsoluteURLs(true).Get(t.Context(), "http://axle.test/a")
@@ -234,7 +234,7 @@ func TestBadInput_Settings(t *testing.T) {
 		_, err := client.Get(t.Context(), "/")
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
 		assert.ErrorContains(t, err, c.says, name)
-		assert.Zero(t, transport.sent.Load(), name)
+		assert.Zero(t, transport.Sent.Load(), name)
 	}
 }
 

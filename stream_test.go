@@ -182,7 +182,7 @@ func TestResponse_GzipThatIsNoneOrCutOffIsAnErrorAndClosed(t *testing.T) {
 		e := asAxle(t, err)
 		assert.Equal(t, x.code, e.Code, name)
 		require.NotNil(t, e.Response, name)
-		assert.EqualValues(t, 1, body.closed.Load(), name)
+		assert.EqualValues(t, 1, body.Closed.Load(), name)
 	}
 }
 

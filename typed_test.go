@@ -98,7 +98,7 @@ func TestTyped_AStreamDoesNotGoWithAResult(t *testing.T) {
 	c, network := newFakeClient(always(200, `{"id":1}`))
 	_, err := axle.Get[user](t.Context(), c, "/", func(r *axle.Request) { r.SetStream(true) })
 	require.ErrorIs(t, err, axle.CodeBadOption)
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 // Decoding comes once, after the outermost response chain.
@@ -206,5 +206,5 @@ func TestResult_ThatCannotBeDecodedIntoIsRefusedBeforeAnythingIsSent(t *testing.
 		_, err := c.R(t.Context()).SetResult(target).Get("/")
 		require.ErrorIs(t, err, axle.CodeBadOption, "%T", target)
 	}
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }

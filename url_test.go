@@ -157,7 +157,7 @@ func TestURL_PathParametersThatClimbOrLackAreRefused(t *testing.T) {
 		_, err = r.Origin()
 		assert.ErrorIs(t, err, axle.CodeBadOption)
 	}
-	assert.Zero(t, network.sent.Load())
+	assert.Zero(t, network.Sent.Load())
 }
 
 func TestURL_Origin(t *testing.T) {
@@ -252,7 +252,7 @@ func TestURL_MalformedOnesAreRefusedAndNothingIsSent(t *testing.T) {
 		{"a space before", "http://a.test", " http://b.test/"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			network := &fakeTransport{answer: always(200, "")}
+			network := &fakeTransport{Answer: always(200, "")}
 			c := axle.New().SetBaseURL(x.base).SetTransport(network)
 			_, err := c.Get(t.Context(), x.url)
 			assert.Equal(t, axle.CodeInvalidURL, asAxle(t, err).Code)
@@ -260,7 +260,7 @@ func TestURL_MalformedOnesAreRefusedAndNothingIsSent(t *testing.T) {
 			assert.ErrorIs(t, err, axle.CodeInvalidURL)
 			_, err = c.R(t.Context()).SetURL(x.url).Origin()
 			assert.ErrorIs(t, err, axle.CodeInvalidURL)
-			assert.Zero(t, network.sent.Load())
+			assert.Zero(t, network.Sent.Load())
 		})
 	}
 }
