@@ -1,18 +1,80 @@
 // Package axle is an HTTP client whose interceptors work as axios's do.
 //
-// A [Client] has two ordered chains, Interceptors.Request and Interceptors.Response. Every link is a pair of a fulfilled
-// and a rejected handler, and a call is one promise chain over them:
+//	client := axle.New().SetBaseURL("https://api.example.com")
 //
-//	request handlers (LIFO) -> dispatch -> response handlers (FIFO) -> decode into the result
+//	client.Interceptors.Request.Use(
+//		func(ctx context.Context, req *axle.Request) (*axle.Request, error) {
+//			return req.SetHeader("X-Trace", traceOf(ctx)), nil
+//		}, nil)
 //
-// A handler may change what it is given, replace it, fail it, recover from a failure, call the client again
-// ([Client.Do]) or send its own call again ([Request.Replay]). Nothing is swallowed: whatever no handler recovered
-// reaches the caller as an [*Error], which carries the request and the response that it is about.
+//	client.Interceptors.Response.Use(nil,
+//		func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+//			if err.StatusCode() == http.StatusServiceUnavailable && err.Request.Attempt() == 1 {
+//				return err.Request.Replay() // the same call, once more
+//			}
+//			return nil, err
+//		})
 //
-// Start with [Get], [Post] and their like, which decode the answer: axle.Get[[]Item](ctx, client, "/items"). [Client.Get]
-// and [Client.R] are for when the status, the headers or a stream matter. The package needs Go 1.26 or later.
+//	items, err := axle.Get[[]Item](ctx, client, "/items")
 //
-// The package is the mechanism alone. Ready-made interceptors are in the folder interceptors; the user store, which
-// keeps a session for interceptors/auth, is in store; the promise that shares one refresh among many callers is in future.
-// Package axle imports none of them.
+// # What happens to a request
+//
+// A [Client] has two ordered chains, Interceptors.Request and Interceptors.Response. Each link of a
+// chain is a pair of a fulfilled and a rejected handler. A call is one promise chain over them:
+//
+//	start -> request handlers -> dispatch -> response handlers -> end
+//
+//  1. Start. The call takes a snapshot of the client: its settings and the handlers that take part.
+//     Later changes of the client are for later calls. The caller's request is copied, and the
+//     client's default headers and query parameters are added to the copy.
+//  2. Request handlers, the last added first. The first gets the copy. A handler returns a request,
+//     which the next fulfilled handler gets, or an error, which the next rejected handler gets.
+//  3. Dispatch. The request is checked, its URL is joined to the base URL, credentials that may not
+//     go there are removed, and the body is encoded. Then it is sent, within the time limit, by
+//     net/http or by the resty client of [Client.SetEngine]. A network that fails, and a status that
+//     [Client.SetValidateStatus] refuses, are errors.
+//  4. Response handlers, the first added first, in the same way: a response for the next fulfilled
+//     handler, or an error for the next rejected one. A handler may send the call again by
+//     [Request.Replay]: that goes through steps 2 and 3 and the response handlers before this one.
+//  5. End. The response is decoded into the result, or the caller gets the error.
+//
+// Nothing is swallowed. An error that no handler recovered from reaches the caller as an [*Error],
+// which carries the request and the response that it is about.
+//
+// # Where to start
+//
+// [Get], [Post] and their like decode the response into a value. [Client.Get] and [Client.R] are for
+// when the status, the headers or a stream matter. [Client.HTTPClient] puts the chains behind an
+// http.Client, for an SDK that wants one.
+//
+// The package is the mechanism alone, and needs Go 1.26 or later. Ready-made interceptors are in the
+// folder interceptors. The user store, which keeps a session for interceptors/auth, is in store. The
+// promise that shares one refresh among many callers is in future. Package axle imports none of them.
+//
+// # The files, in reading order
+//
+// The way of a call:
+//
+//   - call.go: the promise chain, from the start of a call to its end
+//   - dispatch.go: one request out and one response in
+//   - chain.go: a chain of interceptors and its snapshot
+//   - claim.go: what becomes of the request, the response or the error that a handler returned
+//   - replay.go and stage.go: Replay, and when it may be asked for
+//
+// What a dispatch is made of:
+//
+//   - url.go and query.go: the URL
+//   - header.go and credentials.go: the header, and where a credential may go
+//   - body.go, codec.go, multipart.go and contentlength.go: the body
+//   - timeout.go: the time limit
+//   - engine.go, resty.go and redirect.go: who sends, and what a redirect keeps and drops
+//   - resend.go and drain.go: bodies and connections that are used again
+//   - stream.go and progress.go: what stands between a response's body and its reader
+//
+// The vocabulary of users:
+//
+//   - client.go, settings.go and transport.go: the client and its settings
+//   - request.go, response.go, error.go, key.go and typed.go
+//   - print.go, errorform.go and curl.go: how they are printed, without secrets
+//   - bridge.go: the chains behind net/http
 package axle
