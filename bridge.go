@@ -15,22 +15,25 @@ import (
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
-// RoundTripper returns the client's two chains as a net/http transport: it runs them once for each request that it is given,
-// over the client's transport, and with the settings of that time.
+// RoundTripper returns the client's two chains as a net/http transport: it runs them once for each
+// request that it is given, over the client's transport, and with the settings of that time.
 //
-// It keeps net/http's contract. The request is not modified and its body is always closed; bodies stream both ways; redirects,
-// 101 and refused statuses that no handler recovered come back as responses, for the [http.Client] above to treat; a handler's
-// own error stays an error. Cookies are that http.Client's jar's business alone.
+// It keeps net/http's contract. The request is not modified and its body is always closed; bodies
+// stream both ways; redirects, 101 and refused statuses that no handler recovered come back as
+// responses, for the [http.Client] above to treat; a handler's own error stays an error. Cookies
+// are that http.Client's jar's business alone.
 func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 
-// HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it stands: the one line that
-// plugs axle into a generated SDK.
+// HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it
+// stands: the one line that plugs axle into a generated SDK.
 //
-// It takes absolute URLs alone, as any http.Client does: the base URL only decides which origin is the client's own.
+// It takes absolute URLs alone, as any http.Client does: the base URL only decides which origin is
+// the client's own.
 //
-// The jar gets the cookies of every answer, also of one that a handler replays or replaces. A replay sends the cookies that the jar has
-// by then, which a refresh may have changed, and the caller's own as they were. Behind a bare RoundTripper, whose jar is
-// unknown, a replay sends the cookies that it was given.
+// The jar gets the cookies of every answer, also of one that a handler replays or replaces. A
+// replay sends the cookies that the jar has by then, which a refresh may have changed, and the
+// caller's own as they were. Behind a bare RoundTripper, whose jar is unknown, a replay sends the
+// cookies that it was given.
 func (c *Client) HTTPClient() *http.Client {
 	jar := cookies.Route(c.settings.Load().jar)
 	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
@@ -41,7 +44,8 @@ type bridge struct {
 	jar    http.CookieJar // of the http.Client above, if it is known
 }
 
-// inbound is what the bridge was given, as far as the rest of a call has to know it. It is the zero value outside the bridge.
+// inbound is what the bridge was given, as far as the rest of a call has to know it. It is the zero
+// value outside the bridge.
 type inbound struct {
 	verbatim bool     // the request goes out, and the response comes in, as it is: axle adds no header and decodes no body
 	url      *url.URL // of the request
@@ -67,7 +71,8 @@ func (in *inbound) refuseScheme() string {
 	return fmt.Sprintf("the URL has the scheme %q: only http and https are sent", in.url.Scheme)
 }
 
-// bridgedRequest is what the http.Client above gave to the bridge. It is the road of the call that it begins.
+// bridgedRequest is what the http.Client above gave to the bridge. It is the road of the call that
+// it begins.
 type bridgedRequest struct {
 	*http.Request
 	jar     http.CookieJar // of the http.Client above; nil if it is unknown
@@ -125,9 +130,10 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	return out, nil
 }
 
-// interrupted is the error of a request that the http.Client above has called off by closing its Cancel channel. That is how
-// http.Client.Timeout ends a round trip over a transport that net/http does not know: the channel may be closed before the
-// context, which has the same deadline, has ended.
+// interrupted is the error of a request that the http.Client above has called off by closing its
+// Cancel channel. That is how http.Client.Timeout ends a round trip over a transport that net/http
+// does not know: the channel may be closed before the context, which has the same deadline, has
+// ended.
 func (b *bridgedRequest) interrupted(r *Request, err error) *Error {
 	select {
 	case <-b.Cancel: //nolint:staticcheck // deprecated, and still what http.Client uses
@@ -149,7 +155,8 @@ func (b bridge) CloseIdleConnections() {
 	}
 }
 
-// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of it.
+// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of
+// it.
 func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
@@ -185,7 +192,8 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	return out
 }
 
-// leaveOutBody leaves an answer without the body that it must not have (RFC 9110 §6.4.1), whatever a handler put there.
+// leaveOutBody leaves an answer without the body that it must not have (RFC 9110 §6.4.1), whatever
+// a handler put there.
 func (r *Response) leaveOutBody(out *http.Response) {
 	switch {
 	case r.stream == nil:
@@ -207,7 +215,8 @@ func saidLength(header http.Header) int64 {
 	return length
 }
 
-// setLength gives out a length in both places where net/http has it; -1: unknown. The header says it only if it said one before.
+// setLength gives out a length in both places where net/http has it; -1: unknown. The header says
+// it only if it said one before.
 func setLength(out *http.Response, length int64) {
 	out.ContentLength = length
 	said := out.Header["Content-Length"]
@@ -253,8 +262,9 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	return resp, nil
 }
 
-// completeResponse fills in what a transport of the user's own may leave out, and refuses what cannot be a response, as an
-// http.Client does. Outside the bridge the engine's http.Client does that itself.
+// completeResponse fills in what a transport of the user's own may leave out, and refuses what
+// cannot be a response, as an http.Client does. Outside the bridge the engine's http.Client does
+// that itself.
 func completeResponse(resp *http.Response, method string) error {
 	switch {
 	case resp == nil:
@@ -272,9 +282,10 @@ func completeResponse(resp *http.Response, method string) error {
 	return nil
 }
 
-// keepCookies gives the cookies that a response sets to the jar of the http.Client above, which itself sees the last response alone, and
-// only if no handler replaces that. The jar has them before the response handlers run: what a refresh sets in one of those is
-// newer. The http.Client keeps the cookies of the response that reaches it once more, as it would without axle.
+// keepCookies gives the cookies that a response sets to the jar of the http.Client above, which
+// itself sees the last response alone, and only if no handler replaces that. The jar has them
+// before the response handlers run: what a refresh sets in one of those is newer. The http.Client
+// keeps the cookies of the response that reaches it once more, as it would without axle.
 func (b *bridgedRequest) keepCookies(sent *http.Request, resp *http.Response) {
 	if b.jar == nil || len(resp.Header["Set-Cookie"]) == 0 {
 		return
@@ -284,8 +295,9 @@ func (b *bridgedRequest) keepCookies(sent *http.Request, resp *http.Response) {
 	}
 }
 
-// keepCredentials removes the credentials of a request that follows a redirect to another origin, or that a handler sends elsewhere
-// than the redirect leads. Its cookies are from the jar above, which knows where they belong.
+// keepCredentials removes the credentials of a request that follows a redirect to another origin,
+// or that a handler sends elsewhere than the redirect leads. Its cookies are from the jar above,
+// which knows where they belong.
 func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 	crossed := req.CrossedOrigin()
 	isFirst := b.Response == nil
@@ -293,7 +305,7 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 		return u
 	}
 
-	target, given := req.destination(u), placeOf(b.Request)
+	target, given := req.destination(u), destinationOf(b.Request)
 	if crossed || target != given {
 		dropForeignReferer(req.Header, target)
 	}
@@ -314,17 +326,19 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 	return u
 }
 
-// withoutCallersCookies is the Cookie header of a request that follows a redirect to another origin, without the cookies that the caller
-// wrote: the http.Client copies those to each hop of the same host, whatever its port and scheme, and adds its jar's.
+// withoutCallersCookies is the Cookie header of a request that follows a redirect to another
+// origin, without the cookies that the caller wrote: the http.Client copies those to each hop of
+// the same host, whatever its port and scheme, and adds its jar's.
 //
-// A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where the jar is unknown, a
-// request that has come back to its first origin keeps its cookies: whosever they are, they belong there.
+// A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where
+// the jar is unknown, a request that has come back to its first origin keeps its cookies: whosever
+// they are, they belong there.
 func (b *bridgedRequest) withoutCallersCookies() []string {
 	first := b.Request
 	for first.Response != nil && first.Response.Request != nil {
 		first = first.Response.Request
 	}
-	if b.jar == nil && placeOf(first) == placeOf(b.Request) {
+	if b.jar == nil && destinationOf(first) == destinationOf(b.Request) {
 		return slices.Clone(b.Header["Cookie"])
 	}
 
@@ -344,20 +358,23 @@ func (b *bridgedRequest) withoutCallersCookies() []string {
 	return []string{strings.Join(kept, "; ")}
 }
 
-// isSameCookie compares two cookies of Cookie headers. net/http may take the quotes off a value that it copies.
+// isSameCookie compares two cookies of Cookie headers. net/http may take the quotes off a value
+// that it copies.
 func isSameCookie(a, b string) bool {
 	nameA, valueA, _ := strings.Cut(a, "=")
 	nameB, valueB, _ := strings.Cut(b, "=")
 	return nameA == nameB && strings.Trim(valueA, `"`) == strings.Trim(valueB, `"`)
 }
 
-// jarCookies is the end of a Cookie header that the http.Client above has added to what the caller wrote there: its jar's cookies.
+// jarCookies is the end of a Cookie header that the http.Client above has added to what the caller
+// wrote there: its jar's cookies.
 type jarCookies struct {
 	known bool
 	text  string
 }
 
-// noteCookies tells the jar's cookies in the request's Cookie header from the caller's, while the jar still has what it gave.
+// noteCookies tells the jar's cookies in the request's Cookie header from the caller's, while the
+// jar still has what it gave.
 func (b *bridgedRequest) noteCookies() jarCookies {
 	list := b.Header["Cookie"]
 	switch {
@@ -373,7 +390,8 @@ func (b *bridgedRequest) noteCookies() jarCookies {
 		return jarCookies{known: true, text: text}
 	}
 
-	// Another call has changed the jar meanwhile. The cookies that stand last and have names of the jar's are the jar's.
+	// Another call has changed the jar meanwhile. The cookies that stand last and have names of the
+	// jar's are the jar's.
 	rest := list[0]
 	for rest != "" {
 		i := strings.LastIndex(rest, "; ")
@@ -386,8 +404,9 @@ func (b *bridgedRequest) noteCookies() jarCookies {
 	return jarCookies{known: true, text: strings.TrimPrefix(list[0][len(rest):], "; ")}
 }
 
-// renewCookies puts the cookies that the jar has now in the place of those that it gave a request before. Whatever else the Cookie
-// header has is the caller's, and stays byte for byte. It returns what is the jar's now.
+// renewCookies puts the cookies that the jar has now in the place of those that it gave a request
+// before. Whatever else the Cookie header has is the caller's, and stays byte for byte. It returns
+// what is the jar's now.
 func (b *bridgedRequest) renewCookies(header http.Header, before jarCookies) jarCookies {
 	if !before.known {
 		return jarCookies{}
@@ -427,7 +446,8 @@ func cookieText(list []*http.Cookie) string {
 	return r.Header.Get("Cookie")
 }
 
-// cutCookies takes the cookies at the end of a Cookie header away, as they were added there; false: they are not there.
+// cutCookies takes the cookies at the end of a Cookie header away, as they were added there; false:
+// they are not there.
 func cutCookies(header, added string) (rest string, found bool) {
 	if added == "" || header == added {
 		return strings.TrimSuffix(header, added), true
@@ -435,7 +455,8 @@ func cutCookies(header, added string) (rest string, found bool) {
 	return strings.CutSuffix(header, "; "+added)
 }
 
-// redirectedAcross reports whether an http.Client made r of a redirect that left the first request's origin, on whichever hop.
+// redirectedAcross reports whether an http.Client made r of a redirect that left the first
+// request's origin, on whichever hop.
 func redirectedAcross(r *http.Request) bool {
 	var via []*http.Request
 	for last := r; last.Response != nil && last.Response.Request != nil; {

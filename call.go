@@ -9,9 +9,11 @@ import (
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
-// This file is the way of a call, from top to bottom: start, request chain, dispatch, response chain, end.
+// This file is the way of a call, from top to bottom: start, request chain, dispatch, response
+// chain, end.
 
-// call is what all passes of one call share. It is a snapshot of the client at the start of the call.
+// call is what all passes of one call share. It is a snapshot of the client at the start of the
+// call.
 type call struct {
 	client    *Client
 	settings  *settings
@@ -26,8 +28,8 @@ type call struct {
 	attempts atomic.Int32 // dispatches so far
 }
 
-// pass is one way through the chains. A call starts with one, and each replay is another, which ends before the response handler
-// that asked for it.
+// pass is one way through the chains. A call starts with one, and each replay is another, which
+// ends before the response handler that asked for it.
 type pass struct {
 	*call
 	progression
@@ -44,12 +46,14 @@ type pass struct {
 	bound       [1]binding     // room for the first header that is bound to an origin
 }
 
-// Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every Do is a whole new call.
+// Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every
+// Do is a whole new call.
 //
-// In a handler, Do(err.Request) is axios(error.config): both chains run again, on a copy of the request as the handlers left
-// it, and then the outer chain goes on. The inner call comes to the same handler again, and if that sends each failure again, the
-// calls nest until the stack overflows: mark the request with a [Key] first, as axios code does with config._retry. To send only
-// the same call again, see [Request.Replay].
+// In a handler, Do(err.Request) is axios(error.config): both chains run again, on a copy of the
+// request as the handlers left it, and then the outer chain goes on. The inner call comes to the
+// same handler again, and if that sends each failure again, the calls nest until the stack
+// overflows: mark the request with a [Key] first, as axios code does with config._retry. To send
+// only the same call again, see [Request.Replay].
 func (c *Client) Do(req *Request) (*Response, error) {
 	if req == nil {
 		return nil, badOption(&Request{client: c}, "the request is nil", nil)
@@ -82,7 +86,8 @@ func (r *Request) isInner() bool { return r.inherited && r.isUnderWay() }
 // isUnderWay reports whether r is of a call that is not over.
 func (r *Request) isUnderWay() bool { return r.pass != nil && !r.pass.hasEnded() }
 
-// start completes the snapshot and goes through the chains. The caller has set the call's settings and its road.
+// start completes the snapshot and goes through the chains. The caller has set the call's settings
+// and its road.
 func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	k.client, k.nested, p.call = c, req.isUnderWay(), k
@@ -120,7 +125,8 @@ func (p *pass) begin(source *Request) *Request {
 	return r
 }
 
-// withCanonicalHeader returns the request with each header name in net/http's spelling: in a copy, if that changes anything.
+// withCanonicalHeader returns the request with each header name in net/http's spelling: in a copy,
+// if that changes anything.
 func (p *pass) withCanonicalHeader(source *Request) *Request {
 	if isCanonical(source.Header) {
 		return source
@@ -130,8 +136,8 @@ func (p *pass) withCanonicalHeader(source *Request) *Request {
 	return &canonical
 }
 
-// withOwnBody returns the request with a reader body wrapped, so that each attempt sends the whole of it: in a copy, if the body
-// is not wrapped yet.
+// withOwnBody returns the request with a reader body wrapped, so that each attempt sends the whole
+// of it: in a copy, if the body is not wrapped yet.
 func (p *pass) withOwnBody(source *Request) *Request {
 	if _, ok := source.Body.(io.Reader); !ok || isNilPointer(source.Body) {
 		return source
@@ -158,14 +164,16 @@ func (p *pass) run(req *Request, depth int) (*Response, *Error) {
 		resp, err = p.dispatch(req)
 	}
 
-	// A replay refuses to lose what the response handlers change from here on. Those of an outer pass look at the request too.
+	// A replay refuses to lose what the response handlers change from here on. Those of an outer
+	// pass look at the request too.
 	if len(p.responses) > 0 {
 		p.noteSent(requestOf(resp, err))
 	}
 	return p.runResponses(resp, err, depth)
 }
 
-// runRequests is the request chain. The state is either a request or an error, and each pair of handlers makes the next one of it.
+// runRequests is the request chain. The state is either a request or an error, and each pair of
+// handlers makes the next one of it.
 func (p *pass) runRequests(req *Request) (*Request, *Error) {
 	var err *Error
 	for i := range p.requests {
@@ -209,7 +217,8 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 	return req, nil
 }
 
-// runResponses is the response chain up to the handler number depth. The state is either a response or an error.
+// runResponses is the response chain up to the handler number depth. The state is either a response
+// or an error.
 func (p *pass) runResponses(resp *Response, err *Error, depth int) (*Response, *Error) {
 	for i := range p.responses[:depth] {
 		l := &p.responses[i]

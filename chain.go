@@ -17,8 +17,8 @@ type Interceptors struct {
 	Response *Chain[*Response]
 }
 
-// InterceptorID names one link of one chain, and of the clones of its client. It is comparable and never reused. The zero
-// value is no interceptor's.
+// InterceptorID names one link of one chain, and of the clones of its client. It is comparable and
+// never reused. The zero value is no interceptor's.
 type InterceptorID struct{ n uint64 }
 
 var lastID atomic.Uint64
@@ -32,8 +32,8 @@ const (
 	FIFO              // the first added runs first
 )
 
-// Chain is an ordered list of handler pairs. It is safe for concurrent use, handlers included: a change affects the calls
-// that start after it, and neither blocks a call nor waits for one.
+// Chain is an ordered list of handler pairs. It is safe for concurrent use, also by handlers. A
+// change affects the calls that start after it. It neither blocks a call nor waits for one.
 type Chain[T interface{ *Request | *Response }] struct {
 	mu       sync.Mutex // orders the writers; readers load the snapshot
 	snapshot atomic.Pointer[links[T]]
@@ -61,19 +61,21 @@ type useOptions struct {
 // UseOption is an option of [Chain.Use].
 type UseOption func(*useOptions)
 
-// Named gives an interceptor the name by which errors, logs and [Chain.String] call it. Without one it is called by the
-// file and line that added it.
+// Named gives an interceptor the name that errors, logs and [Chain.String] show. Without one they
+// show the file and the line that added it.
 func Named(name string) UseOption { return func(o *useOptions) { o.name = name } }
 
-// RunWhen makes an interceptor part of only those calls for which cond holds (axios's runWhen, for both chains). It is asked
-// once, at the start of the call, of the merged request, which it must not modify. A nil cond always holds.
+// RunWhen makes an interceptor part of only those calls for which cond returns true (axios's
+// runWhen, for both chains). cond is called once, at the start of the call, with the merged
+// request, which it must not modify. A nil cond stands for every call.
 func RunWhen(cond func(*Request) bool) UseOption { return func(o *useOptions) { o.when = cond } }
 
-// Use adds a pair of handlers and returns its id. A nil handler passes on what comes.
+// Use adds a pair of handlers and returns its id. A nil handler passes on what it would get.
 //
-// Both handlers get the context of the request at hand. What one returns is what the next pair receives: a value for its
-// fulfilled handler, or an error for its rejected one. If both are returned the error wins; if neither is, the call fails with
-// [ErrNoResult]. Handlers run on the caller's goroutine, and several calls' at the same time.
+// Both handlers get the context of the request that they are given. The next pair receives what a
+// handler returns: its fulfilled handler a value, or its rejected handler an error. If a handler
+// returns both, the error wins. If it returns neither, the call fails with [ErrNoResult]. Handlers
+// run on the caller's goroutine, and those of several calls run at the same time.
 func (c *Chain[T]) Use(
 	fulfilled func(ctx context.Context, value T) (T, error),
 	rejected func(ctx context.Context, err *Error) (T, error),
@@ -85,9 +87,11 @@ func (c *Chain[T]) Use(
 			opt(&l.useOptions)
 		}
 	}
+
 	if l.name == "" {
 		l.name = callSite()
 	}
+
 	c.update(func(s *links[T]) {
 		if s.order == LIFO {
 			s.list = append([]link[T]{l}, s.list...)
@@ -98,7 +102,7 @@ func (c *Chain[T]) Use(
 	return l.id
 }
 
-// callSite is the place of the code outside this file that is adding an interceptor.
+// callSite returns the file and the line outside this file that is adding an interceptor.
 func callSite() string {
 	_, file, line, ok := runtime.Caller(2)
 	if !ok {
@@ -141,7 +145,8 @@ func (c *Chain[T]) load() *links[T] {
 	return &links[T]{}
 }
 
-// update publishes a changed copy of the chain. The change must leave the old list's elements alone.
+// update publishes a changed copy of the chain. The change must leave the old list's elements
+// alone.
 func (c *Chain[T]) update(change func(*links[T])) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

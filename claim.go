@@ -7,11 +7,12 @@ import (
 	"net/url"
 )
 
-// This file makes what a handler returned the next state of the chain. A handler may return requests, responses and errors of its
-// own or of other calls, so that a pass first claims them: it completes them, and copies those that others may be using.
+// This file makes what a handler returned the next state of the chain. A handler may return
+// requests, responses and errors of its own or of other calls, so that a pass first claims them: it
+// completes them, and copies those that others may be using.
 
-// claim makes a request that a handler returned this pass's own, so that the request can replay and later handlers find it whole. given
-// is the request that the handler was given.
+// claim makes a request that a handler returned this pass's own, so that the request can replay and
+// later handlers find it whole. given is the request that the handler was given.
 func (p *pass) claim(r, given *Request) *Request {
 	if r == nil {
 		return given
@@ -58,7 +59,8 @@ func (p *pass) isClaimed(r *Response) bool {
 	return r != nil && r.Request != nil && r.Request.pass == p && r.Request.Header != nil && r.Request.Query != nil
 }
 
-// with returns r as the response to a request: in a copy if that is another request, since others may be using r, such as a cache.
+// with returns r as the response to a request: in a copy if that is another request, since others
+// may be using r, such as a cache.
 func (r *Response) with(request *Request) *Response {
 	if request == r.Request {
 		return r
@@ -68,8 +70,9 @@ func (r *Response) with(request *Request) *Response {
 	return &c
 }
 
-// reject makes the call's error of what a handler returned as its error. An *Error stays itself, another error is wrapped in one, and
-// no error at all becomes ErrNoResult. request and response are those that the handler was given.
+// reject makes the call's error of what a handler returned as its error. An *Error stays itself,
+// another error is wrapped in one, and no error at all becomes ErrNoResult. request and response
+// are those that the handler was given.
 func (p *pass) reject(failed error, name string, request *Request, response *Response) *Error {
 	// An *Error that is wrapped in another error counts further below.
 	if e, ok := failed.(*Error); ok { //nolint:errorlint // see above
@@ -93,7 +96,8 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 		e.Request, e.Response = p.claimBoth(inner, request)
 	}
 
-	// A handler whose wait ended with the request's context reports what ended the call, and no fault of its own.
+	// A handler whose wait ended with the request's context reports what ended the call, and no
+	// fault of its own.
 	if ctx := request.Context(); isEndOf(ctx, failed) {
 		ended := contextError(ctx, request)
 		e.Code = ended.Code
@@ -104,7 +108,8 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 	return e
 }
 
-// claimBoth claims the request and the response of an error. If they belong together, they still do.
+// claimBoth claims the request and the response of an error. If they belong together, they still
+// do.
 func (p *pass) claimBoth(e *Error, given *Request) (*Request, *Response) {
 	request := p.claim(e.Request, given)
 	if e.Response != nil && (e.Response.Request == nil || e.Response.Request == e.Request) {

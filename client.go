@@ -12,8 +12,8 @@ import (
 
 // Client sends requests through two chains of interceptors. Make one with [New].
 //
-// It is safe for concurrent use, setters too: a call in flight keeps the settings and the interceptors it started with. Bad
-// settings fail the calls, not the setter.
+// It is safe for concurrent use, setters too: a call in flight keeps the settings and the
+// interceptors it started with. Bad settings fail the calls, not the setter.
 type Client struct {
 	Interceptors Interceptors
 
@@ -21,8 +21,8 @@ type Client struct {
 	settings atomic.Pointer[settings]
 }
 
-// New returns a client that is ready to use: a pooled transport that honours the proxy environment, a cookie jar, no time
-// limit, no response limit, and statuses from 200 to 299 fulfilling.
+// New returns a client that is ready to use: a pooled transport that honours the proxy environment,
+// a cookie jar, no time limit, no response limit, and statuses from 200 to 299 fulfilling.
 func New() *Client {
 	c := &Client{Interceptors: Interceptors{Request: newChain[*Request](LIFO), Response: newChain[*Response](FIFO)}}
 	c.settings.Store(&settings{})
@@ -32,8 +32,8 @@ func New() *Client {
 	})
 }
 
-// Clone returns a client with the same settings and interceptors, independent from then on. An interceptor's id is valid in
-// both. The transport and the jar are shared.
+// Clone returns a client with the same settings and interceptors, independent from then on. An
+// interceptor's id is valid in both. The transport and the jar are shared.
 func (c *Client) Clone() *Client {
 	d := &Client{Interceptors: Interceptors{Request: c.Interceptors.Request.clone(), Response: c.Interceptors.Response.clone()}}
 	d.settings.Store(c.settings.Load())
@@ -57,7 +57,8 @@ func (f PluginFunc) Install(c *Client) (uninstall func()) {
 	return f(c)
 }
 
-// Use installs plugins, in argument order. Who wants to uninstall one calls its Install directly. Nil plugins are passed over.
+// Use installs plugins, in argument order. Who wants to uninstall one calls its Install directly.
+// Nil plugins are passed over.
 func (c *Client) Use(plugins ...Plugin) *Client {
 	for _, p := range plugins {
 		if p != nil {

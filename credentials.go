@@ -13,24 +13,29 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// This file says where a credential may go. Its name makes a header or a query parameter sensitive, a binding fixes the one place
-// that its values may go to, and dispatch removes what would go elsewhere. A redirect that leaves its origin takes none along.
+// This file says where a credential may go. A header or a query parameter is sensitive by its name.
+// A binding ties its values to one origin, and dispatch removes the values that would go to
+// another. A redirect that leaves its origin takes no credential along.
 
-// binding is the one place that a header or a query parameter may go to, as [Request.Origin] writes it: the base URL's origin
-// for a client's default, the place that the caller's URL leads to for the caller's own header, the origin that a handler
-// named. It concerns these values alone: what a handler sets in their place is the handler's.
+// binding ties the values of a header or a query parameter to an origin, as [Request.Origin] writes
+// one. A client's default is bound to the base URL's origin, a header of the caller's to the origin
+// of the caller's URL, and a header of a handler's to the origin that the handler names. The
+// binding is for these values alone: other values that a handler sets later are free.
 type binding struct {
-	name   string // of a header in canonical form
-	values []string
-	origin string
-	own    bool // the caller set it on the request
-	query  bool // it is a query parameter, and else a header
+	name     string // of a header, in canonical form
+	values   []string
+	origin   string
+	byCaller bool // the caller set the header on the request
+	query    bool // it is a query parameter and no header
 }
 
 func (b binding) isHeader(name string) bool { return !b.query && b.name == name }
 
-// SetByCaller reports whether the caller set this header on the request itself. It is false for a client's default and for
-// what a handler added or changed. The name may be in any case.
+// isAbout reports whether two bindings are of the same header or the same query parameter.
+func (b binding) isAbout(other binding) bool { return b.name == other.name && b.query == other.query }
+
+// SetByCaller reports whether the caller set this header on the request itself. It is false for a
+// client's default and for what a handler added or changed. The name may be in any case.
 func (r *Request) SetByCaller(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	list := r.headerValues(name)
@@ -39,22 +44,24 @@ func (r *Request) SetByCaller(name string) bool {
 	}
 	for _, b := range r.origins {
 		if b.isHeader(name) {
-			return b.own && slices.Equal(b.values, list)
+			return b.byCaller && slices.Equal(b.values, list)
 		}
 	}
 	return slices.Equal(r.pass.source.Header[name], list)
 }
 
-// BindHeader makes the present values of a header, which a handler has set, a credential for this origin alone, see
-// [Request.Origin]: they are not sent elsewhere, whatever later handlers make of the URL, they do not follow a redirect to another
-// origin, and they are not printed. The name may be in any case. Outside a call BindHeader does nothing.
+// BindHeader makes the present values of a header, which a handler has set, a credential for this
+// origin alone (see [Request.Origin]). They are not sent to another origin, whatever later handlers
+// make of the URL. They do not follow a redirect to another origin, and they are not printed. The
+// name may be in any case. Outside a call BindHeader does nothing.
 func (r *Request) BindHeader(name, origin string) {
 	if r.pass == nil {
 		return
 	}
 	name = textproto.CanonicalMIMEHeaderKey(name)
 
-	var bound []binding // a slice of its own: clones share the one that is there
+	// The slice is a new one, since clones share the one that is there.
+	var bound []binding
 	if len(r.origins) == 0 && r == &r.pass.merged {
 		bound = r.pass.bound[:0:1]
 	}
@@ -67,8 +74,9 @@ func (r *Request) BindHeader(name, origin string) {
 	r.origins = bound
 }
 
-// CrossedOrigin reports whether the request follows a redirect that left the origin it started from, which a request behind
-// [Client.RoundTripper] may. What a handler sets in a sensitive header of such a request is not sent.
+// CrossedOrigin reports whether the request follows a redirect that left the origin it started
+// from, which a request behind [Client.RoundTripper] may. What a handler sets in a sensitive header
+// of such a request is not sent.
 func (r *Request) CrossedOrigin() bool {
 	return r.pass != nil && r.pass.inbound.crossed
 }
@@ -82,7 +90,8 @@ func (s *settings) isSensitive(name string) bool {
 	return !isCommon(name) && redact.Name(name)
 }
 
-// isCommon tells headers of which most requests have some, and none is sensitive, without a look at their words.
+// isCommon reports whether a header is one of those that most requests have. None of them is
+// sensitive, and their words need not be looked at.
 func isCommon(name string) bool {
 	switch name {
 	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Encoding", "Content-Length",
@@ -93,7 +102,8 @@ func isCommon(name string) bool {
 	return false
 }
 
-// destination is where the request goes if it is sent to u: u's origin, unless a Host of its own names another, see [origin.To].
+// destination returns the origin that the request goes to if it is sent to u. That is the origin of
+// u, unless a Host of its own names another one (see [origin.To]).
 func (r *Request) destination(u *url.URL) string {
 	host := ""
 	if list := r.Header["Host"]; len(list) > 0 {
@@ -112,27 +122,30 @@ func (r *Request) destination(u *url.URL) string {
 	return origin.Of(u)
 }
 
-// noteOrigins fixes where the caller's sensitive headers may go before an edit can change the URL under them.
+// noteOrigins binds the caller's sensitive headers to the origin of the caller's URL, before an
+// edit changes that URL.
 func (s *settings) noteOrigins(r *Request) {
 	for name, list := range r.Header {
 		if !s.isSensitive(name) || slices.ContainsFunc(r.origins, func(b binding) bool { return b.isHeader(name) }) {
 			continue
 		}
 		target, _ := r.Origin()
-		r.origins = append(slices.Clip(r.origins), binding{name: name, values: slices.Clone(list), origin: target, own: true})
+		r.origins = append(slices.Clip(r.origins), binding{name: name, values: slices.Clone(list), origin: target, byCaller: true})
 	}
 }
 
-// inheritBindings makes r, which a handler wrote anew, keep what the request that the handler was given says of its values.
+// inheritBindings gives r, which a handler wrote anew, the bindings of the request that the handler
+// was given.
 func (r *Request) inheritBindings(given *Request) {
 	for _, b := range given.origins {
-		if !slices.ContainsFunc(r.origins, func(own binding) bool { return own.name == b.name && own.query == b.query }) {
+		if !slices.ContainsFunc(r.origins, b.isAbout) {
 			r.origins = append(slices.Clip(r.origins), b)
 		}
 	}
 }
 
-// dropStray removes the bound headers and query parameters that may not go to target. It reports whether the query has changed.
+// dropStray removes the bound headers and query parameters that may not go to the origin target. It
+// reports whether the query has changed.
 func (r *Request) dropStray(target string) (query bool) {
 	for _, b := range r.origins {
 		switch {
@@ -147,13 +160,14 @@ func (r *Request) dropStray(target string) (query bool) {
 	return query
 }
 
-// without returns a header or a query without the values of a binding: of Cookie headers, which have all their cookies in one
-// value, without its cookies. What was given is not modified.
+// without returns a copy of a header or a query without the values of a binding. Of a Cookie
+// header, which has all its cookies in one value, it removes the cookies of the binding.
 func without[M ~map[string][]string](m M, b binding) M {
 	list, found := m[b.name]
 	if !found {
 		return m
 	}
+
 	var kept []string
 	switch {
 	case slices.Equal(list, b.values):
@@ -182,7 +196,7 @@ func without[M ~map[string][]string](m M, b binding) M {
 	return rest
 }
 
-// cookiePairs are the "name=value" of Cookie headers.
+// cookiePairs returns the "name=value" pairs of Cookie headers.
 func cookiePairs(list []string) (pairs []string) {
 	for _, value := range list {
 		for pair := range strings.SplitSeq(value, ";") {
@@ -194,12 +208,14 @@ func cookiePairs(list []string) (pairs []string) {
 	return pairs
 }
 
-// isCallersPlace reports whether the caller gave both the host in the URL and the Host beside it.
-func (p *pass) isCallersPlace(req *Request) bool {
+// isCallersDestination reports whether the request goes where the caller sends it: the URL is
+// absolute, and the Host is the caller's.
+func (p *pass) isCallersDestination(req *Request) bool {
 	return wire.IsAbsolute(p.source.URL) && slices.Equal(p.source.Header["Host"], req.Header["Host"])
 }
 
-// setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone (CVE-2023-45857).
+// setXSRF copies the cookie of SetXSRF into its header, for the base URL's origin alone
+// (CVE-2023-45857).
 func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	s := p.settings
 	if s.xsrfCookie == "" || s.jar == nil || s.origin == "" || header.Get(s.xsrfHeader) != "" {
@@ -216,7 +232,8 @@ func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	}
 }
 
-// stripCredentials removes what may not follow a redirect to another origin: sensitive headers and bound ones.
+// stripCredentials removes the headers that may not follow a redirect to another origin: sensitive
+// ones and bound ones.
 func (r *Request) stripCredentials(header http.Header) {
 	for name := range header {
 		if r.isCredential(name) {
@@ -225,16 +242,19 @@ func (r *Request) stripCredentials(header http.Header) {
 	}
 }
 
-// crossedOrigin reports whether a chain of redirects that ends with next has left the origin that it started from.
+// crossedOrigin reports whether a chain of redirects that ends with next has left the origin of the
+// first request.
 func crossedOrigin(via []*http.Request, next *http.Request) bool {
-	first := placeOf(via[0])
-	return first == "" || placeOf(next) != first || slices.ContainsFunc(via, func(r *http.Request) bool { return placeOf(r) != first })
+	first := destinationOf(via[0])
+	isElsewhere := func(r *http.Request) bool { return destinationOf(r) != first }
+	return first == "" || isElsewhere(next) || slices.ContainsFunc(via, isElsewhere)
 }
 
-func placeOf(r *http.Request) string { return origin.To(r.URL, r.Host) }
+// destinationOf returns the origin that a net/http request goes to.
+func destinationOf(r *http.Request) string { return origin.To(r.URL, r.Host) }
 
-// dropForeignReferer removes a Referer that names a page of another origin than target, where the request goes: its query may hold
-// a secret. A relative one names no origin.
+// dropForeignReferer removes a Referer that names a page of another origin than target, where the
+// request goes: the page's query may hold a secret. A relative Referer names no origin.
 func dropForeignReferer(header http.Header, target string) {
 	for _, referer := range header["Referer"] {
 		if u, err := url.Parse(referer); err != nil || u.User != nil || target == "" || origin.Of(u) != target {
@@ -244,7 +264,8 @@ func dropForeignReferer(header http.Header, target string) {
 	}
 }
 
-// isProxyCredential tells the header that is the transport's business, and must not reach the origin.
+// isProxyCredential reports whether a header is the transport's business, and must not reach the
+// origin.
 func isProxyCredential(name string, _ []string) bool {
 	return strings.EqualFold(name, "Proxy-Authorization")
 }

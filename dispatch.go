@@ -16,8 +16,8 @@ import (
 
 // This file is one dispatch, from top to bottom: one request out and one response in.
 
-// dispatch is one request on its way out. It is the context of the net/http request that is sent, so that the rules for redirects
-// and the hooks of an engine find it there.
+// dispatch is one request on its way out. It is the context of the net/http request that is sent,
+// so that the rules for redirects and the hooks of an engine find it there.
 type dispatch struct {
 	timeLimit
 	pass    *pass
@@ -37,12 +37,13 @@ func (d *dispatch) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// road is how the dispatches of a call go out. There are two. By the first, the client's own, the engine sends and follows
-// redirects. The second is the bridge, where an http.Client above follows the redirects and keeps the cookies, and where its
-// requests go out as it made them. A call has one road from its start to its end.
+// road is how the dispatches of a call go out. There are two. By the first, the client's own, the
+// engine sends and follows redirects. The second is the bridge, where an http.Client above follows
+// the redirects and keeps the cookies, and where its requests go out as it made them. A call has
+// one road from its start to its end.
 type road interface {
-	// keepCredentials removes from req, and from the URL u that it goes to, the credentials that may not go there, except for
-	// bound headers, and returns the URL that remains.
+	// keepCredentials removes from req, and from the URL u that it goes to, the credentials that
+	// may not go there, except for bound headers, and returns the URL that remains.
 	keepCredentials(req *Request, u *url.URL) *url.URL
 
 	// send sends d and returns the response, with its body unread.
@@ -51,7 +52,8 @@ type road interface {
 	// interrupted returns the error of a request that was called off from above; nil if it was not.
 	interrupted(req *Request, err error) *Error
 
-	// renewCookies puts the jar's present cookies in the place of those that it gave the request of an earlier attempt.
+	// renewCookies puts the jar's present cookies in the place of those that it gave the request of
+	// an earlier attempt.
 	renewCookies(header http.Header, before jarCookies) jarCookies
 }
 
@@ -62,7 +64,7 @@ func (e engineRoad) send(d *dispatch) (*http.Response, error) { return e.engine.
 
 // The engine would make an Authorization of the userinfo of a URL.
 func (e engineRoad) keepCredentials(req *Request, u *url.URL) *url.URL {
-	if u.User == nil || req.destination(u) == e.originOf(u) || req.pass.isCallersPlace(req) {
+	if u.User == nil || req.destination(u) == e.originOf(u) || req.pass.isCallersDestination(req) {
 		return u
 	}
 	plain := *u
@@ -74,8 +76,8 @@ func (e engineRoad) interrupted(*Request, error) *Error { return nil }
 
 func (e engineRoad) renewCookies(http.Header, jarCookies) jarCookies { return jarCookies{} }
 
-// dispatch sends the request and receives the response. Its error is of bad input, of a network that failed, of a body that could
-// not be read, or of a status that was refused.
+// dispatch sends the request and receives the response. Its error is of bad input, of a network
+// that failed, of a body that could not be read, or of a status that was refused.
 func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	req.attempt = int(p.attempts.Add(1))
 	d := &p.sending
@@ -88,7 +90,8 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 		return d.receiveBody(p.claimResponse(short, req))
 	}
 
-	// All that is sent is checked and made out first, so that bad input is refused before anything is sent.
+	// All that is sent is checked and made out first, so that bad input is refused before anything
+	// is sent.
 	start := time.Now()
 	if err := d.prepare(); err != nil {
 		return nil, err
@@ -180,8 +183,8 @@ func (d *dispatch) prepareURL() *Error {
 	return nil
 }
 
-// resolve returns the URL to send to. The one that the bridge was given goes out as it is, unless a handler or a default has
-// changed it.
+// resolve returns the URL to send to. The one that the bridge was given goes out as it is, unless a
+// handler or a default has changed it.
 func (d *dispatch) resolve() (*url.URL, *Error) {
 	in := &d.pass.inbound
 	if !in.isURLOf(d.request) {
@@ -196,7 +199,8 @@ func (d *dispatch) resolve() (*url.URL, *Error) {
 	return in.url, nil
 }
 
-// prepareBody encodes the body. The Content-Type then is what the body is, for those too who look at the request later.
+// prepareBody encodes the body. The Content-Type then is what the body is, for those too who look
+// at the request later.
 func (d *dispatch) prepareBody() *Error {
 	var err *Error
 	if d.payload, err = d.pass.payload(d.request); err != nil {
@@ -213,8 +217,9 @@ func (d *dispatch) prepareBody() *Error {
 	return nil
 }
 
-// prepareHeader makes out the header as it is sent. It is a map of its own, since the jar adds to it, and since a transport may
-// read it after RoundTrip has returned, as HTTP/2 does when a context ends.
+// prepareHeader makes out the header as it is sent. It is a map of its own, since the jar adds to
+// it, and since a transport may read it after RoundTrip has returned, as HTTP/2 does when a context
+// ends.
 func (d *dispatch) prepareHeader() {
 	d.header = make(http.Header, len(d.request.Header)+2)
 	for name, list := range d.request.Header {
@@ -233,8 +238,8 @@ func (d *dispatch) prepareHeader() {
 
 var gzipAlone = []string{"gzip"}
 
-// askForGzip asks for what net/http's transport would ask for, by the transport's own rule. axle then decompresses the response, and
-// can tell damaged data from a network that broke off.
+// askForGzip asks for what net/http's transport would ask for, by the transport's own rule. axle
+// then decompresses the response, and can tell damaged data from a network that broke off.
 func (d *dispatch) askForGzip() {
 	_, found := d.header["Accept-Encoding"]
 	if found || d.request.method() == http.MethodHead || d.header.Get("Range") != "" {
@@ -245,7 +250,8 @@ func (d *dispatch) askForGzip() {
 	}
 }
 
-// newRequest returns the net/http request to send. It is written out, since http.NewRequest would parse the URL again.
+// newRequest returns the net/http request to send. It is written out, since http.NewRequest would
+// parse the URL again.
 func (d *dispatch) newRequest() (*http.Request, error) {
 	fresh := http.Request{
 		Method: d.request.method(), URL: d.url, Host: d.url.Host, Header: d.header,
@@ -295,7 +301,8 @@ func (d *dispatch) attach(raw *http.Request) error {
 	return nil
 }
 
-// receive makes a Response of a net/http response. Its body is still a stream, which fails beyond the limit.
+// receive makes a Response of a net/http response. Its body is still a stream, which fails beyond
+// the limit.
 func (d *dispatch) receive(raw *http.Response) *Response {
 	stream := &d.pass.stream
 	*stream = responseStream{ReadCloser: raw.Body}
@@ -328,8 +335,9 @@ func (d *dispatch) receive(raw *http.Response) *Response {
 	return resp
 }
 
-// receiveBody judges the status, and reads the body unless it is to be streamed. Of a streamed call, a refused status is read all
-// the same, except behind the bridge, where the http.Client above may want the stream.
+// receiveBody judges the status, and reads the body unless it is to be streamed. Of a streamed
+// call, a refused status is read all the same, except behind the bridge, where the http.Client
+// above may want the stream.
 func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 	d.pass.setCurrent(resp)
 	accepted := d.accepts(resp.StatusCode)

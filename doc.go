@@ -22,21 +22,21 @@
 // A [Client] has two ordered chains, Interceptors.Request and Interceptors.Response. Each link of a
 // chain is a pair of a fulfilled and a rejected handler. A call is one promise chain over them:
 //
-//	start -> request handlers -> dispatch -> response handlers -> end
+//		start -> request handlers -> dispatch -> response handlers -> end
 //
-//  1. Start. The call takes a snapshot of the client: its settings and the handlers that take part.
-//     Later changes of the client are for later calls. The caller's request is copied, and the
-//     client's default headers and query parameters are added to the copy.
-//  2. Request handlers, the last added first. The first gets the copy. A handler returns a request,
-//     which the next fulfilled handler gets, or an error, which the next rejected handler gets.
-//  3. Dispatch. The request is checked, its URL is joined to the base URL, credentials that may not
-//     go there are removed, and the body is encoded. Then it is sent, within the time limit, by
-//     net/http or by the resty client of [Client.SetEngine]. A network that fails, and a status that
-//     [Client.SetValidateStatus] refuses, are errors.
-//  4. Response handlers, the first added first, in the same way: a response for the next fulfilled
-//     handler, or an error for the next rejected one. A handler may send the call again by
-//     [Request.Replay]: that goes through steps 2 and 3 and the response handlers before this one.
-//  5. End. The response is decoded into the result, or the caller gets the error.
+//	 1. Start. The call takes a snapshot of the client: its settings and the handlers that take part.
+//	    Later changes of the client are for later calls. The caller's request is copied, and the
+//	    client's default headers and query parameters are added to the copy.
+//	 2. Request handlers, the last added first. The first gets the copy. A handler returns a request,
+//	    which the next fulfilled handler gets, or an error, which the next rejected handler gets.
+//	 3. Dispatch. The request is checked, its URL is joined to the base URL, credentials that may not
+//	    go there are removed, and the body is encoded. Then it is sent, within the time limit, by
+//	    net/http or by the resty client of [Client.SetEngine]. A network that fails, and a status that
+//	    [Client.SetValidateStatus] refuses, are errors.
+//	 4. Response handlers, the first added first, in the same way: a response for the next fulfilled
+//	    handler, or an error for the next rejected one. A handler may send the call again by
+//	    [Request.Replay]: that goes through steps 2 and 3 and the response handlers before this one.
+//	 5. End. The response is decoded into the result, or the caller gets the error.
 //
 // Nothing is swallowed. An error that no handler recovered from reaches the caller as an [*Error],
 // which carries the request and the response that it is about.

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// drainLimit and drainTime bound how much is read of an answer that nobody wants, in bytes, and for how long.
+// drainLimit, in bytes, and drainTime bound the reading of a response that nobody wants.
 const (
 	drainLimit = 64 << 10
 	drainTime  = 100 * time.Millisecond
 )
 
-// drain reads the rest of an HTTP/1 answer that nobody wants, before it is closed: net/http gives up the connection of a body that was not
-// read to its end. Over HTTP/2 a closed body costs its stream alone. A body that is too long or too slow for it is not worth it.
+// drain reads the rest of an HTTP/1 response that nobody wants, before it is closed. net/http gives
+// up the connection of a body that was not read to its end. A body that is longer or slower than
+// the limits is not worth that. Over HTTP/2 a closed body costs its stream alone.
 func (r *Response) drain() {
 	raw := r.raw
 	switch {
@@ -23,7 +24,8 @@ func (r *Response) drain() {
 		return
 	}
 
-	// It is read in a goroutine, so that the call does not depend on a read's end. The close that follows ends the read.
+	// It is read in a goroutine, so that the call does not depend on a read's end. The close that
+	// follows ends the read.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

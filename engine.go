@@ -8,17 +8,19 @@ import (
 
 const userAgent = "axle/1"
 
-// An engine sends one dispatch over the network and follows its redirects. It does not know what a call is: the chains, the
-// credentials, the body and the meaning of the response are decided elsewhere.
+// An engine sends one dispatch over the network and follows its redirects. It does not know what a
+// call is: the chains, the credentials, the body and the meaning of the response are decided
+// elsewhere.
 //
-// There are two. A client starts with net/http's, in this file. [Client.SetEngine] puts resty's in its place, in resty.go.
+// There are two. A client starts with net/http's, in this file. [Client.SetEngine] puts resty's in
+// its place, in resty.go.
 type engine interface {
-	// send sends d and returns the response to its last redirect, whose body has not been read. The caller closes that body.
-	// An error stands for a request without a response.
+	// send sends d and returns the response to its last redirect, whose body has not been read. The
+	// caller closes that body. An error stands for a request without a response.
 	send(d *dispatch) (*http.Response, error)
 
-	// transport returns what the engine sends through. The bridge sends through it directly, since an http.Client above the
-	// bridge follows redirects and keeps cookies by itself.
+	// transport returns what the engine sends through. The bridge sends through it directly, since
+	// an http.Client above the bridge follows redirects and keeps cookies by itself.
 	transport() http.RoundTripper
 }
 
@@ -45,7 +47,8 @@ func (e *netHTTPEngine) send(d *dispatch) (*http.Response, error) {
 		return nil, err
 	}
 
-	// The requests of a refresh see the cookies that wait for the refresh's outcome, and nobody else does.
+	// The requests of a refresh see the cookies that wait for the refresh's outcome, and nobody
+	// else does.
 	client := e.client
 	if pending := cookies.PendingOf(d.Context); pending != nil {
 		withPending := *client
@@ -55,7 +58,8 @@ func (e *netHTTPEngine) send(d *dispatch) (*http.Response, error) {
 	return client.Do(raw)
 }
 
-// asksForGzip reports whether a transport would ask for gzip by itself, and would decompress the response out of axle's sight.
+// asksForGzip reports whether a transport would ask for gzip by itself, and would decompress the
+// response out of axle's sight.
 func asksForGzip(transport http.RoundTripper) bool {
 	t, ok := transport.(*http.Transport)
 	return ok && t != nil && !t.DisableCompression

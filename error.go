@@ -11,14 +11,15 @@ import (
 	"github.com/axlehttp/axle/internal/redact"
 )
 
-// Code classifies an [Error], with axios's names. It is an error itself: errors.Is(err, axle.CodeTimeout).
+// Code classifies an [Error], with axios's names. It is an error itself: errors.Is(err,
+// axle.CodeTimeout).
 type Code string
 
 // The codes.
 const (
 	CodeBadRequest       Code = "ERR_BAD_REQUEST"           // a refused status from 400 to 499
 	CodeBadResponse      Code = "ERR_BAD_RESPONSE"          // any other refused status, or a body that does not decode
-	CodeNetwork          Code = "ERR_NETWORK"               // no whole answer: refused, reset, unresolved, TLS
+	CodeNetwork          Code = "ERR_NETWORK"               // no whole response: refused, reset, unresolved, TLS
 	CodeTimeout          Code = "ETIMEDOUT"                 // errors.Is context.DeadlineExceeded; a caller's deadline too
 	CodeCanceled         Code = "ERR_CANCELED"              // errors.Is context.Canceled; the cause is context.Cause's
 	CodeInvalidURL       Code = "ERR_INVALID_URL"           // malformed, without a base, or neither http nor https
@@ -31,10 +32,12 @@ const (
 // Error returns the code itself.
 func (c Code) Error() string { return string(c) }
 
-// ErrNoResult is the cause of the [Error] of a call in which a handler returned neither a value nor an error.
+// ErrNoResult is the cause of the [Error] of a call in which a handler returned neither a value nor
+// an error.
 var ErrNoResult = errors.New("the handler returned neither a value nor an error")
 
-// Error is what every failed call returns, and what every rejected handler receives (axios's AxiosError).
+// Error is what every failed call returns, and what every rejected handler receives (axios's
+// AxiosError).
 //
 // An Error may be read by many goroutines; it must not be changed once returned.
 type Error struct {
@@ -49,10 +52,12 @@ type Error struct {
 	same        *Error // the Error that this one completes: errors.Is takes one for the other
 }
 
-// Error names the method, the URL, the status, the code, the interceptor that failed, and the cause, all without secrets and
-// without a server's control characters. A cause that is of the same call does not name method, URL and status again.
+// Error names the method, the URL, the status, the code, the interceptor that failed, and the
+// cause, all without secrets and without a server's control characters. A cause that is of the same
+// call does not name method, URL and status again.
 func (e *Error) Error() string {
-	if e == nil { // joined with others, it is still no error
+	// A nil *Error that is joined with other errors is still no error.
+	if e == nil {
 		return "<nil>"
 	}
 
@@ -132,13 +137,15 @@ func (e *Error) StatusCode() int {
 	return e.Response.StatusCode
 }
 
-// Timeout reports whether a time limit ended the call: the client's, the request's, the transport's or the caller's.
-// [net/url.Error] asks it.
+// Timeout reports whether a time limit ended the call: the client's, the request's, the transport's
+// or the caller's. [net/url.Error] asks it.
 func (e *Error) Timeout() bool { return e.Code == CodeTimeout }
 
-// asError returns what a handler's error means to the chain: a nil *Error inside a non-nil error is no error.
+// asError returns what a handler's error means to the chain: a nil *Error inside a non-nil error is
+// no error.
 func asError(err error) error {
-	if e, ok := err.(*Error); ok && e == nil { //nolint:errorlint // only the handler's own return value is meant
+	//nolint:errorlint // only the handler's own return value is meant
+	if e, ok := err.(*Error); ok && e == nil {
 		return nil
 	}
 	return err
@@ -163,28 +170,32 @@ func contextError(ctx context.Context, req *Request) *Error {
 	return &Error{Code: CodeCanceled, Request: req, Err: cause}
 }
 
-// isEndOf reports whether an error says that this very context has ended. The end of another one, such as a handler's own time
-// limit within the call, is of the same kind only by chance, and only if ctx has ended too.
+// isEndOf reports whether err is the end of this very context. The end of another context, such as
+// a handler's own time limit within the call, looks the same only if ctx has ended too.
 func isEndOf(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 }
 
 var errTimeout = errors.New("the time limit was reached")
 
-// failure is the error of a request that brought no whole answer.
+// failure is the error of a request that brought no whole response.
 func failure(ctx context.Context, req *Request, err error) *Error {
-	var own *Error
-	if !errors.As(err, &own) {
-		own = refusedBody(err)
+	// axle itself may have ended the request: by a redirect that it refused, or by the body or its
+	// limit. The error of another request is of another client beneath this one.
+	var known *Error
+	if !errors.As(err, &known) {
+		known = refusedBody(err)
 	}
-	if own != nil { // a redirect, the body or its limit; or another client beneath this one
-		if own.Request == nil || own.Request == req {
-			e := *own
-			e.Request = req
-			return &e
+	if known != nil {
+		if known.Request != nil && known.Request != req {
+			return &Error{Code: known.Code, Request: req, Err: known}
 		}
-		return &Error{Code: own.Code, Request: req, Err: own}
+		e := *known
+		e.Request = req
+		return &e
 	}
+
+	// The caller may have ended it, by the context or by the http.Client above.
 	if ctx.Err() != nil {
 		return contextError(ctx, req)
 	}
@@ -193,6 +204,9 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 			return interrupted
 		}
 	}
+
+	// What is left is the network's. Its text may have secrets, as that of a Location that does not
+	// parse.
 	err = withoutURL(err)
 	if shown := redact.Text(err.Error()); shown != err.Error() {
 		err = &masked{err, shown}
@@ -208,13 +222,14 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 	return e
 }
 
-// isDamagedGzip reports whether a transport that decompresses by itself found data that is not gzip.
+// isDamagedGzip reports whether a transport that decompresses by itself found data that is not
+// gzip.
 func isDamagedGzip(err error) bool {
 	var corrupt flate.CorruptInputError
 	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.As(err, &corrupt)
 }
 
-// masked is an error whose text has secrets, as that of a Location header that does not parse.
+// masked is an error whose own text has secrets.
 type masked struct {
 	error
 	shown string
@@ -223,9 +238,11 @@ type masked struct {
 func (m *masked) Error() string { return m.shown }
 func (m *masked) Unwrap() error { return m.error }
 
-// withoutURL takes off net/http's wrapping, which would print the URL with its secrets.
+// withoutURL returns the error inside net/http's url.Error, which would print the URL with its
+// secrets.
 func withoutURL(err error) error {
-	if wrapped, ok := err.(*url.Error); ok { //nolint:errorlint // only the outermost says nothing new
+	//nolint:errorlint // only the outermost says nothing new
+	if wrapped, ok := err.(*url.Error); ok {
 		return wrapped.Err
 	}
 	return err

@@ -30,10 +30,11 @@ func (e *Error) form() errorForm {
 	return f
 }
 
-// MarshalJSON returns code, message, method, URL, status, attempt, interceptor and cause, redacted (axios's toJSON). It has neither
-// headers nor bodies.
+// MarshalJSON returns code, message, method, URL, status, attempt, interceptor and cause, redacted
+// (axios's toJSON). It has neither headers nor bodies.
 //
-// It has a value receiver, so that a copy prints no more than a pointer does. Of a nil pointer encoding/json makes null.
+// It has a value receiver, so that a copy prints no more than a pointer does. Of a nil pointer
+// encoding/json makes null.
 func (e Error) MarshalJSON() ([]byte, error) { return json.Marshal(e.form()) }
 
 // LogValue returns the same for log/slog.

@@ -11,95 +11,136 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// BasicAuth returns the value of an Authorization header for HTTP Basic (RFC 7617; axios's auth), in UTF-8:
-// r.SetHeader("Authorization", axle.BasicAuth(name, password)).
+// BasicAuth returns the value of an Authorization header for HTTP Basic (RFC 7617; axios's auth),
+// in UTF-8: r.SetHeader("Authorization", axle.BasicAuth(name, password)).
 func BasicAuth(username, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
 }
 
-// axleHeaders are the headers that each request has, except in the bridge, where neither the caller nor the client sets them.
+// axleHeaders are the headers that each request has where neither the caller nor the client sets
+// them, except behind the bridge.
 var axleHeaders = [...]struct{ name, value string }{
 	{"Accept", "application/json, text/plain, */*"},
 	{"User-Agent", userAgent},
 }
 
-// mergeHeaders gives r, a copy of the caller's request, headers of its own: the defaults that may go where its URL leads, then
-// what the caller set. It notes where the sensitive ones may go.
+// mergeHeaders gives r, a copy of the caller's request, a header of its own: the client's defaults
+// that may go where the URL leads, and what the caller set. It binds the sensitive ones to their
+// origins.
 func (s *settings) mergeHeaders(r *Request) {
-	caller := r.Header
-	r.Header = cloneHeader(caller)
-	known := r.origins // of a request that has been through a call
+	m := headerMerge{settings: s, request: r, caller: r.Header, forMethod: s.methodHeader[r.method()], known: r.origins}
+	r.Header = cloneHeader(r.Header)
 	r.origins = r.pass.bound[:0:1]
-	forMethod := s.methodHeader[r.method()]
 
-	// The Host comes first, since it belongs to where the request goes.
-	if _, own := caller["Host"]; !own {
-		if list, ok := forMethod["Host"]; ok {
-			r.Header["Host"] = list
-		} else if list, ok := s.header["Host"]; ok {
-			r.Header["Host"] = list
+	m.addHost()
+	for name, list := range s.header {
+		if _, replaced := m.forMethod[name]; !replaced {
+			m.addDefault(name, list)
 		}
 	}
-
-	target := "?" // where the caller's URL leads; asked only if a header depends on it
-	destination := func() string {
-		if target == "?" {
-			target, _ = r.Origin()
-		}
-		return target
+	for name, list := range m.forMethod {
+		m.addDefault(name, list)
 	}
-	defaults := func(name string, list []string) {
-		if _, own := caller[name]; own {
+	m.addAxlesOwn()
+	m.bindCallers()
+}
+
+// headerMerge is the making of one request's header.
+type headerMerge struct {
+	*settings
+	request   *Request
+	caller    http.Header
+	forMethod http.Header // the client's defaults for the request's method
+	known     []binding   // of a request that has been through a call
+
+	target      string // the origin that the caller's URL leads to, once it is known
+	targetKnown bool
+}
+
+// addHost adds the default Host. It comes first, since it belongs to where the request goes.
+func (m *headerMerge) addHost() {
+	if _, found := m.caller["Host"]; found {
+		return
+	}
+	for _, defaults := range [...]http.Header{m.forMethod, m.header} {
+		if list, found := defaults["Host"]; found {
+			m.request.Header["Host"] = list
 			return
 		}
-		if name == contentTypeHeader && !r.pass.inbound.verbatim {
-			r.pass.defaultType = list
-			if r.Body != nil && !takesDefaultType(r.Body) {
-				return
-			}
-		}
-		if s.isSensitive(name) {
-			if s.origin == "" || destination() != s.origin || r.CrossedOrigin() {
-				return
-			}
-			r.origins = append(r.origins, binding{name: name, values: list, origin: s.origin})
-		}
-		r.Header[name] = slices.Clone(list)
 	}
-	for name, list := range s.header {
-		if _, replaced := forMethod[name]; !replaced {
-			defaults(name, list)
-		}
-	}
-	for name, list := range forMethod {
-		defaults(name, list)
+}
+
+// addDefault adds a default header, unless the caller has set it or it may not go where the request
+// goes.
+func (m *headerMerge) addDefault(name string, list []string) {
+	r := m.request
+	if _, found := m.caller[name]; found {
+		return
 	}
 
-	if !r.pass.inbound.verbatim {
-		for _, own := range axleHeaders {
-			if _, set := r.Header[own.name]; !set {
-				r.Header[own.name] = []string{own.value}
-			}
+	// A default Content-Type labels only bodies that carry no type of their own.
+	if name == contentTypeHeader && !r.pass.inbound.verbatim {
+		r.pass.defaultType = list
+		if r.Body != nil && !takesDefaultType(r.Body) {
+			return
 		}
 	}
 
-	for name, list := range caller {
-		i := slices.IndexFunc(known, func(b binding) bool { return b.isHeader(name) && slices.Equal(b.values, list) })
-		switch {
-		case i >= 0:
-			r.origins = append(r.origins, known[i])
-		case s.isSensitive(name):
-			r.origins = append(r.origins, binding{name: name, values: slices.Clone(list), origin: destination(), own: true})
+	if m.isSensitive(name) {
+		if m.origin == "" || m.destination() != m.origin || r.CrossedOrigin() {
+			return
+		}
+		r.origins = append(r.origins, binding{name: name, values: list, origin: m.origin})
+	}
+	r.Header[name] = slices.Clone(list)
+}
+
+// destination returns the origin that the caller's URL leads to. The URL is looked at only if a
+// header depends on it.
+func (m *headerMerge) destination() string {
+	if !m.targetKnown {
+		m.target, _ = m.request.Origin()
+		m.targetKnown = true
+	}
+	return m.target
+}
+
+// addAxlesOwn adds the headers that every request of axle's own has.
+func (m *headerMerge) addAxlesOwn() {
+	if m.request.pass.inbound.verbatim {
+		return
+	}
+	for _, own := range axleHeaders {
+		if _, found := m.request.Header[own.name]; !found {
+			m.request.Header[own.name] = []string{own.value}
 		}
 	}
-	for _, b := range known {
+}
+
+// bindCallers binds what the caller set. A request that has been through a call keeps the bindings
+// of that call.
+func (m *headerMerge) bindCallers() {
+	r := m.request
+	for name, list := range m.caller {
+		isKnown := func(b binding) bool { return b.isHeader(name) && slices.Equal(b.values, list) }
+		if i := slices.IndexFunc(m.known, isKnown); i >= 0 {
+			r.origins = append(r.origins, m.known[i])
+		} else if m.isSensitive(name) {
+			r.origins = append(r.origins, binding{
+				name: name, values: slices.Clone(list), origin: m.destination(), byCaller: true,
+			})
+		}
+	}
+
+	for _, b := range m.known {
 		if b.query && slices.Equal(r.Query[b.name], b.values) {
 			r.origins = append(r.origins, b)
 		}
 	}
 }
 
-// isCanonical reports whether each name is spelled as net/http spells it, so that no name can stand there twice.
+// isCanonical reports whether each name is spelled as net/http spells it. No name can then be there
+// twice.
 func isCanonical(header http.Header) bool {
 	for name := range header {
 		if textproto.CanonicalMIMEHeaderKey(name) != name {
@@ -109,17 +150,23 @@ func isCanonical(header http.Header) bool {
 	return true
 }
 
-// canonical returns the header with each name in one spelling. Values of one name in several spellings become one list, in which
-// none stands twice. But handlers are given canonical names alone: so another spelling beside a value that stood there before
-// the handlers, from the caller or the client, is a handler's, and takes its place. The pass whose handlers these are may be nil.
+// canonical returns the header with each name in net/http's spelling. The values of one name in
+// several spellings become one list, in which no value is twice. But handlers are given canonical
+// names alone. So if a value from before the handlers, of the caller or the client, has another
+// spelling beside it, then a handler wrote that, and the handler's values take the place of the
+// older ones. The pass of these handlers may be nil.
 func (p *pass) canonical(header http.Header) http.Header {
 	c := make(http.Header, len(header))
 	names := slices.Sorted(maps.Keys(header))
+
+	// The other spellings come first,
 	for _, name := range names {
 		if key := textproto.CanonicalMIMEHeaderKey(name); key != name {
 			c[key] = addMissing(c[key], header[name])
 		}
 	}
+
+	// and then net/http's, which may have been there before the handlers.
 	for _, name := range names {
 		if textproto.CanonicalMIMEHeaderKey(name) != name {
 			continue
@@ -164,7 +211,8 @@ func (p *pass) isGiven(name string, list []string) bool {
 	return false
 }
 
-// headerValues are the values that dispatch will send of a header, which a handler may have written in another case.
+// headerValues returns the values of a header that dispatch will send. A handler may have written
+// its name in another case.
 func (r *Request) headerValues(name string) []string {
 	if isCanonical(r.Header) {
 		return r.Header[name]

@@ -5,19 +5,23 @@ import (
 	"net/http"
 )
 
-// This file says what a redirect keeps and drops, for either engine. An http.Client calls it before it follows a redirect. Behind
-// the bridge the http.Client above follows redirects, by net/http's rules.
+// This file says what a redirect keeps and drops, for either engine. An http.Client calls it before
+// it follows a redirect. Behind the bridge the http.Client above follows redirects, by net/http's
+// rules.
 
-// MaxRedirects is how many redirects one dispatch follows, unless [Client.SetMaxRedirects] says otherwise.
+// MaxRedirects is how many redirects one dispatch follows, unless [Client.SetMaxRedirects] says
+// otherwise.
 const MaxRedirects = 10
 
-// checkRedirect decides whether the redirected request next is sent, and corrects it: its scheme, its number, its method
-// (RFC 9110 §15.4), the credentials that stay behind, and then the request's own check. It is an http.Client's CheckRedirect.
+// checkRedirect decides whether the redirected request next is sent, and corrects it: its scheme,
+// its number, its method (RFC 9110 §15.4), the credentials that stay behind, and then the request's
+// own check. It is an http.Client's CheckRedirect.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	return checkRedirectToo(nil)(next, via)
 }
 
-// checkRedirectToo returns checkRedirect with the check of an engine's own, which is asked before the request's.
+// checkRedirectToo returns checkRedirect with the check of an engine's own, which is asked before
+// the request's.
 func checkRedirectToo(engines func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		d, ok := via[0].Context().Value(dispatchKey{}).(*dispatch)
@@ -32,7 +36,8 @@ func checkRedirectToo(engines func(*http.Request, []*http.Request) error) func(*
 			}
 		}
 
-		// net/http compares in this way too, and then leaves the body of the request that it does not send open.
+		// net/http compares in this way too, and then leaves the body of the request that it does
+		// not send open.
 		if err == http.ErrUseLastResponse && next.Body != nil { //nolint:errorlint // see above
 			_ = next.Body.Close()
 		}
@@ -61,13 +66,14 @@ func (d *dispatch) redirect(next *http.Request, via []*http.Request) error {
 	}
 	if crossedOrigin(via, next) {
 		d.request.stripCredentials(next.Header)
-		dropForeignReferer(next.Header, placeOf(next))
+		dropForeignReferer(next.Header, destinationOf(next))
 	}
 	return nil
 }
 
-// keepMethod undoes what net/http does beyond RFC 9110 §15.4 on a 301 or 302. net/http changes any method to GET, where POST alone
-// is meant. It also takes the body of a request whose method stays, for that redirect and all that follow.
+// keepMethod undoes what net/http does beyond RFC 9110 §15.4 on a 301 or 302. net/http changes any
+// method to GET, where POST alone is meant. It also takes the body of a request whose method stays,
+// for that redirect and all that follow.
 func (d *dispatch) keepMethod(next, last, first *http.Request) error {
 	if next.Response == nil {
 		return nil

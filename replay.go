@@ -8,26 +8,33 @@ import (
 	"strings"
 )
 
-// This file is Replay: who may ask for one, what it refuses, and what happens to the answers that it takes out of play.
+// This file is Replay: what it sends, and the changes of a request that it refuses to lose. Who may
+// ask for one is in stage.go.
 
-// Replay sends the same call again, from the request as the caller built it, with r's [Key] values and the edits: through the
-// request chain, dispatch, and the response handlers that stand before the calling one. What it returns is for the calling
-// handler to return, or to look at and try again; the handlers after it then run once. Nothing that a handler did to the first
-// attempt is applied twice.
+// Replay sends the same call again, for a response handler such as a retry. It starts from the
+// request as the caller built it, with r's [Key] values and the edits, and goes through the request
+// chain, the dispatch, and the response handlers before the calling one. The calling handler may
+// return the outcome, or look at it and replay again. The handlers after it then run once. Nothing
+// that a handler did to the first attempt is applied twice.
 //
-// A change that a response handler made to r itself (its method, URL, header, query, body or timeout, or a Respond) would be lost. Replay therefore
-// refuses a request that was changed since it was sent (CodeBadOption), also by an earlier response handler and also if it is
-// a changed clone. Pass the change as an edit: r.Replay(func(r *axle.Request) { r.SetHeader("Authorization", token) }).
+// A change that a response handler made to r itself (its method, URL, header, query, body or
+// timeout, or a Respond) would be lost. Replay therefore refuses a request that was changed since
+// it was sent (CodeBadOption), also if an earlier response handler changed it, and also if it is a
+// changed clone. Pass the change as an edit: r.Replay(func(r *axle.Request) {
+// r.SetHeader("Authorization", token) }).
 //
-// The edits last for this replay and the replays nested in it. When a replay starts, the response that the handler was given
-// and what its earlier replays returned are closed. Replays that run at the same time, from several goroutines of one handler,
-// do not disturb each other, except that a body that is an io.Reader is read by one of them alone. Of their outcomes, those that
-// the handler does not return are closed when it returns.
+// The edits last for this replay and the replays nested in it. When a replay starts, the response
+// that the handler was given and the outcomes of the handler's earlier replays are closed. Replays
+// may run at the same time, on several goroutines of one handler. They do not disturb each other,
+// except that only one of them reads a body that is an io.Reader. When the handler returns, the
+// outcomes that it does not return are closed.
 //
-// Replay is valid in a response handler, until it returns, of the request at hand, a clone of it, or the request of a replay's
-// outcome; elsewhere it is an error (CodeBadOption). So is a replay that outlives its handler: its answer is closed. A later
-// handler may be given the very same request, so a handler's goroutine that may outlive it has to replay a clone, which is known
-// to be that handler's. A body that cannot be read again is refused (CodeBadOption) before anything is sent.
+// Replay is valid in a response handler, until the handler returns. r is the request that the
+// handler was given, a clone of that, or the request of a replay's outcome. Elsewhere Replay is an
+// error (CodeBadOption). A replay that outlives its handler is an error too, and its response is
+// closed. A later handler may be given the very same request. So a goroutine that may outlive its
+// handler has to replay a clone, which belongs to that handler alone. A body that cannot be read
+// again is refused (CodeBadOption) before anything is sent.
 func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	p := r.pass
 	if p == nil {
@@ -69,8 +76,8 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	return resp, nil
 }
 
-// edited returns the request that a replay of r in the pass outer starts from: as the caller built it, with r's Key values and the
-// edits. The new pass that it is for is p.
+// edited returns the request that a replay of r in the pass outer starts from: as the caller built
+// it, with r's Key values and the edits. The new pass that it is for is p.
 func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request, *Error) {
 	again := outer.source.Clone()
 	again.pass, again.turn, again.client, again.values = p, inRequestChain, p.client, r.values
@@ -89,8 +96,8 @@ func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request
 	return again, nil
 }
 
-// takeOver makes the outcome of a replay this pass's, for the handler that asked for it. Its maps go from handler to handler, as
-// in any chain.
+// takeOver makes the outcome of a replay this pass's, for the handler that asked for it. Its maps
+// go from handler to handler, as in any chain.
 func (p *pass) takeOver(outcome *Response, turn stage) *Response {
 	request, response := *outcome.Request, *outcome
 	request.pass, request.turn = p, turn
@@ -98,7 +105,7 @@ func (p *pass) takeOver(outcome *Response, turn stage) *Response {
 	return &response
 }
 
-// fingerprint is what a request was sent with, kept small: only its body is kept, and hashes of the rest.
+// fingerprint tells what a request was sent with. It has the body and hashes of the rest.
 type fingerprint struct {
 	known     bool
 	withBytes bool // the bytes of a []byte body are in its hash
@@ -129,7 +136,7 @@ var (
 
 var fingerprintSeed = maphash.MakeSeed()
 
-// fingerprint takes r's. It allocates nothing.
+// fingerprint returns the present fingerprint of r. It allocates nothing.
 func (r *Request) fingerprint(withBytes bool) fingerprint {
 	taken := fingerprint{known: true, body: r.Body}
 	taken.parts = [sentParts]uint32{
@@ -162,8 +169,8 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 	return taken
 }
 
-// noteSent takes the fingerprint of what the response handlers are given. It does not read the caller's own bytes: every attempt
-// sends those, so that a change in them is not lost.
+// noteSent takes the fingerprint of the request that the response handlers are given. The caller's
+// own bytes are not read: every attempt sends them, so that a change in them is not lost.
 func (p *pass) noteSent(r *Request) {
 	r.sent = r.fingerprint(false)
 	if body, ok := r.Body.([]byte); ok && !isSameBody(p.source.Body, body) {
@@ -176,7 +183,8 @@ func hashText(s string) uint32 {
 	return uint32(maphash.String(fingerprintSeed, s)) //nolint:gosec // half of it will do
 }
 
-// hashLists does not depend on the order of the names, and does depend on that of each name's values.
+// hashLists returns a hash that does not depend on the order of the names, and does depend on the
+// order of each name's values.
 func hashLists[L ~map[string][]string](lists L) uint32 {
 	sum := uint32(len(lists)) //nolint:gosec // any number will do
 	for name, list := range lists {
@@ -190,11 +198,13 @@ func hashLists[L ~map[string][]string](lists L) uint32 {
 	return sum
 }
 
-// refuseChanges returns the error of a Replay that would lose a change of r; nil if there is none, or if r was never sent.
+// refuseChanges returns the error of a Replay that would lose a change of r; nil if there is none,
+// or if r was never sent.
 func (r *Request) refuseChanges() *Error {
 	if !r.sent.known {
 		return nil
 	}
+
 	now := r.fingerprint(r.sent.withBytes)
 	var names, edits []string
 	for part := range sentParts {
@@ -210,13 +220,15 @@ func (r *Request) refuseChanges() *Error {
 	if names == nil {
 		return nil
 	}
-	return badOption(r, "the request's "+strings.Join(names, " and ")+" changed since it was sent, and a replay would lose the change: "+
-		"it starts from the request as the caller built it. Pass the change as an edit: "+
-		"err.Request.Replay(func(r *axle.Request) { r."+strings.Join(edits, ".")+" })", nil)
+	message := "the request's " + strings.Join(names, " and ") + " changed since it was sent, and a replay would lose the change: " +
+		"it starts from the request as the caller built it. Pass the change as an edit: " +
+		"err.Request.Replay(func(r *axle.Request) { r." + strings.Join(edits, ".") + " })"
+	return badOption(r, message, nil)
 }
 
-// encodesLike reports whether a struct or an array that was sent makes the same bytes as the one that is the body now. A struct with
-// a function in it, for one, never equals itself, though the function is not sent.
+// encodesLike reports whether a struct or an array that was sent makes the same bytes as the one
+// that is the body now. A struct with a function in it, for one, never equals itself, though the
+// function is not sent.
 func (r *Request) encodesLike(sent any) bool {
 	kind := reflect.ValueOf(r.Body).Kind()
 	if reflect.TypeOf(sent) != reflect.TypeOf(r.Body) || kind != reflect.Struct && kind != reflect.Array {
@@ -230,11 +242,13 @@ func (r *Request) encodesLike(sent any) bool {
 	return errBefore == nil && errNow == nil && bytes.Equal(was.bytes, is.bytes)
 }
 
-// isSameBody reports whether two bodies are one, or equal and of a kind whose parts nobody else changes.
+// isSameBody reports whether two bodies are one, or equal and of a kind whose parts nobody else
+// changes.
 func isSameBody(sent, now any) bool {
 	if _, ok := now.(url.Values); ok {
 		_, both := sent.(url.Values)
-		return both // their hashes tell
+		// Their hashes are compared elsewhere.
+		return both
 	}
 	was, is := reflect.ValueOf(sent), reflect.ValueOf(now)
 	if !was.IsValid() || !is.IsValid() || was.Type() != is.Type() {

@@ -11,20 +11,22 @@ import (
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
-// net/http sends a request again by itself when a connection fails before an answer has come: one that was idle for too long,
-// or that an HTTP/2 server takes leave of (GOAWAY). It asks for the body once more, and if it cannot have it, the answer to
-// that question is the error of the whole request, and the network's own error is lost. This file keeps the network's error.
+// net/http sends a request again by itself when a connection fails before a response has come: a
+// connection that was idle for too long, or one that an HTTP/2 server gives up (GOAWAY). net/http
+// then asks for the body once more. If there is none to be had, the reason for that becomes the
+// error of the whole request, and the network's own error is lost. This file keeps the network's
+// error.
 
 // resending watches one request whose body can be sent only once.
 type resending struct {
 	request *Request
 
 	mu       sync.Mutex
-	answered bool  // the attempt at hand has been answered: what comes next is a redirect
-	err      error // what the network ended an attempt with
+	answered bool  // a response has come to the last request, so that the next one is a redirected request
+	err      error // of the network, if it ended the last request
 }
 
-var errConnectionLost = errors.New("the connection was lost before an answer came")
+var errConnectionLost = errors.New("the connection was lost before a response came")
 
 // watch makes raw tell how it is sent.
 func (s *resending) watch(raw *http.Request) {
@@ -48,7 +50,8 @@ func (s *resending) setError(err error) {
 	s.err = err
 }
 
-// explain is the error of a body that cannot be sent again: where a transport has asked for it, the network's, with the reason.
+// explain is the error of a body that cannot be sent again: where a transport has asked for it, the
+// network's, with the reason.
 func (s *resending) explain(err error) error {
 	refused := refusedBody(err)
 	if refused == nil {
@@ -56,8 +59,10 @@ func (s *resending) explain(err error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
+	// If a redirect asks for the body, the network has not failed.
 	if s.answered {
-		return err // by a redirect: the network has not failed
+		return err
 	}
 
 	network, reason := s.err, refused.Err

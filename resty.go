@@ -14,21 +14,25 @@ import (
 	"github.com/axlehttp/axle/internal/cookies"
 )
 
-// This file is the second engine, and alone knows resty. No line of it runs before [Client.SetEngine].
+// This file is the second engine, and alone knows resty. No line of it runs before
+// [Client.SetEngine].
 
-// SetEngine puts a resty client in the place of net/http's, beneath the chains: the escape hatch for what axle has no setting
-// for, such as resty's hooks, middleware, debug log, trace, digest authentication and TLS settings. The function configures that
-// client. It runs at once, and again whenever a later setting rebuilds the engine. It must not keep the client. A nil function
-// puts net/http back.
+// SetEngine puts a resty client in the place of net/http's, beneath the chains: the escape hatch
+// for what axle has no setting for, such as resty's hooks, middleware, debug log, trace, digest
+// authentication and TLS settings. The function configures that client. It runs at once, and again
+// whenever a later setting rebuilds the engine. It must not keep the client. A nil function puts
+// net/http back.
 //
-// The resty client sends what the chains have made of a call. Its OnBeforeRequest hooks see the method, the URL and the header,
-// and may change the URL and the header; the body is axle's. Its OnAfterResponse hooks see the response with its body, before any
-// response handler does. As in resty itself, they do not run where the body is left unread: for a streamed call. Since resty has
+// The resty client sends what the chains have made of a call. Its OnBeforeRequest hooks see the
+// method, the URL and the header, and may change the URL and the header; the body is axle's. Its
+// OnAfterResponse hooks see the response with its body, before any response handler does. As in
+// resty itself, they do not run where the body is left unread: for a streamed call. Since resty has
 // read the body by then, [Request.OnDownloadProgress] tells the end alone.
 //
-// Two of resty's own features are off. Its retries would go round the interceptors, and its pre-request hook is axle's. What
-// resty adds to a request, and what it logs, is outside axle's care: handlers do not see it, and axle redacts nothing of it.
-// Behind [Client.RoundTripper] only the transport of the resty client is used.
+// Two of resty's own features are off. Its retries would go round the interceptors, and its
+// pre-request hook is axle's. What resty adds to a request, and what it logs, is outside axle's
+// care: handlers do not see it, and axle redacts nothing of it. Behind [Client.RoundTripper] only
+// the transport of the resty client is used.
 func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
 	return c.update(func(s *settings) {
 		s.configure = configure
@@ -38,7 +42,8 @@ func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
 
 type configureEngine = func(*resty.Client)
 
-// restyEngine sends by a resty client. The client is made when it is first asked for, since that runs the user's code.
+// restyEngine sends by a resty client. The client is made when it is first asked for, since that
+// runs the user's code.
 type restyEngine struct{ made func() restyClient }
 
 type restyClient struct {
@@ -60,7 +65,8 @@ func beneathChains(rc *resty.Client) restyClient {
 	transport := hc.Transport
 	hc.CheckRedirect = checkRedirectToo(hc.CheckRedirect)
 
-	// The http.Client cannot be exchanged for one request. So the cookies of a refresh are told from others below it.
+	// The http.Client cannot be exchanged for one request. So the cookies of a refresh are told
+	// from others below it.
 	hc.Jar = cookies.Route(hc.Jar)
 	ownTransport := func() {
 		if _, ok := hc.Transport.(*restyTransport); !ok {
@@ -84,7 +90,8 @@ func beneathChains(rc *resty.Client) restyClient {
 	return restyClient{rc, transport}
 }
 
-// restoreHeader undoes what resty makes of the User-Agent and the Content-Type that a request does not have.
+// restoreHeader undoes what resty makes of the User-Agent and the Content-Type that a request does
+// not have.
 func restoreHeader(d *dispatch, header http.Header) {
 	// An empty User-Agent stands for none, and resty would put its own there.
 	if agent, found := d.request.Header["User-Agent"]; found {
@@ -118,7 +125,8 @@ func (e *restyEngine) send(d *dispatch) (*http.Response, error) {
 	cookies.PendingOf(d.Context).Unmark(raw.Header)
 	switch {
 	case received.failed != nil, errors.Is(err, resty.ErrResponseBodyTooLarge):
-		// axle reads the same once more and finds the same fault, for which it has an error of its own.
+		// axle reads the same once more and finds the same fault, for which it has an error of its
+		// own.
 		raw.Body = received.again()
 	case err != nil:
 		closeBody(raw)
@@ -135,7 +143,8 @@ func closeBody(raw *http.Response) {
 	}
 }
 
-// restyTransport is the transport of the http.Client beneath resty. It prepares each response for resty to read.
+// restyTransport is the transport of the http.Client beneath resty. It prepares each response for
+// resty to read.
 type restyTransport struct{ cookies.Transport }
 
 // RoundTrip implements http.RoundTripper.
@@ -160,8 +169,9 @@ func (t *restyTransport) CloseIdleConnections() {
 	}
 }
 
-// restyBody stands between a response's body and resty, which reads the body for its hooks and its debug log. axle gets from resty
-// what it has read. If the reading fails, resty forgets what came before, and axle does not: restyBody keeps it.
+// restyBody stands between a response's body and resty, which reads the body for its hooks and its
+// debug log. axle gets from resty what it has read. If the reading fails, resty forgets what came
+// before, and axle does not: restyBody keeps it.
 type restyBody struct {
 	io.ReadCloser
 	isStream bool // resty leaves the body unread
@@ -174,7 +184,8 @@ type restyBody struct {
 
 type restyBodyKey struct{}
 
-// takeOver makes resty read the body through b. It is called for each response, that of a redirect too.
+// takeOver makes resty read the body through b. It is called for each response, that of a redirect
+// too.
 func (b *restyBody) takeOver(raw *http.Response, d *dispatch) {
 	b.read.Reset()
 	b.failed, b.upgraded, b.encoding = nil, nil, nil
@@ -183,7 +194,8 @@ func (b *restyBody) takeOver(raw *http.Response, d *dispatch) {
 		return
 	}
 
-	// resty decodes gzip by a rule of its own, which fails for a range, for several encodings, and for the response to a HEAD.
+	// resty decodes gzip by a rule of its own, which fails for a range, for several encodings, and
+	// for the response to a HEAD.
 	b.ReadCloser, raw.Body = decodeGzip(d.request, raw), b
 	b.encoding = raw.Header["Content-Encoding"]
 	delete(raw.Header, "Content-Encoding")
@@ -199,7 +211,8 @@ func (b *restyBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// giveBack puts the body on the response that resty has read from there. A hook may have put another body in its place.
+// giveBack puts the body on the response that resty has read from there. A hook may have put
+// another body in its place.
 func (b *restyBody) giveBack(raw *http.Response, body []byte) {
 	if b.encoding != nil {
 		raw.Header["Content-Encoding"] = b.encoding

@@ -14,7 +14,8 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// This file is the state of a client that its setters change, and that each call takes a snapshot of.
+// This file is the state of a client that its setters change, and that each call takes a snapshot
+// of.
 
 // settings is one state of a client; it is never modified.
 type settings struct {
@@ -48,8 +49,8 @@ type settings struct {
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }
 
-// update publishes changed settings. The change gets a copy, whose maps it must replace and not write to. An engine that it
-// drops is built anew.
+// update publishes changed settings. The change gets a copy, whose maps it must replace and not
+// write to. An engine that it drops is built anew.
 func (c *Client) update(change func(*settings)) *Client {
 	c.mu.Lock()
 	s := *c.settings.Load()
@@ -67,8 +68,9 @@ func (c *Client) update(change func(*settings)) *Client {
 	return c
 }
 
-// SetBaseURL sets the URL that paths are joined to, as "https://api.example.com/v1"; empty: none. A query in it is sent with
-// every request. One that is malformed, or neither http nor https, fails the calls with CodeInvalidURL.
+// SetBaseURL sets the URL that paths are joined to, as "https://api.example.com/v1"; empty: none. A
+// query in it is sent with every request. One that is malformed, or neither http nor https, fails
+// the calls with CodeInvalidURL.
 //
 // It may have placeholders, as in "https://{tenant}.example.com/v1": see [Client.SetPathParam].
 func (c *Client) SetBaseURL(url string) *Client {
@@ -84,11 +86,12 @@ func (s *settings) setBase(raw string, defaults wire.Params) {
 	}
 }
 
-// SetPathParam sets the value of {name} for each request that does not set its own, in the base URL too. See
-// [Request.SetPathParam] for the escaping and for what is refused.
+// SetPathParam sets the value of {name} for each request that does not set its own, in the base URL
+// too. See [Request.SetPathParam] for the escaping and for what is refused.
 //
-// A placeholder in the host of the base URL takes this value alone, never a request's: the host decides where the client's
-// credentials go. Its value may have letters, digits, "-" and "_". Without one each call fails with CodeBadOption.
+// A placeholder in the host of the base URL takes this value alone, never a request's: the host
+// decides where the client's credentials go. Its value may have letters, digits, "-" and "_".
+// Without one each call fails with CodeBadOption.
 func (c *Client) SetPathParam(name, value string) *Client {
 	return c.update(func(s *settings) { s.setBase(s.baseURL, s.pathParams.With(name, wire.Param{Text: value})) })
 }
@@ -96,14 +99,15 @@ func (c *Client) SetPathParam(name, value string) *Client {
 // BaseURL returns the base URL as it was set.
 func (c *Client) BaseURL() string { return c.settings.Load().baseURL }
 
-// SetTimeout bounds each dispatch: to the end of the body, or, of a streamed answer, to its headers. A replay is a dispatch of
-// its own. Zero, the default, is none; a negative one fails the calls.
+// SetTimeout bounds each dispatch: to the end of the body, or, of a streamed answer, to its
+// headers. A replay is a dispatch of its own. Zero, the default, is none; a negative one fails the
+// calls.
 func (c *Client) SetTimeout(d time.Duration) *Client {
 	return c.update(func(s *settings) { s.timeout = d })
 }
 
-// SetHeader sets a default header. One that is sensitive (see [Client.SetSensitiveHeaders]) is sent to the base URL's origin
-// alone: without a base URL, nowhere.
+// SetHeader sets a default header. One that is sensitive (see [Client.SetSensitiveHeaders]) is sent
+// to the base URL's origin alone: without a base URL, nowhere.
 func (c *Client) SetHeader(name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.header = maps.Clone(s.header); s.header == nil {
@@ -113,8 +117,8 @@ func (c *Client) SetHeader(name, value string) *Client {
 	})
 }
 
-// SetMethodHeader sets a default header for the requests of one method, before that of [Client.SetHeader] (axios's
-// defaults.headers.post).
+// SetMethodHeader sets a default header for the requests of one method, before that of
+// [Client.SetHeader] (axios's defaults.headers.post).
 func (c *Client) SetMethodHeader(method, name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.methodHeader = maps.Clone(s.methodHeader); s.methodHeader == nil {
@@ -130,8 +134,9 @@ func (c *Client) SetMethodHeader(method, name, value string) *Client {
 	})
 }
 
-// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or its Query, does without. One
-// that is a secret by its name, as api_key is, goes to the base URL's origin alone: without a base URL, nowhere.
+// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or
+// its Query, does without. One that is a secret by its name, as api_key is, goes to the base URL's
+// origin alone: without a base URL, nowhere.
 func (c *Client) SetQueryParam(name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.query = maps.Clone(s.query); s.query == nil {
@@ -141,8 +146,8 @@ func (c *Client) SetQueryParam(name, value string) *Client {
 	})
 }
 
-// SetTransport sets what sends the requests; nil: the default. It is the place for proxies, TLS, sockets and HTTP/2, and the
-// seam for tests.
+// SetTransport sets what sends the requests; nil: the default. It is the place for proxies, TLS,
+// sockets and HTTP/2, and the seam for tests.
 func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 	if rt == nil {
 		rt = defaultTransport()
@@ -155,23 +160,27 @@ func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
 	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
 }
 
-// ClearCookies empties the jar that [New] made, for everybody who shares it: this client, its clones, and each [Client.HTTPClient],
-// also one that was given away before. A jar that [Client.SetCookieJar] or [Client.SetEngine] set is the user's to empty, and is
-// left as it is, unless it is the jar of another client that New made. A good place to call it is store.WithLogout's function.
+// ClearCookies empties the jar that [New] made, for everybody who shares it: this client, its
+// clones, and each [Client.HTTPClient], also one that was given away before. A jar that
+// [Client.SetCookieJar] or [Client.SetEngine] set is the user's to empty, and is left as it is,
+// unless it is the jar of another client that New made. A good place to call it is
+// store.WithLogout's function.
 func (c *Client) ClearCookies() {
 	if jar, ok := cookies.Unrouted(c.settings.Load().jar).(*cookies.Jar); ok {
 		jar.Clear()
 	}
 }
 
-// SetValidateStatus decides which statuses fulfil a request; every other is an error. Nil: every status fulfils.
+// SetValidateStatus decides which statuses fulfil a request; every other is an error. Nil: every
+// status fulfils.
 func (c *Client) SetValidateStatus(ok func(status int) bool) *Client {
 	return c.update(func(s *settings) { s.validate = ok })
 }
 
-// SetSensitiveHeaders names further headers that carry credentials, in the place of those of an earlier call. Of Authorization,
-// Cookie, X-Api-Key and their like it is known: every name that axle hides in what it prints is sensitive. A sensitive header never
-// crosses an origin and is redacted in logs.
+// SetSensitiveHeaders names further headers that carry credentials, in the place of those of an
+// earlier call. Of Authorization, Cookie, X-Api-Key and their like it is known: every name that
+// axle hides in what it prints is sensitive. A sensitive header never crosses an origin and is
+// redacted in logs.
 func (c *Client) SetSensitiveHeaders(names ...string) *Client {
 	sensitive := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -183,43 +192,48 @@ func (c *Client) SetSensitiveHeaders(names ...string) *Client {
 // IsSensitiveHeader reports whether the client treats a header of this name as a credential.
 func (c *Client) IsSensitiveHeader(name string) bool { return c.settings.Load().isSensitive(name) }
 
-// SetResponseLimit bounds the bodies of answers, in bytes after decompression; more fails with CodeTooLarge. Zero, the default,
-// is none; a negative one fails the calls.
+// SetResponseLimit bounds the bodies of answers, in bytes after decompression; more fails with
+// CodeTooLarge. Zero, the default, is none; a negative one fails the calls.
 func (c *Client) SetResponseLimit(bytes int64) *Client {
 	return c.update(func(s *settings) { s.responseLimit = bytes })
 }
 
-// SetRequestLimit bounds the bodies of requests, in bytes; more fails with CodeTooLarge: before anything is sent where the length is
-// known, else when it is reached (axios's maxBodyLength). Zero, the default, is none; a negative one fails the calls.
+// SetRequestLimit bounds the bodies of requests, in bytes; more fails with CodeTooLarge: before
+// anything is sent where the length is known, else when it is reached (axios's maxBodyLength).
+// Zero, the default, is none; a negative one fails the calls.
 func (c *Client) SetRequestLimit(bytes int64) *Client {
 	return c.update(func(s *settings) { s.requestLimit = bytes })
 }
 
-// SetMaxRedirects bounds how many redirects one dispatch follows; one more fails with CodeTooManyRedirects. The default is
-// [MaxRedirects]. With zero none is followed: a 3xx is the answer, and ValidateStatus judges it. A negative one fails the calls.
+// SetMaxRedirects bounds how many redirects one dispatch follows; one more fails with
+// CodeTooManyRedirects. The default is [MaxRedirects]. With zero none is followed: a 3xx is the
+// answer, and ValidateStatus judges it. A negative one fails the calls.
 func (c *Client) SetMaxRedirects(n int) *Client {
 	return c.update(func(s *settings) { s.maxRedirects = n })
 }
 
-// SetAllowAbsoluteURLs decides whether a request may have an absolute URL; the default is true. If not, one fails with
-// CodeInvalidURL: for clients whose paths come from elsewhere.
+// SetAllowAbsoluteURLs decides whether a request may have an absolute URL; the default is true. If
+// not, one fails with CodeInvalidURL: for clients whose paths come from elsewhere.
 func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
 	return c.update(func(s *settings) { s.pathsOnly = !allow })
 }
 
-// SetXSRF sends the value of a cookie in a header too, to the base URL's origin alone (axios: "XSRF-TOKEN" and "X-XSRF-TOKEN"). A
-// request that sets the header itself keeps it. The default, also for two empty names, is off.
+// SetXSRF sends the value of a cookie in a header too, to the base URL's origin alone (axios:
+// "XSRF-TOKEN" and "X-XSRF-TOKEN"). A request that sets the header itself keeps it. The default,
+// also for two empty names, is off.
 func (c *Client) SetXSRF(cookie, header string) *Client {
 	return c.update(func(s *settings) { s.xsrfCookie, s.xsrfHeader = cookie, textproto.CanonicalMIMEHeaderKey(header) })
 }
 
-// SetQueryEncoder decides how [Request.SetParams] and [Request.SetForm] write lists and objects; nil: [QueryRepeat].
+// SetQueryEncoder decides how [Request.SetParams] and [Request.SetForm] write lists and objects;
+// nil: [QueryRepeat].
 func (c *Client) SetQueryEncoder(encode QueryEncoder) *Client {
 	return c.update(func(s *settings) { s.encodeQuery = encode })
 }
 
-// SetJSON sets the JSON codec of bodies and of [Response.Decode]; a nil function is encoding/json's. Both are called by many
-// goroutines at once. For other media types there is [Client.SetCodec].
+// SetJSON sets the JSON codec of bodies and of [Response.Decode]; a nil function is
+// encoding/json's. Both are called by many goroutines at once. For other media types there is
+// [Client.SetCodec].
 func (c *Client) SetJSON(marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error) *Client {
 	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }

@@ -2,7 +2,8 @@ package axle
 
 import "sync"
 
-// This file says where a pass stands, which decides who may replay, and keeps the responses that are open there.
+// This file says where a pass stands, which decides who may replay, and keeps the responses that
+// are open there.
 
 // stage is where a pass stands. From 1 on, the response handler of that number is running.
 type stage int32
@@ -21,8 +22,9 @@ const (
 	replayOutlivedHandler = "the handler that asked for this replay has returned: the answer is closed"
 )
 
-// progression is the stage of a pass and the responses that are open in it. A handler may replay on goroutines of its own, which
-// may outlive it. So everything is guarded by mu, and a replay that comes too late finds another stage.
+// progression is the stage of a pass and the responses that are open in it. A handler may replay on
+// goroutines of its own, which may outlive it. So everything is guarded by mu, and a replay that
+// comes too late finds another stage.
 type progression struct {
 	mu      sync.Mutex
 	stage   stage
@@ -50,14 +52,16 @@ func (s *progression) setCurrent(r *Response) {
 	closeAll(left)
 }
 
-// setShortCut makes the response of [Request.Respond] the current one. In the request chain no replay runs beside this.
+// setShortCut makes the response of [Request.Respond] the current one. In the request chain no
+// replay runs beside this.
 func (s *progression) setShortCut(r *Response) {
 	if s.current != r {
 		s.setCurrent(r)
 	}
 }
 
-// end ends the pass. If its chains have not run to their end, since a handler has panicked, the open responses are closed.
+// end ends the pass. If its chains have not run to their end, since a handler has panicked, the
+// open responses are closed.
 func (s *progression) end() {
 	s.mu.Lock()
 	var left []*Response
@@ -70,7 +74,8 @@ func (s *progression) end() {
 	closeAll(left)
 }
 
-// replaceCurrent makes r the current response, and returns those that are then to be closed, without mu. It is called under mu.
+// replaceCurrent makes r the current response, and returns those that are then to be closed,
+// without mu. It is called under mu.
 func (s *progression) replaceCurrent(r *Response) (left []*Response) {
 	if s.current == r && s.beside == nil {
 		return nil
@@ -108,8 +113,8 @@ func (s *progression) hasEnded() bool {
 	return s.stage == ended
 }
 
-// turnOf returns the response handler that r belongs to: for the request that the running handler was given, that handler. Others
-// know it themselves.
+// turnOf returns the response handler that r belongs to: for the request that the running handler
+// was given, that handler. Others know it themselves.
 func (s *progression) turnOf(r *Request) stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +124,8 @@ func (s *progression) turnOf(r *Request) stage {
 	return r.turn
 }
 
-// mayReplay returns the response handler in which r may be replayed now, or the reason why it may not.
+// mayReplay returns the response handler in which r may be replayed now, or the reason why it may
+// not.
 func (s *progression) mayReplay(r *Request) (turn stage, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +138,9 @@ func (s *progression) mayReplay(r *Request) (turn stage, reason string) {
 	return s.stage, ""
 }
 
-// closeOpen closes the responses that the handler of this turn was given and that its earlier replays returned. It returns false if
-// that handler has returned meanwhile: then they are not the handler's any more.
+// closeOpen closes the responses that the handler of this turn was given and that its earlier
+// replays returned. It returns false if that handler has returned meanwhile: then they are not the
+// handler's any more.
 func (s *progression) closeOpen(turn stage) bool {
 	s.mu.Lock()
 	inTurn := s.stage == turn
@@ -147,8 +154,9 @@ func (s *progression) closeOpen(turn stage) bool {
 	return inTurn
 }
 
-// offer makes the outcome of a replay the current response, beside those of replays that ran at the same time. It returns false if
-// the handler that asked for the replay has returned meanwhile. Nobody can use the outcome then, and it is closed.
+// offer makes the outcome of a replay the current response, beside those of replays that ran at the
+// same time. It returns false if the handler that asked for the replay has returned meanwhile.
+// Nobody can use the outcome then, and it is closed.
 func (s *progression) offer(turn stage, outcome *Response) bool {
 	s.mu.Lock()
 	inTurn := s.stage == turn

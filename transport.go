@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// DefaultTransport returns a fresh copy of the transport that [New] gives a client, to change and to give to
-// [Client.SetTransport]:
+// DefaultTransport returns a fresh copy of the transport that [New] gives a client, to change and
+// to give to [Client.SetTransport]:
 //
 //	transport := axle.DefaultTransport()
 //	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 //	client.SetTransport(transport)
 //
-// It has net/http's default time limits, HTTP/2 and keep-alives, room for a burst of calls to one host, and the environment's
-// proxy, which is never asked for loopback addresses. An &http.Transport{} written out has none of these. Each copy has a
-// pool of connections of its own. It is never nil, also where a program has put a transport of another type in the place of
+// It has net/http's default time limits, HTTP/2 and keep-alives, room for a burst of calls to one
+// host, and the environment's proxy, which is never asked for loopback addresses. An
+// &http.Transport{} written out has none of these. Each copy has a pool of connections of its own.
+// It is never nil, also where a program has put a transport of another type in the place of
 // [http.DefaultTransport].
 func DefaultTransport() *http.Transport {
 	t, ok := http.DefaultTransport.(*http.Transport)
@@ -44,8 +45,9 @@ func newTransport() *http.Transport {
 	}
 }
 
-// defaultTransport is what a new client sends through: [DefaultTransport], unless the program has replaced net/http's default by
-// a transport of another type, which is then meant for everything that the program sends.
+// defaultTransport is what a new client sends through: [DefaultTransport], unless the program has
+// replaced net/http's default by a transport of another type, which is then meant for everything
+// that the program sends.
 func defaultTransport() http.RoundTripper {
 	if _, ok := http.DefaultTransport.(*http.Transport); ok || http.DefaultTransport == nil {
 		return DefaultTransport()
@@ -53,7 +55,8 @@ func defaultTransport() http.RoundTripper {
 	return http.DefaultTransport
 }
 
-// proxyFromEnvironment is net/http's, without the ways round its rule that loopback is never proxied (CVE-2025-62718).
+// proxyFromEnvironment is net/http's, without the ways round its rule that loopback is never
+// proxied (CVE-2025-62718).
 func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
 	host := strings.ToLower(strings.TrimSuffix(r.URL.Hostname(), "."))
 	if ip := net.ParseIP(host); host == "localhost" || strings.HasSuffix(host, ".localhost") || ip.IsLoopback() {
