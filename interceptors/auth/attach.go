@@ -10,8 +10,33 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// attach is the request handler: the way of a request, from top to bottom.
+// attachment is what the interceptor knows of one attempt of a call. It is attached to the request
+// and never modified.
+type attachment struct {
+	session *tracked
+
+	// generation is the session's when the attempt was sent. Its Login is that of the call's first
+	// attempt.
+	generation Generation
+
+	// failures is the session's count of failed refreshes when the attempt was sent.
+	failures uint64
+
+	// header holds the value that was attached. An empty value is none: the session's tokens are
+	// cookies. It is an array so that the request's header can share its memory.
+	header [1]string
+
+	// anonymous: the session was not active when the call was first made.
+	anonymous bool
+
+	hadFreeReplay bool // the call has spent its free replay
+	hadRefresh    bool // the call has spent its refresh
+}
+
+// attach is the request handler. It finds out which session a request belongs to, and attaches the
+// session's token.
 func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Request, error) {
+	// After a redirect to another origin, and after Skip, the request is none of the session's.
 	if skipped(r) || r.CrossedOrigin() {
 		return i.leaveAlone(r), nil
 	}
@@ -23,13 +48,16 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 		return i.leaveAlone(r), nil //nolint:nilerr // dispatch refuses the URL
 	}
 
-	before, _ := i.attempts.Get(r)
-	if i.isCallersOwn(r, before) {
+	// A caller who authorizes the request does so in the place of the session.
+	before, _ := i.attachments.Get(r)
+	if i.isAuthorizedByCaller(r, before) {
 		return i.leaveAlone(r), nil
 	}
+
+	// The call that the attachment is of may be over, and its request sent again as a new call. The
+	// new call has no login yet.
 	isNewCall := r.Attempt() == 0 && !r.Nested()
 	if before != nil && isNewCall {
-		// The call that this attempt was of is over, and its request is sent again.
 		i.detach(r, before)
 		before = nil
 	}
@@ -43,9 +71,11 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 	if session == nil {
 		return i.leaveAlone(r), nil
 	}
-	// What a session's own refresh sends carries no token of it: the one that it would get is dead, or another login's.
-	within := bypassOf(ctx, session.marked)
-	if within != nil && !within.attaches {
+
+	// The requests of a session's own refresh carry no token of the session. They would get the
+	// refused token, or one of another login.
+	bypass := bypassOf(ctx, session.marked)
+	if bypass != nil && !bypass.attaches {
 		return i.leaveAlone(r), nil
 	}
 
@@ -57,69 +87,93 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 		return i.leaveAlone(r), nil
 	}
 
-	now, err := session.snapshot(ctx)
-	if err != nil {
+	if err := i.attachSession(ctx, r, session, target, before, bypass != nil); err != nil {
 		return nil, i.unsent(ctx, r, err)
 	}
-	next := &attempt{session: session, generation: now.Generation}
+	return r, nil
+}
+
+// attachSession attaches the session's token to a request that goes to the origin target. If the
+// session refreshes and the token will not do, it waits for the outcome, unless the request is the
+// session's own. before is what the call's earlier attempt was sent with. It is nil in the first
+// attempt.
+func (i *Interceptor) attachSession(
+	ctx context.Context, r *axle.Request, session *tracked, target string,
+	before *attachment, isSessionsOwn bool,
+) error {
+	now, err := session.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	login := now.Generation.Login
+	next := &attachment{session: session, generation: now.Generation}
+
+	// A call belongs to the login of its first attempt. In another login it is not sent.
 	if before != nil {
 		if before.anonymous {
-			return r, nil
+			return nil
 		}
-		if before.generation.Login != now.Generation.Login {
-			return nil, i.unsent(ctx, r, ErrSessionChanged)
+		if before.generation.Login != login {
+			return ErrSessionChanged
 		}
-		next.freed, next.refreshed = before.freed, before.refreshed
-	}
-	if !now.Active {
-		next.anonymous = true
-		i.attempts.Set(r, next)
-		return r, nil
+		next.hadFreeReplay, next.hadRefresh = before.hadFreeReplay, before.hadRefresh
 	}
 
-	if within == nil {
+	if !now.Active {
+		next.anonymous = true
+		i.attachments.Set(r, next)
+		return nil
+	}
+
+	// The wait may end in another login.
+	if !isSessionsOwn {
 		if now, err = i.waitForRefresh(ctx, session, now); err != nil {
-			return nil, i.unsent(ctx, r, err)
+			return err
 		}
-		if !now.Active || now.Generation.Login != next.generation.Login {
-			return nil, i.unsent(ctx, r, ErrSessionChanged)
+		if !now.Active || now.Generation.Login != login {
+			return ErrSessionChanged
 		}
 	}
 	next.generation, next.failures = now.Generation, now.Failures
 
 	if next.header[0], err = i.headerOf(session, now.Token); err != nil {
-		return nil, i.unsent(ctx, r, err)
+		return err
 	}
 	switch {
 	case next.header[0] != "":
 		r.Header[i.header] = next.header[:1:1]
-		r.BindHeader(i.header, target) // a handler after this one may send it elsewhere
+		// A handler after this one may send the request to another origin. Then axle drops a bound
+		// header.
+		r.BindHeader(i.header, target)
 	case before != nil:
 		i.detach(r, before)
 	}
-	i.attempts.Set(r, next)
-	return r, nil
+	i.attachments.Set(r, next)
+	return nil
 }
 
-// leaveAlone takes the request for none of this session's.
+// leaveAlone returns the request without anything of the session's. It also removes what an earlier
+// attempt left there.
 func (i *Interceptor) leaveAlone(r *axle.Request) *axle.Request {
-	if before, _ := i.attempts.Get(r); before != nil {
+	if before, _ := i.attachments.Get(r); before != nil {
 		i.detach(r, before)
-		i.attempts.Set(r, nil)
+		i.attachments.Set(r, nil)
 	}
 	return r
 }
 
-// detach removes what an earlier attempt attached: a handler's Do sends the request on as it was left.
-func (i *Interceptor) detach(r *axle.Request, before *attempt) {
+// detach removes the header that an earlier attempt attached. It is still there if a handler sends
+// the request again by Client.Do.
+func (i *Interceptor) detach(r *axle.Request, before *attachment) {
 	if r.Header.Get(i.header) == before.header[0] {
 		delete(r.Header, i.header)
 	}
 }
 
-// isCallersOwn reports whether the caller authorizes the request: by the header that carries the token, or by the URL's userinfo,
-// which is sent as Authorization.
-func (i *Interceptor) isCallersOwn(r *axle.Request, before *attempt) bool {
+// isAuthorizedByCaller reports whether the caller authorizes the request: by the header that
+// carries the token, or by userinfo in the URL, which is sent as Authorization. before is what the
+// interceptor attached to the request itself, or nil.
+func (i *Interceptor) isAuthorizedByCaller(r *axle.Request, before *attachment) bool {
 	if !r.SetByCaller(i.header) {
 		return i.header == defaultHeader && strings.Contains(r.URL, "@") && hasUserinfo(r.URL)
 	}
@@ -131,16 +185,22 @@ func hasUserinfo(raw string) bool {
 	return err == nil && u.User != nil
 }
 
-// unsent is the error of a request that was not sent.
+// unsent returns the error of a request that the interceptor did not let go out.
 func (i *Interceptor) unsent(ctx context.Context, r *axle.Request, err error) *axle.Error {
 	code := axle.CodeInterceptor
 	if errors.Is(err, errUnsendable) {
 		code = axle.CodeBadOption
 	}
-	return &axle.Error{Code: codeOf(ctx, code), Message: "auth: not sent", Request: r, Err: &notSent{err, i}}
+	return &axle.Error{
+		Code:    codeOf(ctx, code),
+		Message: "auth: not sent",
+		Request: r,
+		Err:     &notSent{err, i},
+	}
 }
 
-// notSent is why, and tells answer that a replay of its own was not.
+// notSent is the reason why a request was not sent. By it handleRefusal recognizes a replay that
+// its own interceptor stopped.
 type notSent struct {
 	error
 	by *Interceptor
@@ -148,7 +208,8 @@ type notSent struct {
 
 func (n *notSent) Unwrap() error { return n.error }
 
-// codeOf is the code of a wait that ended with its own context, or another.
+// codeOf returns the code of an error that ended a wait: CodeTimeout or CodeCanceled if ctx ended
+// the wait, and else the other code.
 func codeOf(ctx context.Context, other axle.Code) axle.Code {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -159,7 +220,8 @@ func codeOf(ctx context.Context, other axle.Code) axle.Code {
 	return other
 }
 
-// sentHeader returns the header's value that a response's request was sent with: of a redirect, the last.
+// sentHeader returns the value that a header had when the response's request was sent. After
+// redirects this is the last request.
 func sentHeader(resp *axle.Response, name string) string {
 	if sent := sentRequest(resp); sent != nil {
 		return sent.Header.Get(name)
@@ -167,6 +229,8 @@ func sentHeader(resp *axle.Response, name string) string {
 	return resp.Request.Header.Get(name)
 }
 
+// sentRequest returns the request that the response is for, as it was sent. It is nil for a
+// synthetic response.
 func sentRequest(resp *axle.Response) *http.Request {
 	if raw := resp.Raw(); raw != nil {
 		return raw.Request

@@ -1,17 +1,28 @@
-// Package auth is the interceptor that answers 401s with one shared refresh, and replays the requests.
+// Package auth is an interceptor that attaches a session's token to requests. When the token is
+// refused with a 401, the interceptor refreshes the session and replays the request. Calls that
+// need a refresh at the same time share one.
 //
 //	session := store.New[User](store.Endpoint(client, "/auth/refresh-token"))
 //	client.Use(auth.New(session))
 //
-// Before a request is sent the session's token is attached, for allowed origins alone, and a request that comes while the
-// session refreshes waits for the outcome. A 401 is judged by the token that its request was sent with: if that has been
-// replaced since, the request is replayed at once. If not, the session is refreshed, once for all calls that need it, and then
-// the request is replayed.
+// Tokens go to allowed origins alone. A request that comes while the session refreshes waits for
+// the outcome. A 401 is judged by the token that its request was sent with. If that token has been
+// replaced since, the request is replayed at once. If not, the session is refreshed and then the
+// request is replayed.
 //
-// attach.go is the way of a request, refusal.go that of a 401. session.go is the contract with a session, tracked.go what is
-// remembered of one, and plainsession.go and plainrefresh.go make a plain [Session] a stateful one. early.go refreshes ahead of the expiry, header.go makes
-// the header, challenge.go reads WWW-Authenticate, and select.go serves many sessions. No lock is held while a session or the
-// network is asked.
+// The files, in the order to read them:
+//
+//   - session.go: what the interceptor asks of a session.
+//   - attach.go: the request handler, which attaches the token.
+//   - refusal.go: the response handlers, which refresh and replay.
+//   - tracked.go: what the interceptor remembers of a session between calls.
+//   - early.go: waiting for a refresh, and refreshing before the token expires.
+//   - plainsession.go and plainrefresh.go: how a plain [Session] becomes a [StatefulSession].
+//   - select.go: many sessions.
+//   - header.go: the header that carries the token.
+//   - challenge.go and refused.go: what a server's refusal means.
+//
+// No lock is held while the interceptor calls a session or the network.
 package auth
 
 import (
@@ -33,32 +44,43 @@ import (
 
 const defaultRefreshTimeout = 30 * time.Second
 
-// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then share its sessions' refreshes. It
-// is safe for concurrent use.
+// Interceptor is an [axle.Plugin] that [New] or [Select] returns. One Interceptor may be installed
+// in many clients, which then share its sessions' refreshes. It is safe for concurrent use. The
+// zero value is not usable.
 type Interceptor struct {
-	session *tracked // of New
+	// session is the one session of New. It is nil for Select.
+	session *tracked
 
-	choose  func(*axle.Request) StatefulSession // of Select
-	choices *axle.Key[*tracked]                 // what it chose for a call; nil: none
-	recent  recentSessions                      // that it chose
+	// choose is the function of Select, and choices has its answer for each call: nil if the call
+	// belongs to no session. recent are the sessions that it returned lately.
+	choose  func(*axle.Request) StatefulSession
+	choices *axle.Key[*tracked]
+	recent  recentSessions
 
-	bad           error // what is wrong with the options; fails every call
+	// bad says what is wrong with the options. It fails every call.
+	bad error
+
 	codes         []int
 	shouldRefresh func(*axle.Response) bool
-	timeout       time.Duration
-	early         time.Duration
-	origins       []string
-	header        string                     // carries the token
-	headerValue   func(*oauth2.Token) string // nil: the token's type and the access token
+	timeout       time.Duration // of a plain session's refresh
+	early         time.Duration // before the expiry; not positive: off
+	origins       []string      // nil: that of the client's base URL
 
-	attempts *axle.Key[*attempt]
+	// header carries the token. A nil headerValue stands for the token's type and the access token.
+	header      string
+	headerValue func(*oauth2.Token) string
+
+	attachments *axle.Key[*attachment]
 }
 
-// Option configures [New] and [Select].
+// Option configures [New] and [Select]. A nil Option does nothing.
 type Option func(*Interceptor)
 
-// New returns an interceptor for one session. A [StatefulSession] is used as it is; a plain [Session] is watched, and its
-// RefreshToken and Logout are called once where many need them. Bad options fail the calls, with CodeBadOption.
+// New returns an interceptor for one session.
+//
+// A [StatefulSession] is used as it is. The token of a plain [Session] is watched, and the
+// session's RefreshToken and Logout are called once where many calls need them. If the session is
+// nil or an option is wrong, every call fails with [axle.CodeBadOption] and is not sent.
 func New(s Session, opts ...Option) *Interceptor {
 	i := newInterceptor(opts)
 	switch s := s.(type) {
@@ -66,7 +88,8 @@ func New(s Session, opts ...Option) *Interceptor {
 		i.bad = errors.New("auth: the session is nil")
 	case StatefulSession:
 		i.session = track(s)
-		_, _ = i.session.snapshot(context.Background()) // notes when the first token was there
+		// This notes when the first token was there.
+		_, _ = i.session.snapshot(context.Background())
 	default:
 		i.session = trackPlain(s, i.timeout)
 	}
@@ -75,8 +98,10 @@ func New(s Session, opts ...Option) *Interceptor {
 
 func newInterceptor(opts []Option) *Interceptor {
 	i := &Interceptor{
-		codes: []int{http.StatusUnauthorized}, timeout: defaultRefreshTimeout, header: defaultHeader,
-		attempts: axle.NewKey[*attempt]("auth"),
+		codes:       []int{http.StatusUnauthorized},
+		timeout:     defaultRefreshTimeout,
+		header:      defaultHeader,
+		attachments: axle.NewKey[*attachment]("auth"),
 	}
 	for _, opt := range opts {
 		if opt != nil {
@@ -86,37 +111,46 @@ func newInterceptor(opts []Option) *Interceptor {
 	return i
 }
 
-// WithStatusCodes sets the statuses that call for a refresh. The default is 401. An answer whose WWW-Authenticate says
-// error="insufficient_scope" or error="use_dpop_nonce" calls for none, whatever its status (RFC 6750 §3.1, RFC 9449 §8).
+// WithStatusCodes sets the statuses that call for a refresh. The default is 401.
+//
+// A response whose WWW-Authenticate says error="insufficient_scope" (RFC 6750 §3.1) or
+// error="use_dpop_nonce" (RFC 9449 §8) calls for no refresh, whatever its status.
 func WithStatusCodes(codes ...int) Option {
 	return func(i *Interceptor) { i.codes = slices.Clone(codes) }
 }
 
-// WithShouldRefresh decides, in the place of the status codes and of WWW-Authenticate, which responses call for a refresh.
-// Fulfilled ones are judged too: for APIs that answer 200 with an error inside. It may be called by many goroutines at once.
+// WithShouldRefresh sets a function that decides which responses call for a refresh, in the place
+// of the status codes and of WWW-Authenticate. The function judges fulfilled responses, too, for
+// APIs that respond with a 200 and an error in the body. Many goroutines call it at once. A nil
+// function leaves the decision to the status codes.
 func WithShouldRefresh(fn func(*axle.Response) bool) Option {
 	return func(i *Interceptor) { i.shouldRefresh = fn }
 }
 
-// WithRefreshTimeout bounds each refresh, and each logout, of a plain [Session]; a [StatefulSession] has its own bound. The
-// default, also for d <= 0, is 30 s.
+// WithRefreshTimeout bounds each refresh and each logout of a plain [Session]. A [StatefulSession]
+// has a bound of its own. The default is 30 seconds, also for d <= 0.
 func WithRefreshTimeout(d time.Duration) Option {
 	return func(i *Interceptor) {
-		if i.timeout = d; d <= 0 {
-			i.timeout = defaultRefreshTimeout
+		if d <= 0 {
+			d = defaultRefreshTimeout
 		}
+		i.timeout = d
 	}
 }
 
-// WithAllowedOrigins sets where tokens go, as "https://api.example.com". The default, also for none, is the origin of the calling
-// client's base URL. A client that has no base URL needs them: without, its calls fail with CodeBadOption.
+// WithAllowedOrigins sets the origins that tokens may go to, each as "https://api.example.com" or
+// "https://api.example.com:8443". Anything else fails every call with [axle.CodeBadOption].
+//
+// The default, also for no origins, is the origin of the calling client's base URL. If the client
+// has no base URL either, its calls fail with [axle.CodeBadOption].
 func WithAllowedOrigins(origins ...string) Option {
 	return func(i *Interceptor) {
 		i.origins = nil
 		for _, raw := range origins {
 			o := parseOrigin(raw)
 			if o == "" {
-				i.bad = fmt.Errorf("auth: the allowed origin %q is not one: write it as https://host or https://host:port", redact.RawURL(raw))
+				i.bad = fmt.Errorf("auth: the allowed origin %q is not one: "+
+					"write it as https://host or https://host:port", redact.RawURL(raw))
 				return
 			}
 			i.origins = append(i.origins, o)
@@ -124,11 +158,15 @@ func WithAllowedOrigins(origins ...string) Option {
 	}
 }
 
-// parseOrigin returns an origin as [origin.Of] writes it; empty: raw is none, but a pattern, or a URL with more to it.
+// parseOrigin returns an origin in the form of [origin.Of]. It returns an empty string for a
+// pattern, and for a URL that has more than an origin.
 func parseOrigin(raw string) string {
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.User != nil, u.Path != "" && u.Path != "/",
+	case err != nil,
+		u.Scheme != "http" && u.Scheme != "https",
+		u.User != nil,
+		u.Path != "" && u.Path != "/",
 		strings.ContainsAny(raw, "?#*"):
 		return ""
 	}
@@ -137,11 +175,12 @@ func parseOrigin(raw string) string {
 
 var skip = axle.NewKey[bool]("auth.Skip")
 
-// Skip is an edit that keeps a request out of the session: no token is attached to it, it waits for no refresh, and its 401 is
-// passed on as it is.
+// Skip is an edit that keeps a request out of the session. No token is attached to the request, it
+// waits for no refresh, and its 401 goes to the caller.
 //
-// It is for logins and other calls that belong to no session. Without it, the 401 of a wrong password is taken for an expired
-// token: it refreshes the session that is still there, and may end it.
+// Use it for logins and for other calls that belong to no session. Without it, the 401 of a wrong
+// password would be taken for an expired token. It would refresh the session that is still there,
+// and might end that session.
 func Skip(r *axle.Request) { skip.Set(r, true) }
 
 func skipped(r *axle.Request) bool {
@@ -149,7 +188,8 @@ func skipped(r *axle.Request) bool {
 	return on
 }
 
-// Install implements [axle.Plugin]: it adds a pair named "auth" to each chain of c. Installed twice, it works once.
+// Install implements [axle.Plugin]. It adds a pair named "auth" to each chain of c. An Interceptor
+// that is installed twice in one client works once.
 func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	request := c.Interceptors.Request.Use(i.attach, nil, axle.Named("auth"))
 	response := c.Interceptors.Response.Use(i.fulfilled, i.rejected, axle.Named("auth"))
@@ -159,29 +199,19 @@ func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	}
 }
 
-// attempt is what the interceptor knows of one attempt of a call. It is attached to the request and never modified.
-type attempt struct {
-	session    *tracked
-	generation Generation // in which it was sent; of Login, in which the call was first made
-	failures   uint64     // the session's failed refreshes by then
-	header     [1]string  // the value that was attached; empty: none, the session's tokens are cookies
-	anonymous  bool       // made without a session
-	freed      bool       // the call has had its free replay
-	refreshed  bool       // the call has had its refresh
-}
-
-// allows reports whether the session's tokens may go to the origin o in this call.
+// allows reports whether the session's token may go to the origin o in this call.
 func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
 	if i.origins != nil {
 		return slices.Contains(i.origins, o), nil
 	}
 	if r.BaseURL() == "" {
-		return false, errors.New("auth: the client has no base URL, and no allowed origins are set: the token would go anywhere or nowhere")
+		return false, errors.New("auth: the client has no base URL, and no allowed origins are set: " +
+			"the token would go anywhere or nowhere")
 	}
 	return o != "" && o == r.BaseOrigin(), nil
 }
 
-// join adds to an error what else went wrong.
+// join adds another error to err. A nil other leaves err as it is.
 func join(err, other error, how string) error {
 	if other == nil {
 		return err

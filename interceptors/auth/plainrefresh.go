@@ -237,8 +237,8 @@ func (w *watcher) await(call *refreshCall) (returned *oauth2.Token, overrun bool
 		returned, err = call.outcome.Await(context.Background())
 		return returned, false, err
 	default:
-		err = fmt.Errorf("auth: RefreshToken has not returned after %v: %w", w.timeout, context.DeadlineExceeded)
-		return nil, true, err
+		return nil, true, fmt.Errorf("auth: RefreshToken has not returned after %v: %w",
+			w.timeout, context.DeadlineExceeded)
 	}
 }
 
@@ -276,6 +276,8 @@ func (w *watcher) readTokenAfterCall(ctx context.Context) (token *oauth2.Token, 
 		return nil, false
 	}
 
-	token, err := detached.Run(ctx, w.timeout, func(context.Context) (*oauth2.Token, error) { return w.Token(), nil })
+	token, err := detached.Run(ctx, w.timeout, func(context.Context) (*oauth2.Token, error) {
+		return w.Token(), nil
+	})
 	return token, err == nil
 }

@@ -190,7 +190,9 @@ func (w *watcher) readToken(ctx context.Context, mayBlock bool) (*oauth2.Token, 
 
 // joinSince joins the refresh in flight or starts one. It returns no future if the session is not
 // at the generation any more, or is in a pause: then the state and the error are the outcome.
-func (w *watcher) joinSince(ctx context.Context, seen Generation) (*future.Future[Snapshot], Snapshot, error) {
+func (w *watcher) joinSince(
+	ctx context.Context, seen Generation,
+) (*future.Future[Snapshot], Snapshot, error) {
 	isEarly := IsEarly(ctx) // asks ctx, which may be the user's code, so not under the lock
 
 	w.mu.Lock()

@@ -12,19 +12,28 @@ import (
 	"github.com/axlehttp/axle/internal/origin"
 )
 
-// fulfilled and rejected are the response handlers; a 401 may be either.
+// refusal is a response that calls for a refresh, a 401 unless options say otherwise.
+type refusal struct {
+	response *axle.Response
+
+	// err is the error that the response came with. It is nil if the response was fulfilled.
+	err *axle.Error
+}
+
+// fulfilled is the response handler for fulfilled responses.
 func (i *Interceptor) fulfilled(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
 	if !i.refuses(resp) {
 		return resp, nil
 	}
-	return i.answer(ctx, refusal{resp, nil})
+	return i.handleRefusal(ctx, refusal{resp, nil})
 }
 
+// rejected is the response handler for errors.
 func (i *Interceptor) rejected(ctx context.Context, err *axle.Error) (*axle.Response, error) {
 	if err.Response == nil || !i.refuses(err.Response) {
 		return nil, err
 	}
-	return i.answer(ctx, refusal{err.Response, err})
+	return i.handleRefusal(ctx, refusal{err.Response, err})
 }
 
 // refuses reports whether a response calls for a refresh.
@@ -35,130 +44,172 @@ func (i *Interceptor) refuses(resp *axle.Response) bool {
 	return slices.Contains(i.codes, resp.StatusCode) && !needsMoreThanARefresh(resp.Header)
 }
 
-// refusal is a 401, refused or fulfilled.
-type refusal struct {
-	response *axle.Response
-	err      *axle.Error // nil: fulfilled
-}
+// handleRefusal refreshes the session if that may help, and replays the call.
+//
+// A call has one free replay, for a token that was replaced while the call was under way, and one
+// refresh with a replay. The refusal after these is the caller's.
+func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Response, error) {
+	// The request carries the same two marks, for a handler that sends it again. These hold even if
+	// a handler nearer to the wire drops them from the request.
+	var hadFreeReplay, hadRefresh bool
 
-// answer is the way of a 401, from top to bottom. A call has one free replay, for a token that was replaced while it was under
-// way, and one refresh with a replay; its last 401 is its caller's.
-func (i *Interceptor) answer(ctx context.Context, r refusal) (*axle.Response, error) {
-	var freed, refreshed bool // here, whatever a handler nearer to the wire makes of the request
 	for {
-		req := r.response.Request
-		sent := i.attemptOf(r.response)
+		// A refusal that is not the session's stands, and so does one in a login that is over.
+		sent := i.attachmentOf(r.response)
 		if sent == nil || Bypassed(ctx, sent.session.marked) {
-			return r.stands(nil)
+			return r.stand(nil)
 		}
 		now, err := sent.session.snapshot(ctx)
-		switch {
-		case err != nil:
-			return r.fails(ctx, err)
-		case !now.Active || now.Generation.Login != sent.generation.Login:
-			return r.stands(nil)
+		if err != nil {
+			return r.fail(ctx, err)
 		}
-		next := *sent
-		if now.Generation == sent.generation {
-			if sent.refreshed || refreshed {
-				return r.stands(nil)
-			}
-			r.drain()
-			if now.Failures != sent.failures && now.Failure != nil {
-				// A refresh that settled while the call was under way was for this 401 too.
-				return r.fails(ctx, now.Failure)
-			}
-			next.refreshed, refreshed = true, true
-			i.attempts.Set(req, &next)
-			after, err := sent.session.refreshSince(ctx, sent.generation, ask{refused: r.copy()})
-			switch {
-			case errors.Is(err, ErrSessionChanged), err == nil && after.Generation.Login != sent.generation.Login:
-				return r.stands(ErrSessionChanged)
-			case err != nil:
-				return r.fails(ctx, err)
-			}
+		if !now.Active || now.Generation.Login != sent.generation.Login {
+			return r.stand(nil)
+		}
+
+		// A token that has been replaced since costs no refresh.
+		isReplaced := now.Generation != sent.generation
+		isSpent := sent.hadRefresh || hadRefresh
+		if isReplaced {
+			isSpent = sent.hadFreeReplay || hadFreeReplay
+		}
+		if isSpent {
+			return r.stand(nil)
+		}
+
+		// This frees the connection while the call waits, and for the replay.
+		r.drain()
+
+		// A refresh that failed while the call was under way was for this refusal, too.
+		if !isReplaced && now.Failures != sent.failures && now.Failure != nil {
+			return r.fail(ctx, now.Failure)
+		}
+
+		req, next := r.response.Request, *sent
+		if isReplaced {
+			next.hadFreeReplay, hadFreeReplay = true, true
 		} else {
-			if sent.freed || freed {
-				return r.stands(nil)
-			}
-			next.freed, freed = true, true
-			i.attempts.Set(req, &next)
-			r.drain()
+			next.hadRefresh, hadRefresh = true, true
 		}
+		i.attachments.Set(req, &next)
+
+		if !isReplaced {
+			err := sent.refresh(ctx, r)
+			if errors.Is(err, ErrSessionChanged) {
+				return r.stand(ErrSessionChanged)
+			}
+			if err != nil {
+				return r.fail(ctx, err)
+			}
+		}
+
 		resp, err := req.Replay()
+		var unsent *notSent
 		var failed *axle.Error
-		var held *notSent
 		switch {
 		case err == nil && !i.refuses(resp):
 			return resp, nil
+
 		case err == nil:
 			r = refusal{resp, nil}
+
 		case errors.Is(err, ErrSessionChanged):
-			return r.stands(ErrSessionChanged)
-		case errors.As(err, &held) && held.by == i: // it was held for a refresh, which failed
-			return r.fails(ctx, held.error)
+			// The replay was not sent, because the login is over.
+			return r.stand(ErrSessionChanged)
+
+		case errors.As(err, &unsent) && unsent.by == i:
+			// The replay was not sent, because it waited for a refresh that failed.
+			return r.fail(ctx, unsent.error)
+
 		case !errors.As(err, &failed):
 			return nil, err
-		case failed.Response == nil && failed.Code == axle.CodeBadOption: // its body cannot be sent again
-			return r.stands(err)
+
+		case failed.Response == nil && failed.Code == axle.CodeBadOption:
+			// The replay was not sent, because the request's body cannot be read again.
+			return r.stand(err)
+
 		case failed.Response != nil && i.refuses(failed.Response):
 			r = refusal{failed.Response, failed}
+
 		default:
 			return nil, err
 		}
 	}
 }
 
-// attemptOf returns what was sent, if the session was in play: its token, or its cookies, at an allowed origin, in the end.
-func (i *Interceptor) attemptOf(resp *axle.Response) *attempt {
-	sent, _ := i.attempts.Get(resp.Request)
+// refresh refreshes the session that the attachment is of, unless it has moved on already. If the
+// login is over, the error is or holds [ErrSessionChanged].
+func (a *attachment) refresh(ctx context.Context, r refusal) error {
+	after, err := a.session.refreshSince(ctx, a.generation, ask{refused: r.copy()})
+	if err == nil && after.Generation.Login != a.generation.Login {
+		return ErrSessionChanged
+	}
+	return err
+}
+
+// attachmentOf returns what the response's request was sent with. It is nil if the refusal is not
+// the session's: the session's token was not sent, or the response came from an origin that the
+// token may not go to.
+func (i *Interceptor) attachmentOf(resp *axle.Response) *attachment {
+	sent, _ := i.attachments.Get(resp.Request)
 	if sent == nil || sent.anonymous || skipped(resp.Request) {
 		return nil
 	}
+
+	// A handler after this one may have changed the header, and a redirect may have dropped it.
 	if attached := sent.header[0]; attached != "" && sentHeader(resp, i.header) != attached {
 		return nil
 	}
-	if r := sentRequest(resp); r != nil {
-		if allowed, _ := i.allows(resp.Request, origin.Of(r.URL)); !allowed {
+
+	// After redirects, the last request is the one that was refused.
+	if last := sentRequest(resp); last != nil {
+		if allowed, _ := i.allows(resp.Request, origin.Of(last.URL)); !allowed {
 			return nil
 		}
 	}
 	return sent
 }
 
-// drainLimit and drainTime bound what is kept of a refused body, in bytes, and how long it is waited for.
+// drainLimit and drainTime bound how much of a refused body is read, and how long that may take.
 const (
-	drainLimit = 1 << 20
+	drainLimit = 1 << 20 // bytes
 	drainTime  = 5 * time.Second
 )
 
-// drain reads and closes the body of a stream, so that its connection is free while the call waits.
+// drain reads the body of a stream into memory and closes the stream, so that its connection is
+// free. Other responses are in memory already.
 func (r refusal) drain() {
 	if r.response.Bytes() != nil {
 		return
 	}
+
 	stream := r.response.Stream()
 	clock := time.AfterFunc(drainTime, func() { _ = stream.Close() })
 	body, _ := io.ReadAll(io.LimitReader(stream, drainLimit))
 	clock.Stop()
-	r.response.SetBytes(body) // closes it
+
+	// This closes the stream, too.
+	r.response.SetBytes(body)
 }
 
-// copy returns the response for Challenge. The refresh may outlive the call, whose handlers and caller may modify the original.
+// copy returns the response for [Challenge]. The refresh may outlive the call, whose handlers and
+// caller may modify the original.
 func (r refusal) copy() *axle.Response {
 	c := *r.response
 	c.Header, c.Request = c.Header.Clone(), c.Request.Clone()
 	return &c
 }
 
-// stands is the 401 itself, with the reason, if there is one, why it was not mended.
-func (r refusal) stands(reason error) (*axle.Response, error) {
+// stand returns the refusal itself. The reason says why it was not mended. A nil reason adds
+// nothing.
+func (r refusal) stand(reason error) (*axle.Response, error) {
 	if r.err == nil {
 		return r.response, nil
 	}
 	if reason == nil {
 		return nil, r.err
 	}
+
 	e := *r.err
 	e.Err = reason
 	if r.err.Err != nil {
@@ -167,10 +218,15 @@ func (r refusal) stands(reason error) (*axle.Response, error) {
 	return nil, &e
 }
 
-// fails is the error of a refresh, with the 401 that it was for.
-func (r refusal) fails(ctx context.Context, refreshErr error) (*axle.Response, error) {
+// fail returns the error of a refresh, which holds the refusal that the refresh was for. If the
+// caller's own context ended the wait, the error's code says so.
+func (r refusal) fail(ctx context.Context, refreshErr error) (*axle.Response, error) {
 	e := &axle.Error{
-		Code: axle.CodeBadResponse, Message: "auth: the refresh failed", Request: r.response.Request, Response: r.response, Err: refreshErr,
+		Code:     axle.CodeBadResponse,
+		Message:  "auth: the refresh failed",
+		Request:  r.response.Request,
+		Response: r.response,
+		Err:      refreshErr,
 	}
 	if status := r.response.StatusCode; status >= 400 && status <= 499 {
 		e.Code = axle.CodeBadRequest
@@ -178,17 +234,18 @@ func (r refusal) fails(ctx context.Context, refreshErr error) (*axle.Response, e
 	if r.err != nil {
 		e.Code, e.Err = r.err.Code, &both{refreshErr, r.err}
 	}
+
 	if code := codeOf(ctx, e.Code); code != e.Code {
 		e.Code, e.Message = code, "auth: the wait for the refresh ended"
 	}
 	return nil, e
 }
 
-// both is the failure of a refresh and the 401 that it was for.
+// both is the failure of a refresh and the refusal that the refresh was for.
 type both struct {
-	refresh  error
-	original *axle.Error
+	refresh error
+	refusal *axle.Error
 }
 
 func (b *both) Error() string   { return b.refresh.Error() }
-func (b *both) Unwrap() []error { return []error{b.refresh, b.original} }
+func (b *both) Unwrap() []error { return []error{b.refresh, b.refusal} }
