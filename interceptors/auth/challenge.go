@@ -7,15 +7,19 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// needsMoreThanARefresh reports whether a 401 or 403 says in its WWW-Authenticate that another token of the same kind would
-// not help: "insufficient_scope" asks for a token with more rights (RFC 6750 §3.1), and "use_dpop_nonce" for the same token
-// with another proof (RFC 9449 §8).
+// needsMoreThanARefresh reports whether a refused response says in its WWW-Authenticate that
+// another token of the same kind would not help. "insufficient_scope" asks for a token with more
+// rights (RFC 6750 §3.1), and "use_dpop_nonce" for the same token with another proof (RFC 9449
+// §8).
 func needsMoreThanARefresh(header http.Header) bool {
 	for _, value := range header.Values("WWW-Authenticate") {
 		found := false
 		eachAuthParam(value, func(name, value string) {
-			if strings.EqualFold(name, "error") {
-				found = found || strings.EqualFold(value, "insufficient_scope") || strings.EqualFold(value, "use_dpop_nonce")
+			if !strings.EqualFold(name, "error") {
+				return
+			}
+			if strings.EqualFold(value, "insufficient_scope") || strings.EqualFold(value, "use_dpop_nonce") {
+				found = true
 			}
 		})
 		if found {
@@ -25,17 +29,20 @@ func needsMoreThanARefresh(header http.Header) bool {
 	return false
 }
 
-// eachAuthParam calls fn for each auth-param of a WWW-Authenticate value, which may hold several challenges (RFC 9110
-// §11.6.1). Values come unquoted. Schemes and token68 credentials are passed over, and so is what follows a syntax error.
+// eachAuthParam calls fn for each auth-param of a WWW-Authenticate value, which may hold several
+// challenges (RFC 9110 §11.6.1). fn gets the values without their quotes. Schemes and token68
+// credentials are passed over. If the value has a syntax error, the parameters after it are passed
+// over, too.
 //
-// A comma separates challenges as well as their parameters, so that only what follows a token tells what the token is: with
-// "=" and a value it is a parameter's name, else a scheme or the start of a token68.
+// A comma separates challenges, and it also separates the parameters of one challenge. So the text
+// after a token tells what the token is. If "=" and a value follow, it is the name of a parameter.
+// Otherwise it is a scheme or the start of a token68.
 func eachAuthParam(s string, fn func(name, value string)) {
 	for {
 		s = strings.TrimLeft(s, " \t,")
 		name, rest := cutToken(s)
 		if name == "" {
-			// The characters of a token68 that no token has.
+			// A token68 has these two characters, and a token does not.
 			if rest = strings.TrimLeft(s, "/="); rest == s {
 				return
 			}
@@ -44,10 +51,13 @@ func eachAuthParam(s string, fn func(name, value string)) {
 		}
 		s = rest
 
+		// A token without an equals sign is a scheme.
 		afterEquals, isParam := strings.CutPrefix(strings.TrimLeft(s, " \t"), "=")
 		if !isParam {
 			continue
 		}
+
+		// An equals sign without a value is the end of a token68.
 		value, rest, ok := cutValue(strings.TrimLeft(afterEquals, " \t"))
 		if !ok {
 			s = afterEquals
@@ -58,7 +68,7 @@ func eachAuthParam(s string, fn func(name, value string)) {
 	}
 }
 
-// cutToken splits s after the token that it begins with, which is empty if it begins with none.
+// cutToken splits s after the token that it begins with. The token is empty if s begins with none.
 func cutToken(s string) (token, rest string) {
 	n := 0
 	for n < len(s) && wire.IsTokenByte(s[n]) {
@@ -80,6 +90,7 @@ func cutValue(s string) (value, rest string, ok bool) {
 		case '"':
 			return unquoted.String(), s[i+1:], true
 		case '\\':
+			// The next character stands for itself.
 			if i++; i == len(s) {
 				return "", "", false
 			}

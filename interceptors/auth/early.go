@@ -13,10 +13,10 @@ const earlyPause = 10 * time.Second
 // WithEarlyRefresh refreshes ahead of the token's Expiry, by the wall clock. The default, also for
 // before <= 0, is off.
 //
-// A call that comes when the token expires within this time starts the refresh and does not wait for
-// it. Until the token has expired, calls go out with it. If such a refresh fails, no call fails for
-// it. It is tried again ten seconds later at the earliest, and the session ends only if the server
-// refused, see [KeepSession].
+// A call that comes when the token expires within this time starts the refresh and does not wait
+// for it. Until the token has expired, calls go out with it. If such a refresh fails, no call
+// fails for it. It is tried again ten seconds later at the earliest, and the session ends only if
+// the server refused, see [KeepSession].
 //
 // A call that comes after the expiry waits for a refresh before it is sent, also if the token was
 // restored from disk. If that refresh fails, the call is not sent.
@@ -60,8 +60,8 @@ func (t *tracked) isDue(s Snapshot, before time.Duration) bool {
 	return leftAtFirst > before
 }
 
-// startEarlyRefresh starts an early refresh and does not wait for it. It does nothing while an early
-// refresh runs, and for a pause after one that failed.
+// startEarlyRefresh starts an early refresh and does not wait for it. It does nothing while an
+// early refresh runs, and for a pause after one that failed.
 func (t *tracked) startEarlyRefresh(ctx context.Context, seen Generation) {
 	if t.isUnrecognizable || !t.earlyIsBlocked.CompareAndSwap(false, true) {
 		return

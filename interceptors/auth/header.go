@@ -23,8 +23,8 @@ const defaultHeader = "Authorization"
 // it is compared when a 401 comes back. A call whose caller sets the header is left alone. For an
 // empty value nothing is attached.
 //
-// The function is called for each request of a session that has a token, by many goroutines at once,
-// and must not modify the token. If it panics, the call fails.
+// The function is called for each request of a session that has a token, by many goroutines at
+// once, and must not modify the token. If it panics, the call fails.
 //
 // Every call fails with [axle.CodeBadOption] if the function is nil, if the name is not a valid
 // header name, or if the header has another purpose: it frames the message, describes its body, or
@@ -67,20 +67,26 @@ var reservedHeaders = map[string]bool{
 	"Set-Cookie": true,
 }
 
-// headerValue is what a token is sent as. It is computed once for a token.
+// headerValue is the header's value for a token, computed once. It is never modified.
 type headerValue struct {
-	access, kind string // of the token, compared by value: a session may write into it
-	value        string
-	err          error
+	// access and kind are those of the token. They are kept by value, since a session may write into
+	// its token.
+	access, kind string
+
+	value string
+	err   error
 }
 
-// headerOf returns the value of the header that carries the session's token. An empty one attaches nothing.
+// headerOf returns the value of the header that carries the session's token. For an empty value
+// nothing is attached.
 func (i *Interceptor) headerOf(t *tracked, token *oauth2.Token) (string, error) {
 	if token == nil {
 		return "", nil
 	}
 	if i.headerValue != nil {
-		value, err := guard("the function of WithHeader", func() (string, error) { return i.headerValue(token), nil })
+		value, err := guard("the function of WithHeader", func() (string, error) {
+			return i.headerValue(token), nil
+		})
 		if err != nil {
 			return "", err
 		}
@@ -90,6 +96,7 @@ func (i *Interceptor) headerOf(t *tracked, token *oauth2.Token) (string, error) 
 	if token.AccessToken == "" {
 		return "", nil
 	}
+
 	last := t.header.Load()
 	if last == nil || last.access != token.AccessToken || last.kind != token.TokenType {
 		value := token.Type() + " " + token.AccessToken
@@ -99,9 +106,10 @@ func (i *Interceptor) headerOf(t *tracked, token *oauth2.Token) (string, error) 
 	return last.value, last.err
 }
 
-// errUnsendable is a token that no header can hold.
+// errUnsendable is the error of a token that no header can hold.
 var errUnsendable = errors.New("the session's token has a control character, which no header can hold")
 
+// checkValue refuses a value that the header cannot hold. Its error does not show the value.
 func checkValue(header, value string) error {
 	if wire.BadHeaderByte(value) < 0 {
 		return nil

@@ -12,70 +12,106 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// Refused reports whether a failed refresh was refused by the server for good, so that only a new login helps.
+// Refused reports whether a refresh failed because the server refused it for good, so that only a
+// new login helps. It is for the session that decides whether a failed refresh ends it.
 //
-// Where the answer has an OAuth error code, invalid_grant alone is such a refusal (RFC 6749 §5.2): every other code says that the
-// client, the request or the server is at fault, and not the login. Without a code it is a 400, a 401 or a 403, unless the body is
-// HTML: that is a page of a firewall, a proxy or a captive portal.
+// If the response has an OAuth error code, only invalid_grant is such a refusal (RFC 6749 §5.2).
+// Every other code says that the client, the request or the server is at fault, and not the login.
 //
-// The code is an [oauth2.RetrieveError]'s; of an [axle.Error] it is the string "error" in its response's JSON, also in an answer
-// with a status of success, if it is a code that a token endpoint may give. Any other string there is an API's own word.
+// Without a code, a 400, a 401 and a 403 are refusals, unless the body is HTML. HTML is the page of
+// a firewall, a proxy or a captive portal.
+//
+// The response is that of an [oauth2.RetrieveError] or of an [axle.Error]. The code is the
+// former's ErrorCode. In the latter's JSON body it is the string "error", also under a status of
+// success. There it counts only if it is a code that a token endpoint may give, since an API may
+// use the name "error" for words of its own.
 func Refused(refreshErr error) bool {
 	var retrieve *oauth2.RetrieveError
-	var call *axle.Error
-	switch {
-	case errors.As(refreshErr, &retrieve):
+	if errors.As(refreshErr, &retrieve) {
 		if retrieve.ErrorCode != "" {
 			return retrieve.ErrorCode == invalidGrant
 		}
-		return retrieve.Response != nil && isRefusal(retrieve.Response.StatusCode, retrieve.Response.Header, retrieve.Body)
-	case errors.As(refreshErr, &call) && call.Response != nil:
-		resp := call.Response
-		body := bytes.TrimPrefix(resp.Bytes(), []byte(byteOrderMark))
-		if code := errorMember(body); tokenErrors[code] {
-			return code == invalidGrant
-		}
-		return isRefusal(resp.StatusCode, resp.Header, body)
+		resp := retrieve.Response
+		return resp != nil && isRefusal(resp.StatusCode, resp.Header, retrieve.Body)
 	}
-	return false
+
+	var call *axle.Error
+	if !errors.As(refreshErr, &call) || call.Response == nil {
+		return false
+	}
+	resp := call.Response
+	body := bytes.TrimPrefix(resp.Bytes(), []byte(byteOrderMark))
+	if code := errorMember(body); tokenErrors[code] {
+		return code == invalidGrant
+	}
+	return isRefusal(resp.StatusCode, resp.Header, body)
 }
 
 const invalidGrant = "invalid_grant"
 
-// byteOrderMark stands before the JSON of some servers.
+// byteOrderMark precedes the JSON of some servers.
 const byteOrderMark = "\ufeff"
 
-// tokenErrors are the codes that a token endpoint may give: RFC 6749 §4.1.2.1 and §5.2, RFC 8628 §3.5, RFC 8707 §2, RFC 9396 §5,
-// RFC 9449 §5 and §8, and OpenID Connect Core §3.1.2.6.
+// tokenErrors are the codes that a token endpoint may give.
 var tokenErrors = map[string]bool{
-	"invalid_request": true, "invalid_client": true, invalidGrant: true, "unauthorized_client": true,
-	"unsupported_grant_type": true, "invalid_scope": true,
-	"access_denied": true, "unsupported_response_type": true, "server_error": true, "temporarily_unavailable": true,
-	"authorization_pending": true, "slow_down": true, "expired_token": true,
-	"invalid_target": true, "invalid_authorization_details": true, "invalid_dpop_proof": true, "use_dpop_nonce": true,
-	"interaction_required": true, "login_required": true, "account_selection_required": true, "consent_required": true,
+	// RFC 6749 §5.2
+	"invalid_request":        true,
+	"invalid_client":         true,
+	invalidGrant:             true,
+	"unauthorized_client":    true,
+	"unsupported_grant_type": true,
+	"invalid_scope":          true,
+
+	// RFC 6749 §4.1.2.1
+	"access_denied":             true,
+	"unsupported_response_type": true,
+	"server_error":              true,
+	"temporarily_unavailable":   true,
+
+	// RFC 8628 §3.5
+	"authorization_pending": true,
+	"slow_down":             true,
+	"expired_token":         true,
+
+	// RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8
+	"invalid_target":                true,
+	"invalid_authorization_details": true,
+	"invalid_dpop_proof":            true,
+	"use_dpop_nonce":                true,
+
+	// OpenID Connect Core §3.1.2.6
+	"interaction_required":       true,
+	"login_required":             true,
+	"account_selection_required": true,
+	"consent_required":           true,
 }
 
-// errorMember is the string "error" of a JSON object; empty if there is none.
+// errorMember returns the string "error" of a JSON object. It returns an empty string if the body
+// has none.
 func errorMember(body []byte) string {
-	var answer map[string]json.RawMessage
-	if json.Unmarshal(body, &answer) != nil {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(body, &object) != nil {
 		return ""
 	}
+
 	var code string
-	if json.Unmarshal(answer["error"], &code) != nil {
+	if json.Unmarshal(object["error"], &code) != nil {
 		return ""
 	}
 	return code
 }
 
-// isRefusal judges an answer without an error code.
+// isRefusal judges a response without an error code.
 func isRefusal(status int, header http.Header, body []byte) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-		isHTML := media == "text/html" || media == "application/xhtml+xml" || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
-		return !isHTML
+		return !isHTML(header, body)
 	}
 	return false
+}
+
+func isHTML(header http.Header, body []byte) bool {
+	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return media == "text/html" || media == "application/xhtml+xml" ||
+		bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }

@@ -12,85 +12,125 @@ import (
 	"github.com/axlehttp/axle/internal/expiry"
 )
 
-// Session is what the interceptor needs of a login. store.UserStore is one, and more.
+// Session is what the interceptor needs of a login. store.UserStore implements it, and
+// [StatefulSession] as well.
 //
-// Its methods are called by many goroutines at once. RefreshToken is not: the interceptor shares one call among all who wait, in
-// all clients that it is installed in. (Two interceptors know nothing of each other: share one.)
+// Many goroutines call the methods at once, except RefreshToken: the interceptor shares one call
+// of it among all who wait, in all clients that the interceptor is installed in. Two interceptors
+// share nothing, so install one Interceptor everywhere.
 type Session interface {
-	// Token returns the current token; nil where the API keeps its tokens in cookies, or nobody is logged in. It should not
-	// wait, and need not be able to while the interceptor has it refresh or log out.
+	// Token returns the current token. It returns nil if the API keeps its tokens in cookies, or if
+	// nobody is logged in. It should not block. It may block while the interceptor has called
+	// RefreshToken or Logout.
 	Token() *oauth2.Token
-	// RefreshToken gets and stores a new token. Nil and nil: the token is in a cookie. Its context outlives the caller's.
+
+	// RefreshToken gets a new token, stores it and returns it. If the new token is in a cookie, it
+	// returns nil and nil. Its context does not end with the context of a caller.
 	RefreshToken(ctx context.Context) (*oauth2.Token, error)
-	// Logout ends the session. It is called once for a failed refresh, unless somebody else has logged in meanwhile.
+
+	// Logout ends the session. It is called once for a failed refresh, unless somebody else has
+	// logged in meanwhile.
 	Logout(ctx context.Context) error
 }
 
-// Generation tells a session's states apart: Login moves with every login and logout, Refresh with every refresh.
+// Generation tells a session's states apart. Login grows with every login and logout, Refresh with
+// every refresh.
 type Generation struct{ Login, Refresh uint64 }
 
-// Snapshot is a session's state, read at once.
+// Snapshot is the state of a session at one moment.
 type Snapshot struct {
-	Token      *oauth2.Token
-	Generation Generation
-	Active     bool      // false: ended; nothing is attached, and a 401 passes through unrefreshed
-	Refreshing bool      // a refresh is in flight
-	Early      bool      // the refresh in flight is early, see [IsEarly]: calls go out with Token until it has expired
-	Obtained   time.Time // when Token was obtained; zero: unknown
+	// Token is the current token. It is nil if the API keeps its tokens in cookies, or if nobody is
+	// logged in.
+	Token *oauth2.Token
 
-	// Refreshed is true if Token was obtained by a refresh, and false if it is a login's. A token that had expired already when
-	// a refresh obtained it is sent all the same: the clock is ahead, and another refresh would bring the like.
+	Generation Generation
+
+	// Active is false if the session has ended. Then nothing is attached, and a 401 goes to the
+	// caller without a refresh.
+	Active bool
+
+	// Refreshing is true while a refresh is in flight.
+	Refreshing bool
+
+	// Early is true if the refresh in flight is early, see [IsEarly]. During an early refresh, calls
+	// go out with Token until it has expired.
+	Early bool
+
+	// Obtained is when the session got Token. The zero time means unknown.
+	Obtained time.Time
+
+	// Refreshed is true if Token came from a refresh, and false if it came from a login. If a token
+	// had expired already when it came from a refresh, the clock of this machine is ahead, and
+	// another refresh would bring another such token. So that token is sent as it is.
 	Refreshed bool
 
-	// Failures is how many refreshes of this login have failed so far, without those that were asked for early alone. It never
-	// goes down. A 401 whose request was sent at fewer Failures shares the last of them, and is not refreshed again.
+	// Failures is how many refreshes of this login have failed so far, without those that only early
+	// callers asked for. It never goes down. A 401 whose request was sent at fewer Failures gets the
+	// last failure, and does not refresh again.
 	Failures uint64
 
-	// Failure is the error of the last of these; nil after a refresh that succeeded and in a new login.
+	// Failure is the error of the last of these refreshes. It is nil after a refresh that succeeded,
+	// and in a new login.
 	Failure error
 }
 
-// A StatefulSession is refreshed at most once per generation, also when many clients share it and when its tokens are cookies,
-// and ends itself when a refresh fails for good.
+// A StatefulSession is refreshed at most once per generation, also if many clients share it and if
+// its tokens are cookies. It ends itself when a refresh fails for good.
 //
-// It runs the refresh under a context of [Bypass], so that what the refresh sends is not held for the refresh.
+// It must run its refresh under a context of [Bypass], so that the requests of the refresh do not
+// wait for the refresh.
 //
-// It tells the early callers of RefreshSince from the others, see [IsEarly]. While only early ones wait for a refresh,
-// Snapshot.Early says so, and calls are not held; a failure of such a refresh must not end the session while its token is
-// valid, unless the server refused, see [KeepSession].
+// It tells the early callers of RefreshSince from the others, see [IsEarly]. While only early
+// callers wait for a refresh, Snapshot reports Early, and calls do not wait. If such a refresh
+// fails while the token is valid, the session must not end, unless the server refused, see
+// [KeepSession].
+//
+// Many goroutines call the methods at once.
 type StatefulSession interface {
 	Session
-	// Snapshot returns the state. It does not wait.
+
+	// Snapshot returns the state. It does not block.
 	Snapshot() Snapshot
-	// RefreshSince joins or starts a refresh if the session is still at seen, and returns the state after it; else it returns the
-	// current state. ctx bounds the wait alone. The error is the refresh's, ErrSessionChanged if the login of seen is over, or
-	// ctx's.
+
+	// RefreshSince joins or starts a refresh if the session is still at the generation seen, and
+	// returns the state after the refresh. Otherwise it returns the current state. If ctx ends, the
+	// wait ends and the refresh goes on.
+	//
+	// The error is that of the refresh, ErrSessionChanged if the login of seen is over, or the cause
+	// of ctx's end.
 	RefreshSince(ctx context.Context, seen Generation) (Snapshot, error)
 }
 
-// ErrSessionChanged is the error of RefreshSince and RefreshToken when the login moved on, or the session has ended.
+// ErrSessionChanged is the error of RefreshSince and RefreshToken if somebody else has logged in,
+// or if the session has ended.
 var ErrSessionChanged = errors.New("auth: the session has ended or is another's by now")
 
-// ErrNestedRefresh is the error of a refresh that is asked for from within a refresh of the same session: it would wait for
-// itself.
-var ErrNestedRefresh = errors.New("auth: a refresh of this session was asked for from within its own refresh")
+// ErrNestedRefresh is the error of a refresh that is asked for from within a refresh of the same
+// session. It would wait for itself.
+var ErrNestedRefresh = errors.New(
+	"auth: a refresh of this session was asked for from within its own refresh")
 
-// bypass marks a context. The marks of several sessions stand behind one another.
+// bypass marks a context as that of a session's own refresh or logout. The marks of several
+// sessions form a list.
 type bypass struct {
 	session any
-	outer   *bypass
+	outer   *bypass // the next mark, or nil
 
-	// refused is the answer that asked for this refresh first. It is nil for a refresh that none asked for, and for a logout.
+	// refused is the response that asked for this refresh first. It is nil for a refresh that no
+	// response asked for, and for a logout that is not of a refresh.
 	refused *axle.Response
 
-	// attaches says that calls carry the session's token all the same: a plain session's Logout tells the server by it.
+	// attaches is true if requests carry the session's token all the same. A plain session's Logout
+	// tells the server by such a request.
 	attaches bool
 }
 
-// ask is what an interceptor tells the session when it asks for a refresh. It travels in the context of RefreshSince, and
-// ends where the session marks that context by [Bypass].
+// ask is what an interceptor tells the session when it asks for a refresh. It travels in the
+// context of RefreshSince, and ends where the session marks that context by [Bypass].
 type ask struct {
-	by      Session        // the session as the interceptor knows it, which may be one around the one that refreshes
+	// by is the session as the interceptor knows it. It may wrap the one that refreshes.
+	by Session
+
 	early   bool           // see IsEarly
 	refused *axle.Response // see Challenge
 }
@@ -100,8 +140,9 @@ type (
 	askKey    struct{}
 )
 
-// Bypass returns a context for what s itself sends while it refreshes or logs out. Calls under it do not wait for a refresh of
-// s, start none, and carry no token of s but one that their caller sets.
+// Bypass returns a context for the requests that s itself sends while it refreshes or logs out.
+// Requests under this context wait for no refresh of s, start none, and carry no token of s unless
+// their caller sets one.
 func Bypass(ctx context.Context, s Session) context.Context {
 	return withBypass(ctx, s, false)
 }
@@ -110,6 +151,8 @@ func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
 	mark := &bypass{session: s, attaches: attaches}
 	mark.outer, _ = ctx.Value(bypassKey{}).(*bypass)
 
+	// The interceptor may know the session by another value, such as one that wraps s. Requests
+	// under this context bypass that one, too.
 	if asked := askOf(ctx); asked != nil {
 		mark.refused = asked.refused
 		mark.outer = &bypass{session: asked.by, outer: mark.outer, attaches: attaches}
@@ -118,12 +161,13 @@ func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
 	return context.WithValue(ctx, bypassKey{}, mark)
 }
 
-// Bypassed reports whether ctx is one of [Bypass] for s. A session of a type that cannot be compared is told by its type alone.
+// Bypassed reports whether ctx comes from [Bypass] for s. If sessions of a type cannot be compared,
+// all sessions of that type count as the same.
 func Bypassed(ctx context.Context, s Session) bool {
 	return bypassOf(ctx, s) != nil
 }
 
-// bypassOf returns the innermost mark of ctx for s, nil without one.
+// bypassOf returns the innermost mark of ctx for s, or nil.
 func bypassOf(ctx context.Context, s Session) *bypass {
 	if ctx == nil || s == nil {
 		return nil
@@ -136,6 +180,7 @@ func bypassOf(ctx context.Context, s Session) *bypass {
 	return nil
 }
 
+// isSame compares two sessions, by their type alone if their values cannot be compared.
 func isSame(a, b any) bool {
 	if reflect.TypeOf(a) != reflect.TypeOf(b) {
 		return false
@@ -146,26 +191,33 @@ func isSame(a, b any) bool {
 	return a == b
 }
 
+// askOf returns what an interceptor asked for under ctx, or nil.
 func askOf(ctx context.Context) *ask {
 	asked, _ := ctx.Value(askKey{}).(*ask)
 	return asked
 }
 
-// IsEarly reports whether the caller of RefreshSince asks ahead of the token's expiry, see [WithEarlyRefresh].
+// IsEarly reports, in RefreshSince, whether its caller asks ahead of the token's expiry, see
+// [WithEarlyRefresh].
 func IsEarly(ctx context.Context) bool {
 	asked := askOf(ctx)
 	return asked != nil && asked.early
 }
 
-// Challenge returns, in a RefreshFunc or a plain session's RefreshToken, a copy of the refused answer that asked for this
-// refresh first: a step-up or a proof of possession may depend on its WWW-Authenticate. Its body is in memory; of a stream, the
-// first MiB. Challenge is nil for a refresh that no answer asked for: an early one, one of a token that has expired, and one
+// Challenge returns a copy of the refused response that asked for a refresh first. Call it in a
+// RefreshFunc or in a plain session's RefreshToken: a step-up or a proof of possession may depend
+// on the response's WWW-Authenticate.
+//
+// The response's body is in memory. Of a stream, the first MiB is there. Challenge returns nil for
+// a refresh that no response asked for: an early one, one of a token that has expired, and one
 // that the program asked for itself.
 func Challenge(ctx context.Context) *axle.Response {
 	if ctx == nil {
 		return nil
 	}
-	if asked := askOf(ctx); asked != nil { // of a session that does not use Bypass
+
+	// A session that does not use Bypass passes on the context of RefreshSince.
+	if asked := askOf(ctx); asked != nil {
 		return asked.refused
 	}
 	if mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil {
@@ -174,8 +226,9 @@ func Challenge(ctx context.Context) *axle.Response {
 	return nil
 }
 
-// KeepSession reports whether a session survives a failed refresh that only early callers waited for: its token is still
-// valid, and the server did not refuse.
+// KeepSession reports whether a session survives a failed refresh that only early callers waited
+// for. It does so if its current token is still valid and the server did not refuse, see [Refused].
+// A token without an expiry, and a nil one, do not count as valid.
 func KeepSession(current *oauth2.Token, refreshErr error) bool {
 	left, known := expiry.Left(current, time.Now())
 	return known && left > 0 && !Refused(refreshErr)

@@ -39,7 +39,8 @@ type tracked struct {
 // track returns a session that nothing is known of yet.
 func track(s StatefulSession) *tracked { return &tracked{session: s, marked: s} }
 
-// trackPlain returns a plain session with its watcher. The timeout bounds its refreshes and logouts.
+// trackPlain returns a plain session with its watcher. The timeout bounds its refreshes and
+// logouts.
 func trackPlain(s Session, timeout time.Duration) *tracked {
 	w := watch(s, timeout)
 	return &tracked{session: w, watcher: w, marked: w.marked}
@@ -69,8 +70,8 @@ func (t *tracked) refreshSince(ctx context.Context, seen Generation, asked ask) 
 	return guard("the session", func() (Snapshot, error) { return t.session.RefreshSince(ctx, seen) })
 }
 
-// guard calls a function that users wrote. If the function panics, guard returns an error that names
-// it.
+// guard calls a function that users wrote. If the function panics, guard returns an error that
+// names it.
 func guard[T any](name string, fn func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -120,8 +121,8 @@ func (t *tracked) obtained(s Snapshot) time.Time {
 	return t.sight(s).at
 }
 
-// arrivedExpired reports whether the token had expired already when it came from a refresh. Then the
-// clock of this machine is ahead, and another refresh would bring another such token.
+// arrivedExpired reports whether the token had expired already when it came from a refresh. Then
+// the clock of this machine is ahead, and another refresh would bring another such token.
 func (t *tracked) arrivedExpired(s Snapshot) bool {
 	// A session may not say that a refresh brought its token. Then what was seen of it decides.
 	fromRefresh := s.Refreshed || s.Generation.Refresh != t.sight(s).firstRefresh
