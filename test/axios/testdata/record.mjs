@@ -1,4 +1,4 @@
-// Records what axios does with random chains of interceptors, for axios_test.go, which has axle do the same.
+// Records what axios does with random chains of interceptors, for chains_test.go, which has axle do the same.
 //
 //   npm install --no-save axios@1.21.1 && node record.mjs > chains.json
 import axios, { AxiosError, VERSION } from 'axios';

@@ -1,4 +1,4 @@
-package axle_test
+package axios_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package axle_test
+package axios_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// recordedChain is a chain of interceptors and what the real axios did with it; testdata/axios/record.mjs is what recorded it.
+// recordedChain is a chain of interceptors and what the real axios did with it; testdata/record.mjs is what recorded it.
 type recordedChain struct {
 	Requests, Responses []recordedPair
 	Network             []int // statuses, in order; 0: it fails
@@ -27,7 +27,7 @@ type recordedPair struct{ Name, Fulfilled, Rejected, When string }
 // TestAxios_RandomChainsDoWhatTheRealOneDid has axle repeat what axios was recorded doing: the handlers that ran, in their order, what
 // each was given, and the outcome.
 func TestAxios_RandomChainsDoWhatTheRealOneDid(t *testing.T) {
-	raw, err := os.ReadFile("testdata/axios/chains.json")
+	raw, err := os.ReadFile("testdata/chains.json")
 	require.NoError(t, err)
 	var recorded struct {
 		Axios  string
