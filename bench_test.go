@@ -181,3 +181,10 @@ func TestBridge_WithHandlersOverASocketAllocatesLittleMoreThanHTTPClient(t *test
 	ours := measure(benchClient(10).SetTransport(transport).HTTPClient())
 	assert.LessOrEqual(t, ours, 1.08*theirs, "http.Client itself allocates %v times", theirs)
 }
+
+func TestCall_SensitiveDefaultsCostNoMoreForTheirQuery(t *testing.T) {
+	c := benchClient(0).SetQueryParam("api_kez", "1") // as long
+	plain := testing.AllocsPerRun(100, func() { _, _ = c.Get(t.Context(), "/items/7") })
+	c = benchClient(0).SetQueryParam("api_key", "1")
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = c.Get(t.Context(), "/items/7") }), plain)
+}

@@ -1,4 +1,4 @@
-package axle_test
+package security_test
 
 import (
 	"bytes"
@@ -14,6 +14,9 @@ import (
 
 	"github.com/axlehttp/axle"
 )
+
+// item is a result.
+type item struct{ ID int }
 
 // Bad input fails the call with CodeBadOption, before anything is sent.
 

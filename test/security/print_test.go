@@ -1,4 +1,4 @@
-package axle_test
+package security_test
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package axle_test
+package bridge_test
 
 import (
 	"bufio"

@@ -1,4 +1,4 @@
-package axle_test
+package bridge_test
 
 import (
 	"bufio"
@@ -59,14 +59,17 @@ func TestBridge_ARequestWithoutAHeaderIsSent(t *testing.T) {
 }
 
 func TestBridge_RedirectsAreNotFollowedBeneathTheHTTPClient(t *testing.T) {
-	server := new(hops)
-	c := newLoopback(t, server.ServeHTTP)
-	resp, err := c.RoundTripper().RoundTrip(newRequest(t, "GET", c.BaseURL()+"/302/end", nil))
+	var paths []string
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		paths = append(paths, r.URL.Path)
+		http.Redirect(w, r, "/end", http.StatusFound)
+	})
+	resp, err := c.RoundTripper().RoundTrip(newRequest(t, "GET", c.BaseURL()+"/start", nil))
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	assert.Equal(t, http.StatusFound, resp.StatusCode)
 	assert.Equal(t, "/end", resp.Header.Get("Location"))
-	assert.Len(t, server.taken(), 1)
+	assert.Equal(t, []string{"/start"}, paths)
 }
 
 func TestBridge_AHandlersErrorIsFoundThroughTheURLError(t *testing.T) {
@@ -144,70 +147,6 @@ func TestBridge_TheRoundTripperNeitherSendsNorKeepsCookies(t *testing.T) {
 	assert.Len(t, jar.Cookies(home), 1)
 	assert.Equal(t, "own=1", send(c.HTTPClient()))
 	assert.Equal(t, "own=1; set=1", send(c.HTTPClient()), "each once, not by both")
-}
-
-// Credentials: the http.Client copies them to a redirect on the same host; axle's origins are stricter.
-
-func TestP9_TheBridgeTakesNoCredentialsAcrossOrigins(t *testing.T) {
-	o := newOrigins(t, httptest.NewServer)
-	for source, prepare := range map[string]func(c *axle.Client, r *http.Request){
-		"the request's": func(_ *axle.Client, r *http.Request) {
-			for _, name := range allSensitive {
-				r.Header.Set(name, "own")
-			}
-		},
-		"the client's": func(c *axle.Client, _ *http.Request) {
-			for _, name := range allSensitive {
-				c.SetHeader(name, "default")
-			}
-		},
-		"a handler's": func(c *axle.Client, _ *http.Request) {
-			useRequest(c, func(r *axle.Request) {
-				for _, name := range allSensitive {
-					r.SetHeader(name, "handler")
-				}
-			})
-		},
-	} {
-		c := o.newClient(t).SetSensitiveHeaders("X-Mine").SetHeader("X-Plain", "1")
-		req := newRequest(t, "GET", o.home.URL+via(o.home.URL+"/back", "/start", o.home.URL+"/second", o.other.URL+"/away", o.other.URL+"/further"), nil)
-		prepare(c, req)
-		resp, err := c.HTTPClient().Do(req)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		for place, want := range map[string]int{"home/start": len(allSensitive), "home/second": len(allSensitive), "other/away": 0, "other/further": 0, "home/back": 0} {
-			h := o.at(place)
-			require.NotNil(t, h, place)
-			got := count(h, allSensitive)
-			if source == "the request's" && want == 0 && h.Get("Cookie") != "" {
-				got-- // the cookies are the http.Client's business: it has the port for no border
-			}
-			assert.Equal(t, want, got, "%s at %s: %v", source, place, h)
-			assert.Equal(t, "1", h.Get("X-Plain"))
-		}
-	}
-}
-
-func TestP9_TheBridgeTakesTheJarsCookiesAndNoHandlersAcrossOrigins(t *testing.T) {
-	o := newOrigins(t, httptest.NewServer)
-	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
-	home, err := url.Parse(o.home.URL)
-	require.NoError(t, err)
-	jar.SetCookies(home, []*http.Cookie{{Name: "n", Value: "1"}})
-	c := o.newClient(t).SetCookieJar(jar)
-	useRequest(c, func(r *axle.Request) {
-		r.Header.Set("Cookie", strings.TrimPrefix(r.Header.Get("Cookie")+"; handler=1", "; "))
-	})
-	otherName := strings.Replace(o.other.URL, "127.0.0.1", "localhost", 1)
-	for name, hc := range map[string]*http.Client{"HTTPClient": c.HTTPClient(), "a jar that axle does not know": {Transport: c.RoundTripper(), Jar: jar}} {
-		resp, err := hc.Do(newRequest(t, "GET", o.home.URL+via(o.home.URL+"/back", "/start", otherName+"/away"), nil))
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		assert.Equal(t, "n=1; handler=1", o.at("home/start").Get("Cookie"), name)
-		assert.Empty(t, o.at("other/away").Get("Cookie"), name)
-		assert.Equal(t, "n=1", o.at("home/back").Get("Cookie"), "%s: the jar knows where they belong, a handler need not", name)
-	}
 }
 
 func TestBridge_TheHostFollowsAHandlersURL(t *testing.T) {

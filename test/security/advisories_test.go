@@ -1,4 +1,4 @@
-package axle_test
+package security_test
 
 import (
 	"context"
@@ -21,9 +21,10 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-// Advisories of axios, its transports and resty, beside those that stand with their topic: base URL escapes in url_test.go,
-// response limits in stream_test.go, request limits in settings_test.go, control characters in badinput_test.go and
-// multipart_test.go, redirects in redirect_test.go and origins_test.go.
+// These are the advisories of axios, its transports and resty that belong to no other topic. Control characters are in
+// badinput_test.go and redirects in origins_test.go. The others are in the root package: base URL escapes in url_test.go,
+// response limits in stream_test.go, request limits in settings_test.go, control characters of a form in
+// multipart_test.go, and the method and the scheme of redirects in redirect_test.go.
 
 // Proxy-Authorization never reaches the origin.
 
