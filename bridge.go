@@ -30,7 +30,7 @@ func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 // It takes absolute URLs alone, as any http.Client does: the base URL only decides which origin is
 // the client's own.
 //
-// The jar gets the cookies of every answer, also of one that a handler replays or replaces. A
+// The jar gets the cookies of every response, also of one that a handler replays or replaces. A
 // replay sends the cookies that the jar has by then, which a refresh may have changed, and the
 // caller's own as they were. Behind a bare RoundTripper, whose jar is unknown, a replay sends the
 // cookies that it was given.
@@ -47,11 +47,14 @@ type bridge struct {
 // inbound is what the bridge was given, as far as the rest of a call has to know it. It is the zero
 // value outside the bridge.
 type inbound struct {
-	verbatim bool     // the request goes out, and the response comes in, as it is: axle adds no header and decodes no body
-	url      *url.URL // of the request
-	text     string   // the same in Request.URL
-	host     string   // the Host beside it
-	crossed  bool     // the request follows a redirect that left its origin
+	// verbatim says that the request goes out, and the response comes in, as it is: axle adds no
+	// header and decodes no body.
+	verbatim bool
+
+	url     *url.URL // of the request
+	text    string   // the same in Request.URL
+	host    string   // the Host beside it
+	crossed bool     // the request follows a redirect that left its origin
 }
 
 // isURLOf reports whether a request goes to the URL that was given.
@@ -87,7 +90,8 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		if orig.Body != nil {
 			_ = orig.Body.Close()
 		}
-		return nil, invalidURL(&Request{Method: orig.Method, client: b.client, ctx: orig.Context()}, "the request has no URL")
+		req := &Request{Method: orig.Method, client: b.client, ctx: orig.Context()}
+		return nil, invalidURL(req, "the request has no URL")
 	}
 
 	// The requests of a refresh carry the cookies that wait for the refresh's outcome.
@@ -161,7 +165,8 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
 		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
-			r.raw.Trailer = http.Header{} // net/http adds unannounced ones to the original, when the body has been read
+			// net/http adds unannounced trailers to the original, when the body has been read.
+			r.raw.Trailer = http.Header{}
 		}
 		*out = *r.raw
 	}
@@ -175,7 +180,7 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	case orig.Method == http.MethodHead:
 		r.leaveOutBody(out)
 		if r.raw == nil {
-			out.ContentLength = saidLength(r.Header)
+			out.ContentLength = headerLength(r.Header)
 		}
 	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
 		r.leaveOutBody(out)
@@ -183,8 +188,10 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	case r.stream == nil:
 		setLength(out, int64(len(r.body)))
 	case r.stream.isReplaced:
-		length := saidLength(r.Header)
-		if r.raw != nil && length == r.raw.ContentLength { // it was said of the stream before
+		length := headerLength(r.Header)
+
+		// The header may still have the length of the stream that was replaced.
+		if r.raw != nil && length == r.raw.ContentLength {
 			length = -1
 		}
 		setLength(out, length)
@@ -192,7 +199,7 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	return out
 }
 
-// leaveOutBody leaves an answer without the body that it must not have (RFC 9110 §6.4.1), whatever
+// leaveOutBody leaves a response without the body that it must not have (RFC 9110 §6.4.1), whatever
 // a handler put there.
 func (r *Response) leaveOutBody(out *http.Response) {
 	switch {
@@ -206,8 +213,8 @@ func (r *Response) leaveOutBody(out *http.Response) {
 	}
 }
 
-// saidLength is the number that a Content-Length header says; -1: it says none.
-func saidLength(header http.Header) int64 {
+// headerLength returns the number in a Content-Length header, or -1 if there is none.
+func headerLength(header http.Header) int64 {
 	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
 	if err != nil || length < 0 {
 		return -1
@@ -216,11 +223,11 @@ func saidLength(header http.Header) int64 {
 }
 
 // setLength gives out a length in both places where net/http has it; -1: unknown. The header says
-// it only if it said one before.
+// it only if it had one before.
 func setLength(out *http.Response, length int64) {
 	out.ContentLength = length
-	said := out.Header["Content-Length"]
-	if said == nil || length >= 0 && slices.Equal(said, []string{strconv.FormatInt(length, 10)}) {
+	written := out.Header["Content-Length"]
+	if written == nil || length >= 0 && slices.Equal(written, []string{strconv.FormatInt(length, 10)}) {
 		return
 	}
 
@@ -327,8 +334,8 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 }
 
 // withoutCallersCookies is the Cookie header of a request that follows a redirect to another
-// origin, without the cookies that the caller wrote: the http.Client copies those to each hop of
-// the same host, whatever its port and scheme, and adds its jar's.
+// origin, without the cookies that the caller wrote: the http.Client copies those to each
+// redirected request to the same host, whatever its port and scheme, and adds its jar's.
 //
 // A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where
 // the jar is unknown, a request that has come back to its first origin keeps its cookies: whosever
@@ -456,7 +463,7 @@ func cutCookies(header, added string) (rest string, found bool) {
 }
 
 // redirectedAcross reports whether an http.Client made r of a redirect that left the first
-// request's origin, on whichever hop.
+// request's origin, in whichever redirect.
 func redirectedAcross(r *http.Request) bool {
 	var via []*http.Request
 	for last := r; last.Response != nil && last.Response.Request != nil; {

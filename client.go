@@ -24,7 +24,10 @@ type Client struct {
 // New returns a client that is ready to use: a pooled transport that honours the proxy environment,
 // a cookie jar, no time limit, no response limit, and statuses from 200 to 299 fulfilling.
 func New() *Client {
-	c := &Client{Interceptors: Interceptors{Request: newChain[*Request](LIFO), Response: newChain[*Response](FIFO)}}
+	c := &Client{Interceptors: Interceptors{
+		Request:  newChain[*Request](LIFO),
+		Response: newChain[*Response](FIFO),
+	}}
 	c.settings.Store(&settings{})
 	return c.update(func(s *settings) {
 		s.transport, s.jar, s.validate = defaultTransport(), cookies.NewJar(), isSuccess
@@ -35,7 +38,10 @@ func New() *Client {
 // Clone returns a client with the same settings and interceptors, independent from then on. An
 // interceptor's id is valid in both. The transport and the jar are shared.
 func (c *Client) Clone() *Client {
-	d := &Client{Interceptors: Interceptors{Request: c.Interceptors.Request.clone(), Response: c.Interceptors.Response.clone()}}
+	d := &Client{Interceptors: Interceptors{
+		Request:  c.Interceptors.Request.clone(),
+		Response: c.Interceptors.Response.clone(),
+	}}
 	d.settings.Store(c.settings.Load())
 	return d
 }

@@ -126,11 +126,14 @@ func (r *Request) destination(u *url.URL) string {
 // edit changes that URL.
 func (s *settings) noteOrigins(r *Request) {
 	for name, list := range r.Header {
-		if !s.isSensitive(name) || slices.ContainsFunc(r.origins, func(b binding) bool { return b.isHeader(name) }) {
+		isBound := func(b binding) bool { return b.isHeader(name) }
+		if !s.isSensitive(name) || slices.ContainsFunc(r.origins, isBound) {
 			continue
 		}
 		target, _ := r.Origin()
-		r.origins = append(slices.Clip(r.origins), binding{name: name, values: slices.Clone(list), origin: target, byCaller: true})
+		r.origins = append(slices.Clip(r.origins), binding{
+			name: name, values: slices.Clone(list), origin: target, byCaller: true,
+		})
 	}
 }
 

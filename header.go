@@ -28,7 +28,10 @@ var axleHeaders = [...]struct{ name, value string }{
 // that may go where the URL leads, and what the caller set. It binds the sensitive ones to their
 // origins.
 func (s *settings) mergeHeaders(r *Request) {
-	m := headerMerge{settings: s, request: r, caller: r.Header, forMethod: s.methodHeader[r.method()], known: r.origins}
+	m := headerMerge{
+		settings: s, request: r, caller: r.Header,
+		forMethod: s.methodHeader[r.method()], known: r.origins,
+	}
 	r.Header = cloneHeader(r.Header)
 	r.origins = r.pass.bound[:0:1]
 

@@ -20,9 +20,12 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return checkRedirectToo(nil)(next, via)
 }
 
+// redirectCheck is an http.Client's CheckRedirect.
+type redirectCheck = func(next *http.Request, via []*http.Request) error
+
 // checkRedirectToo returns checkRedirect with the check of an engine's own, which is asked before
 // the request's.
-func checkRedirectToo(engines func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+func checkRedirectToo(engines redirectCheck) redirectCheck {
 	return func(next *http.Request, via []*http.Request) error {
 		d, ok := via[0].Context().Value(dispatchKey{}).(*dispatch)
 		if !ok {
@@ -30,7 +33,7 @@ func checkRedirectToo(engines func(*http.Request, []*http.Request) error) func(*
 		}
 
 		err := d.redirect(next, via)
-		for _, check := range []func(*http.Request, []*http.Request) error{engines, d.request.redirect} {
+		for _, check := range []redirectCheck{engines, d.request.redirect} {
 			if err == nil && check != nil {
 				err = check(next, via)
 			}

@@ -220,8 +220,8 @@ func (r *Request) refuseChanges() *Error {
 	if names == nil {
 		return nil
 	}
-	message := "the request's " + strings.Join(names, " and ") + " changed since it was sent, and a replay would lose the change: " +
-		"it starts from the request as the caller built it. Pass the change as an edit: " +
+	message := "the request's " + strings.Join(names, " and ") +
+		" changed since it was sent, and a replay would lose the change: it starts from the request as the caller built it. Pass the change as an edit: " +
 		"err.Request.Replay(func(r *axle.Request) { r." + strings.Join(edits, ".") + " })"
 	return badOption(r, message, nil)
 }

@@ -93,13 +93,15 @@ func (s *settings) setBase(raw string, defaults wire.Params) {
 // decides where the client's credentials go. Its value may have letters, digits, "-" and "_".
 // Without one each call fails with CodeBadOption.
 func (c *Client) SetPathParam(name, value string) *Client {
-	return c.update(func(s *settings) { s.setBase(s.baseURL, s.pathParams.With(name, wire.Param{Text: value})) })
+	return c.update(func(s *settings) {
+		s.setBase(s.baseURL, s.pathParams.With(name, wire.Param{Text: value}))
+	})
 }
 
 // BaseURL returns the base URL as it was set.
 func (c *Client) BaseURL() string { return c.settings.Load().baseURL }
 
-// SetTimeout bounds each dispatch: to the end of the body, or, of a streamed answer, to its
+// SetTimeout bounds each dispatch: to the end of the body, or, of a streamed response, to its
 // headers. A replay is a dispatch of its own. Zero, the default, is none; a negative one fails the
 // calls.
 func (c *Client) SetTimeout(d time.Duration) *Client {
@@ -192,7 +194,7 @@ func (c *Client) SetSensitiveHeaders(names ...string) *Client {
 // IsSensitiveHeader reports whether the client treats a header of this name as a credential.
 func (c *Client) IsSensitiveHeader(name string) bool { return c.settings.Load().isSensitive(name) }
 
-// SetResponseLimit bounds the bodies of answers, in bytes after decompression; more fails with
+// SetResponseLimit bounds the bodies of responses, in bytes after decompression; more fails with
 // CodeTooLarge. Zero, the default, is none; a negative one fails the calls.
 func (c *Client) SetResponseLimit(bytes int64) *Client {
 	return c.update(func(s *settings) { s.responseLimit = bytes })
@@ -207,7 +209,7 @@ func (c *Client) SetRequestLimit(bytes int64) *Client {
 
 // SetMaxRedirects bounds how many redirects one dispatch follows; one more fails with
 // CodeTooManyRedirects. The default is [MaxRedirects]. With zero none is followed: a 3xx is the
-// answer, and ValidateStatus judges it. A negative one fails the calls.
+// response, and ValidateStatus judges it. A negative one fails the calls.
 func (c *Client) SetMaxRedirects(n int) *Client {
 	return c.update(func(s *settings) { s.maxRedirects = n })
 }
@@ -222,7 +224,9 @@ func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
 // "XSRF-TOKEN" and "X-XSRF-TOKEN"). A request that sets the header itself keeps it. The default,
 // also for two empty names, is off.
 func (c *Client) SetXSRF(cookie, header string) *Client {
-	return c.update(func(s *settings) { s.xsrfCookie, s.xsrfHeader = cookie, textproto.CanonicalMIMEHeaderKey(header) })
+	return c.update(func(s *settings) {
+		s.xsrfCookie, s.xsrfHeader = cookie, textproto.CanonicalMIMEHeaderKey(header)
+	})
 }
 
 // SetQueryEncoder decides how [Request.SetParams] and [Request.SetForm] write lists and objects;
