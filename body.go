@@ -215,9 +215,10 @@ func (p *pass) payload(r *Request) (payload, *Error) {
 		return payload{}, err
 	}
 	body.relabel = body.relabel || r.hasDefaultType() && !takesDefaultType(r.Body)
+
+	// Behind the bridge the length is http.Request.ContentLength, and a header of that name means
+	// nothing.
 	if !p.inbound.verbatim {
-		// Behind the bridge the length is http.Request.ContentLength, and a header of that name
-		// means nothing.
 		var bad error
 		if body, bad = body.declared(r.Header); bad != nil {
 			return payload{}, badOption(r, bad.Error(), nil)

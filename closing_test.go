@@ -102,6 +102,57 @@ func TestCall_AResponseThatIsHandedOnStaysOpen(t *testing.T) {
 	assert.Empty(t, network.Open())
 }
 
+func TestCall_AResponseStaysOpenInEachFormInWhichAHandlerReturnsItsStream(t *testing.T) {
+	type wrapped struct { // which Go cannot compare
+		io.ReadCloser
+		_ []byte
+	}
+	wrap := func(r *axle.Response) io.ReadCloser { return wrapped{ReadCloser: r.Stream()} }
+	for name, handle := range map[string]func(*axle.Response) *axle.Response{
+		"a copy":                    func(r *axle.Response) *axle.Response { c := *r; return &c },
+		"wrapped":                   func(r *axle.Response) *axle.Response { return r.SetStream(wrap(r)) },
+		"a copy that is wrapped":    func(r *axle.Response) *axle.Response { c := *r; return c.SetStream(wrap(r)) },
+		"the original, wrapped too": func(r *axle.Response) *axle.Response { c := *r; c.SetStream(wrap(r)); return r },
+		"another response": func(r *axle.Response) *axle.Response {
+			return axle.NewResponse(r.Request, 200, nil, nil).SetStream(r.Stream())
+		},
+		"a copy of another request's": func(r *axle.Response) *axle.Response {
+			c := *r
+			c.Request = c.Request.Clone()
+			return &c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var network watchedBodies
+			c, _ := newFakeClient(network.Answer)
+			useFulfilled(c, func(r *axle.Response) (*axle.Response, error) { return handle(r), nil })
+			useFulfilled(c, func(r *axle.Response) (*axle.Response, error) { return handle(r), nil })
+			resp, err := c.R(t.Context()).SetStream(true).Get("/")
+			require.NoError(t, err)
+
+			assert.Len(t, network.Open(), 1)
+			body, err := io.ReadAll(resp.Stream())
+			require.NoError(t, err)
+			assert.Equal(t, "streamed", string(body))
+			require.NoError(t, resp.Stream().Close())
+			assert.Empty(t, network.Open())
+		})
+	}
+}
+
+func TestResponse_ItsCopiesShareOneStream(t *testing.T) {
+	body := newWatchedBody("streamed")
+	resp := axle.NewResponse(nil, 200, nil, nil).SetStream(newWatchedBody("before"))
+	other := *resp
+	other.SetStream(body)
+	assert.Same(t, body, resp.Stream())
+
+	other.SetBytes([]byte("in memory"))
+	assert.True(t, body.IsClosed())
+	assert.Equal(t, "in memory", other.String())
+	assert.Empty(t, resp.String(), "a body in memory is each copy's own")
+}
+
 func TestCall_UnlessStreamingBodiesAreReadAndClosedBeforeHandlersRun(t *testing.T) {
 	for _, status := range []int{200, 500} {
 		network := watchedBodies{Status: func(int) int { return status }}

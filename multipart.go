@@ -17,8 +17,10 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// Multipart is a multipart/form-data body: c.Post(ctx, "/upload", axle.NewMultipart().File("file",
-// "a.png", f)).
+// Multipart is a multipart/form-data body. Make one with [NewMultipart]:
+//
+//	form := axle.NewMultipart().Field("title", "a cat").File("picture", "cat.png", file)
+//	resp, err := client.Post(ctx, "/upload", form)
 //
 // It is sent with its own boundary, whatever a Content-Type header says. It is streamed, whatever
 // its size. It can be sent again if each of its readers can, see [Request.SetBody]. Its readers

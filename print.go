@@ -143,6 +143,7 @@ func (r *Request) shown(header http.Header) http.Header {
 	if len(header) == 0 {
 		return nil
 	}
+
 	shown := make(http.Header, len(header))
 	for name, list := range header {
 		values := make([]string, len(list))
@@ -152,6 +153,8 @@ func (r *Request) shown(header http.Header) http.Header {
 				values[i] = redact.OneLine(redact.Value(value))
 			}
 		}
+
+		// Two names that differ in control characters alone become one.
 		name = redact.OneLine(name)
 		shown[name] = append(shown[name], values...)
 	}
@@ -183,12 +186,15 @@ func (r *Request) redactedURL() string {
 		if !redact.Name(name) {
 			continue
 		}
+
+		// The request itself keeps its values.
 		if shown == r {
 			masked := *r
 			shown = &masked
 		}
 		shown.SetPathParam(name, redact.Mask)
 	}
+
 	if u, err := shown.resolve(); err == nil {
 		return redact.URL(u)
 	}

@@ -117,6 +117,7 @@ func (s listStyle) add(values url.Values, name string, v any, depth int) error {
 	if depth > MaxQueryDepth {
 		return fmt.Errorf("it is nested more than %d deep", MaxQueryDepth)
 	}
+
 	switch v := v.(type) {
 	case nil:
 	case map[string]any:

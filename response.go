@@ -156,6 +156,7 @@ func (r *Response) Decode(v any) error {
 	if len(r.body) == 0 {
 		return nil
 	}
+
 	if err := r.settings().decode(r.body, r.Header.Get("Content-Type"), v); err != nil {
 		message := fmt.Sprintf("the body does not decode into %T", v)
 		if encoding := encodingOf(r.Header, r.body); encoding != "" {

@@ -130,6 +130,24 @@ func TestReading_AHandlersGoesOnUntilATransportOpensTheBody(t *testing.T) {
 	}
 }
 
+func TestReading_AReaderThatWasMadeForAHandlerIsClosedWhenItsReadingIsOver(t *testing.T) {
+	for name, end := range map[string]func(b *rewind.Body){
+		"a transport opens the body": func(b *rewind.Body) { open(t, b) },
+		"the call is over":           func(b *rewind.Body) { b.Release() },
+	} {
+		first := newPlain("the body")
+		r := newRequest(t, first)
+		r.GetBody = func() (io.ReadCloser, error) { return newPlain("the body"), nil }
+		b := rewind.OfRequest(r)
+		b.Retain()
+		readAll(t, io.LimitReader(b, 3))
+		assert.Zero(t, first.closed, name)
+
+		end(b)
+		assert.Equal(t, 1, first.closed, name)
+	}
+}
+
 func TestReading_AWaitForAPlainReaderEndsWithItsContextItsCloseAndALaterReading(t *testing.T) {
 	for name, end := range map[string]func(cancel func(), r io.Closer, b *rewind.Body) error{
 		"its context":     func(cancel func(), _ io.Closer, _ *rewind.Body) error { cancel(); return nil },
