@@ -120,6 +120,7 @@ func (p *pass) begin(source *Request) *Request {
 		r.Body = cloneValues(form)
 	}
 
+	p.settings.form.merge(r)
 	p.settings.mergeHeaders(r)
 	p.settings.mergeQuery(r)
 	return r

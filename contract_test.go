@@ -57,6 +57,7 @@ var (
 	_ axle.Interceptors                                         = axle.Interceptors{Request: new(axle.Chain[request]), Response: new(axle.Chain[response])}
 	_ map[axle.InterceptorID]bool                               // comparable
 	_ func(*axle.Chain[request], axle.InterceptorID) bool       = (*axle.Chain[request]).Eject
+	_ func(*resty.Client) client                                = axle.FromResty
 	_ func(*axle.Chain[response])                               = (*axle.Chain[response]).Clear
 	_ func(*axle.Chain[response]) int                           = (*axle.Chain[response]).Len
 	_ func(*axle.Chain[response]) string                        = (*axle.Chain[response]).String

@@ -26,8 +26,8 @@ type engine interface {
 
 // newEngine returns the engine for these settings. It does not run the user's configuration yet.
 func newEngine(s *settings) engine {
-	if s.configure != nil {
-		return newRestyEngine(s.transport, s.jar, s.configure)
+	if s.resty != nil {
+		return newRestyEngine(s.transport, s.jar, s.resty)
 	}
 	return &netHTTPEngine{client: &http.Client{
 		Transport:     s.transport,

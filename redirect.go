@@ -67,11 +67,16 @@ func (d *dispatch) redirect(next *http.Request, via []*http.Request) error {
 	if err := d.keepMethod(next, last, via[0]); err != nil {
 		return err
 	}
+	d.leaveCredentials(next, via)
+	return nil
+}
+
+// leaveCredentials takes the credentials from a redirected request that has left its origin.
+func (d *dispatch) leaveCredentials(next *http.Request, via []*http.Request) {
 	if crossedOrigin(via, next) {
 		d.request.stripCredentials(next.Header)
 		dropForeignReferer(next.Header, destinationOf(next))
 	}
-	return nil
 }
 
 // keepMethod undoes what net/http does beyond RFC 9110 §15.4 on a 301 or 302. net/http changes any

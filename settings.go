@@ -43,7 +43,10 @@ type settings struct {
 	unmarshal     func(data []byte, v any) error
 	codecs        map[string]codec // by media type, in lower case; JSON's is marshal and unmarshal
 	codecErr      error            // what is wrong with the media type that SetCodec was given
-	configure     configureEngine
+	form          formDefaults
+	resty         *restySource // nil: the engine is net/http's
+	restyErr      error        // what is wrong with the client that FromResty was given
+	needsBase     string       // a credential of FromResty's, which has no place without a base URL
 	engine        engine
 }
 
@@ -261,6 +264,11 @@ func (s *settings) check() error {
 		return fmt.Errorf("the client's limit on redirects is negative: %d", s.maxRedirects)
 	case s.codecErr != nil:
 		return s.codecErr
+	case s.restyErr != nil:
+		return s.restyErr
+	case s.needsBase != "" && s.baseURL == "":
+		return fmt.Errorf("the resty client has %s and no base URL, whose origin alone may have it: "+
+			"SetBaseURL sets one", s.needsBase)
 	case (s.xsrfCookie == "") != (s.xsrfHeader == ""):
 		return fmt.Errorf("SetXSRF needs the cookie's name and the header's: %q, %q", s.xsrfCookie, s.xsrfHeader)
 	}
