@@ -3,17 +3,22 @@ package axle_test
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"encoding/xml"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -442,6 +447,11 @@ func TestFromResty_TheTransportItsProxyAndItsTLSSettingsHold(t *testing.T) {
 		c := axle.FromResty(newResty(t, server).SetTLSClientConfig(config))
 		_, err := c.Get(t.Context(), "/")
 		require.NoError(t, err)
+
+		root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+		c = axle.FromResty(newResty(t, server).SetRootCertificateFromString(string(root)))
+		_, err = c.Get(t.Context(), "/")
+		require.NoError(t, err)
 	})
 }
 
@@ -713,8 +723,10 @@ func TestFromResty_OneThatCannotHoldIsRefusedByEachCall(t *testing.T) {
 		_, err = c.HTTPClient().Get("http://axle.test")
 		require.ErrorIs(t, err, axle.CodeBadOption)
 	}
-	_, err := axle.FromResty(resty.New().SetBaseURL("ftp://axle.test")).Get(t.Context(), "/")
-	require.ErrorIs(t, err, axle.CodeInvalidURL)
+	for _, base := range []string{"ftp://axle.test", "//axle.test"} {
+		_, err := axle.FromResty(resty.New().SetScheme("http").SetBaseURL(base)).Get(t.Context(), "/")
+		require.ErrorIs(t, err, axle.CodeInvalidURL, base)
+	}
 }
 
 func TestFromResty_AHookThatSetsABodyIsRefused(t *testing.T) {
@@ -929,4 +941,83 @@ func TestUnderResty_AHandlersErrorReachesTheProgram(t *testing.T) {
 	require.ErrorIs(t, err, errBoom)
 	require.ErrorIs(t, err, axle.CodeInterceptor)
 	assert.Empty(t, server.all())
+}
+
+// Lines of one call that the page about resty has a counterpart for, and no other test.
+func TestFromResty_TheLinesOfACallHaveCounterparts(t *testing.T) {
+	server := newRestyServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "s", Value: "1"})
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, `<benchItem><ID>7</ID></benchItem>`)
+	})
+
+	// SetSRV: another address for a host.
+	address := strings.TrimPrefix(server.URL, "http://")
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	defer transport.CloseIdleConnections()
+	c := axle.New().SetBaseURL("http://api.test").SetTransport(transport)
+
+	// ForceContentType.
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		resp.Header.Set("Content-Type", "application/xml")
+		return resp, nil
+	})
+
+	// EnableTrace.
+	connected := false
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected = true },
+	})
+
+	var item benchItem
+	resp, err := c.R(ctx).SetResult(&item).Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, 7, item.ID)
+	assert.True(t, connected)
+	assert.Positive(t, resp.Duration())
+	assert.Equal(t, 1, resp.Request.Attempt())
+	cookies := resp.Raw().Cookies()
+	require.Len(t, cookies, 1)
+	assert.Equal(t, "s=1", cookies[0].Name+"="+cookies[0].Value)
+}
+
+func TestFromResty_ARetryByHandWaitsAndSendsTheSameCallAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rc := resty.New().SetBaseURL("http://axle.test").SetRetryCount(5)
+		hooks := 0
+		rc.OnBeforeRequest(func(*resty.Client, *resty.Request) error { hooks++; return nil })
+		transport := &fakeTransport{Answer: inTurn(503, 503, 200)}
+		c := axle.FromResty(rc.SetTransport(transport))
+		c.Interceptors.Response.Use(nil, func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+			for n := range 3 {
+				if err.Request.Method != http.MethodGet || err.StatusCode() != http.StatusServiceUnavailable {
+					break
+				}
+
+				select {
+				case <-ctx.Done():
+					return nil, err
+				case <-time.After(time.Second << n):
+				}
+
+				resp, failed := err.Request.Replay()
+				if failed == nil {
+					return resp, nil
+				}
+				if !errors.As(failed, &err) {
+					return nil, failed
+				}
+			}
+			return nil, err
+		})
+
+		start := time.Now()
+		resp, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, "nnn", resp.String())
+		assert.Equal(t, 3*time.Second, time.Since(start))
+		assert.Equal(t, 3, hooks)
+	})
 }
