@@ -24,8 +24,11 @@ type fixed struct{ token *oauth2.Token }
 func (f fixed) Token() *oauth2.Token                              { return f.token }
 func (fixed) RefreshToken(context.Context) (*oauth2.Token, error) { return nil, errBoom }
 func (fixed) Logout(context.Context) error                        { return nil }
-func bearerSession(access string) auth.Session                    { return &fixed{&oauth2.Token{AccessToken: access}} }
-func answering(handle func(*http.Request) int) http.RoundTripper {
+
+func bearerSession(access string) auth.Session { return &fixed{&oauth2.Token{AccessToken: access}} }
+
+// responding is a transport whose responses have the status that the function returns.
+func responding(handle func(*http.Request) int) http.RoundTripper {
 	return inMemory{statusHandler(handle)}
 }
 func statusHandler(handle func(*http.Request) int) http.HandlerFunc {
@@ -34,7 +37,7 @@ func statusHandler(handle func(*http.Request) int) http.HandlerFunc {
 
 // seeing records the Authorization of every request.
 func seeing(seen *[]string, status int) http.RoundTripper {
-	return answering(func(r *http.Request) int {
+	return responding(func(r *http.Request) int {
 		*seen = append(*seen, r.Header.Get("Authorization"))
 		return status
 	})
@@ -53,7 +56,7 @@ func TestAttach_TheTokenWithItsType(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(auth.New(&fixed{c.token}))
+			client := newClient(seeing(&seen, 200)).Use(auth.New(&fixed{c.token}))
 			_, err := client.Get(t.Context(), "/")
 			require.NoError(t, err)
 			assert.Equal(t, []string{c.want}, seen)
@@ -63,7 +66,7 @@ func TestAttach_TheTokenWithItsType(t *testing.T) {
 
 func TestAttach_ATokenInTheClientsDefaultsIsReplacedAndTheCallersIsNot(t *testing.T) {
 	var seen []string
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).SetHeader("Authorization", "Bearer default").
+	client := newClient(seeing(&seen, 200)).SetHeader("Authorization", "Bearer default").
 		Use(auth.New(bearerSession("session")))
 	_, err := client.Get(t.Context(), "/")
 	require.NoError(t, err)
@@ -98,7 +101,8 @@ func TestOrigins_TokensGoToAllowedOriginsAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetTransport(seeing(&seen, 200)).SetBaseURL(c.base).Use(auth.New(bearerSession("t"), auth.WithAllowedOrigins(c.allowed...)))
+			client := axle.New().SetTransport(seeing(&seen, 200)).SetBaseURL(c.base).
+				Use(auth.New(bearerSession("t"), auth.WithAllowedOrigins(c.allowed...)))
 			client.SetPathParam("tenant", "one")
 			_, err := client.R(t.Context()).SetPathParam("p", "//evil.test").Get(c.url)
 			require.NoError(t, err)
@@ -129,7 +133,10 @@ func TestOrigins_ATokenDoesNotFollowARedirectAndA401FromThereIsNotTheSessions(t 
 	api := httptest.NewServer(http.RedirectHandler(evil.URL, http.StatusFound))
 	defer api.Close()
 	var refreshes atomic.Int64
-	users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) { refreshes.Add(1); return nil, errBoom })
+	users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+		refreshes.Add(1)
+		return nil, errBoom
+	})
 	users.Login(user{}, &oauth2.Token{AccessToken: "t"})
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -174,7 +181,7 @@ func TestBadInput_OptionsAndSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(c.plugin)
+			client := newClient(seeing(&seen, 200)).Use(c.plugin)
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, axle.CodeBadOption)
 			assert.Contains(t, err.Error(), c.says)
@@ -214,14 +221,14 @@ func TestInstall_UninstallWhileCallsRun(t *testing.T) {
 		w.client.Interceptors.Response.Clear()
 		uninstall := w.auth.Install(w.client)
 		assert.Equal(t, "auth", w.client.Interceptors.Request.String())
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		call := w.get(t.Context(), "/data")
 		synctest.Wait()
 		uninstall()
 		uninstall() // again is no harm
 		assert.Zero(t, w.client.Interceptors.Request.Len()+w.client.Interceptors.Response.Len())
-		held.open()
+		delayed.open()
 		resp, err := result(call)
 		requireOK(t, resp, err)
 		w.api.expire()
@@ -249,7 +256,8 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func TestP12_ABearerIsNeverStaleBetweenAttempts(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		tries := 0
-		w.client.Interceptors.Response.Clear() // a retry that stands before the auth pair replays through the request chain
+		// A retry that stands before the auth pair replays through the request chain.
+		w.client.Interceptors.Response.Clear()
 		w.client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
 			if tries++; tries > 1 || err.StatusCode() != http.StatusUnauthorized {
 				return nil, err
@@ -273,9 +281,10 @@ func TestAttach_CostsAtMostOneAllocation(t *testing.T) {
 	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	})
-	for name, session := range map[string]auth.Session{"plain": bearerSession("t"), "store": func() auth.Session { s, _ := countingStore(); return s }()} {
+	users, _ := countingStore()
+	for name, session := range map[string]auth.Session{"plain": bearerSession("t"), "store": users} {
 		measure := func(plugins ...axle.Plugin) float64 {
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(transport).SetCookieJar(nil).Use(plugins...)
+			client := newClient(transport).SetCookieJar(nil).Use(plugins...)
 			return testing.AllocsPerRun(200, func() { _, _ = client.Get(context.Background(), "/") })
 		}
 		without := measure()
@@ -290,7 +299,7 @@ func TestOrigins_AHandlerThatSendsACallElsewhereDoesNotTakeTheTokenAlong(t *test
 			if r.URL.Host != "api.test" {
 				elsewhere = append(elsewhere, r.Header.Get("Authorization")+r.Header.Get("Cookie"))
 			}
-			return emptyAnswer(r)
+			return emptyResponse(r)
 		}))
 		w.client.Interceptors.Request.Clear()
 		w.client.Interceptors.Response.Clear()

@@ -13,7 +13,7 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-func emptyAnswer(r *http.Request) (*http.Response, error) {
+func emptyResponse(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 }
 
@@ -23,7 +23,7 @@ func BenchmarkAttach(b *testing.B) {
 		"without": nil, "plain": {auth.New(bearerSession("t"))}, "store": {auth.New(users)},
 	} {
 		b.Run(name, func(b *testing.B) {
-			c := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).SetCookieJar(nil).Use(plugins...)
+			c := newClient(roundTrip(emptyResponse)).SetCookieJar(nil).Use(plugins...)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := c.Get(context.Background(), "/"); err != nil {
@@ -46,7 +46,7 @@ func BenchmarkStampede(b *testing.B) {
 		users.Login(user{}, &oauth2.Token{AccessToken: "stale"})
 		c := axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).Use(auth.New(users)).
 			SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
-				resp, err := emptyAnswer(r)
+				resp, err := emptyResponse(r)
 				if r.Header.Get("Authorization") != "Bearer fresh" {
 					resp.StatusCode = http.StatusUnauthorized
 				}

@@ -19,7 +19,8 @@ func TestBridge_A401BehindAnHTTPClientIsRefreshedAndReplayed(t *testing.T) {
 			w := loopback(t, k)
 			client := w.client.HTTPClient()
 			post := func() (*http.Response, string) {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.client.BaseURL()+"/data", strings.NewReader("payload"))
+				payload := strings.NewReader("payload")
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.client.BaseURL()+"/data", payload)
 				require.NoError(t, err)
 				resp, err := client.Do(req)
 				require.NoError(t, err)

@@ -76,7 +76,9 @@ func TestChallenge_InsufficientScopeAndUseDPoPNonceAreNotRefreshed(t *testing.T)
 func TestChallenge_WithShouldRefreshDecidesAlone(t *testing.T) {
 	users, refreshes := countingStore()
 	client := axle.New().SetBaseURL("http://api.test").
-		Use(auth.New(users, auth.WithShouldRefresh(func(r *axle.Response) bool { return r.StatusCode == http.StatusUnauthorized }))).
+		Use(auth.New(users, auth.WithShouldRefresh(func(r *axle.Response) bool {
+			return r.StatusCode == http.StatusUnauthorized
+		}))).
 		SetTransport(inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer fresh" {
 				w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope"`)
@@ -88,7 +90,7 @@ func TestChallenge_WithShouldRefreshDecidesAlone(t *testing.T) {
 	assert.EqualValues(t, 1, refreshes.Load())
 }
 
-func TestChallenge_TellsTheRefreshFuncWhichAnswerAskedFirst(t *testing.T) {
+func TestChallenge_TellsTheRefreshFuncWhichResponseAskedFirst(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		endpoint := w.refresh
 		var seen *axle.Response
@@ -107,11 +109,11 @@ func TestChallenge_TellsTheRefreshFuncWhichAnswerAskedFirst(t *testing.T) {
 		assert.Equal(t, http.StatusUnauthorized, seen.StatusCode)
 		assert.Equal(t, "who are you?", seen.String(), "the body has been read")
 		assert.Equal(t, "first", seen.Request.Header.Get("X-Mark"))
-		assert.Nil(t, nested, "no answer asked for a refresh of another session from within this one")
+		assert.Nil(t, nested, "no response asked for a refresh of another session from within this one")
 	})
 }
 
-func TestChallenge_IsNilForARefreshThatNoAnswerAskedFor(t *testing.T) {
+func TestChallenge_IsNilForARefreshThatNoResponseAskedFor(t *testing.T) {
 	//nolint:staticcheck // a nil context asks for nothing
 	assert.Nil(t, auth.Challenge(nil))
 	assert.Nil(t, auth.Challenge(t.Context()))
@@ -120,9 +122,11 @@ func TestChallenge_IsNilForARefreshThatNoAnswerAskedFor(t *testing.T) {
 		life   time.Duration
 		asking func(t *testing.T, e *expiring)
 	}{
-		"an early one":               {window / 2, func(t *testing.T, e *expiring) { e.get(t) }},
-		"one of an expired token":    {-time.Hour, func(t *testing.T, e *expiring) { e.get(t) }},
-		"one that the program needs": {time.Hour, func(t *testing.T, e *expiring) { _, _ = e.session.RefreshToken(t.Context()) }},
+		"an early one":            {window / 2, func(t *testing.T, e *expiring) { e.get(t) }},
+		"one of an expired token": {-time.Hour, func(t *testing.T, e *expiring) { e.get(t) }},
+		"one that the program needs": {time.Hour, func(t *testing.T, e *expiring) {
+			_, _ = e.session.RefreshToken(t.Context())
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachExpiring(t, max(c.life, time.Hour), func(t *testing.T, e *expiring) {

@@ -19,7 +19,8 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// This file has the rules for a request that is sent again, and for a session that changes between two attempts of a call.
+// This file has the rules for a request that is sent again, and for a session that changes between
+// two attempts of a call.
 
 func TestDetach_ARequestThatIsSentAgainOutsideItsSessionCarriesNoToken(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -95,7 +96,7 @@ func TestDetach_OneThatIsSentAgainIsNoLongerTheSessionsWhenSelectChoosesNobody(t
 	users, refreshes := countingStore()
 	var seen []string
 	var chosen auth.StatefulSession = users
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).
+	client := newClient(seeing(&seen, http.StatusOK)).
 		Use(auth.Select(func(*axle.Request) auth.StatefulSession { return chosen }))
 	resp, err := client.Get(t.Context(), "/")
 	requireOK(t, resp, err)
@@ -108,7 +109,8 @@ func TestDetach_OneThatIsSentAgainIsNoLongerTheSessionsWhenSelectChoosesNobody(t
 	assert.Zero(t, refreshes.Load())
 }
 
-// changing is a StatefulSession that is in the state now, and in the state then once it has moved or was asked to refresh.
+// changing is a StatefulSession that is in the state now, and in the state then once it has moved
+// or was asked to refresh.
 type changing struct {
 	now, then auth.Snapshot
 	moved     atomic.Bool // it is in the state then already
@@ -139,7 +141,7 @@ func at(login, refresh uint64, token *oauth2.Token) auth.Snapshot {
 func TestDetach_ARefreshAfterWhichTheTokensAreCookiesTakesTheHeaderOff(t *testing.T) {
 	session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, nil)}
 	var seen []string
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusUnauthorized)).Use(auth.New(session))
+	client := newClient(seeing(&seen, http.StatusUnauthorized)).Use(auth.New(session))
 	_, err := client.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadRequest)
 	assert.Equal(t, []string{"Bearer a1", ""}, seen)
@@ -150,7 +152,7 @@ func ended(login uint64) auth.Snapshot {
 	return auth.Snapshot{Generation: auth.Generation{Login: login}}
 }
 
-func TestWait_ARequestThatIsHeldIsNotSentIfTheSessionChangesMeanwhile(t *testing.T) {
+func TestWait_ARequestThatWaitsIsNotSentIfTheSessionChangesMeanwhile(t *testing.T) {
 	for name, then := range map[string]auth.Snapshot{
 		"it ended":                        ended(2),
 		"it ended, in the same login":     ended(1),
@@ -161,7 +163,7 @@ func TestWait_ARequestThatIsHeldIsNotSentIfTheSessionChangesMeanwhile(t *testing
 			session := &changing{now: at(1, 0, bearer("a1")), then: then}
 			session.now.Refreshing = true
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).Use(auth.New(session))
+			client := newClient(seeing(&seen, http.StatusOK)).Use(auth.New(session))
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, auth.ErrSessionChanged)
 			require.ErrorIs(t, err, axle.CodeInterceptor)
@@ -183,7 +185,7 @@ func TestWait_A401StandsIfItsLoginIsOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			session := &changing{now: at(1, 0, bearer("a1")), then: c.then}
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusUnauthorized)).
+			client := newClient(seeing(&seen, http.StatusUnauthorized)).
 				Use(auth.New(session))
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, axle.CodeBadRequest)
@@ -204,14 +206,14 @@ func TestWait_ItsEndByTheCallersContextIsTheErrorOfTheCall(t *testing.T) {
 		code    axle.Code
 		message string
 	}{
-		"a held request that is canceled":    {true, false, axle.CodeCanceled, "auth: not sent"},
-		"a held request that takes too long": {true, true, axle.CodeTimeout, "auth: not sent"},
-		"a 401 that is canceled":             {false, false, axle.CodeCanceled, "auth: the wait for the refresh ended"},
-		"a 401 that takes too long":          {false, true, axle.CodeTimeout, "auth: the wait for the refresh ended"},
+		"a waiting request that is canceled":    {true, false, axle.CodeCanceled, "auth: not sent"},
+		"a waiting request that takes too long": {true, true, axle.CodeTimeout, "auth: not sent"},
+		"a 401 that is canceled":                {false, false, axle.CodeCanceled, "auth: the wait for the refresh ended"},
+		"a 401 that takes too long":             {false, true, axle.CodeTimeout, "auth: the wait for the refresh ended"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, w *world) {
-				held := w.holdRefresh()
+				delayed := w.delayRefresh()
 				w.api.expire()
 				if c.isHeld {
 					w.get(t.Context(), "/data")
@@ -232,7 +234,7 @@ func TestWait_ItsEndByTheCallersContextIsTheErrorOfTheCall(t *testing.T) {
 				assert.Contains(t, e.Message, c.message)
 				assert.Equal(t, c.isHeld, e.Response == nil)
 				assert.Zero(t, w.logouts.Load())
-				held.open()
+				delayed.open()
 			})
 		})
 	}
@@ -249,7 +251,7 @@ func TestDetach_ACallThatWasMadeByNobodyStaysNobodysWhenItIsSentAgain(t *testing
 				users.Login(user{"ada"}, bearer("adas"))
 				require.NoError(t, users.Logout(t.Context()))
 				var seen []string
-				client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusUnauthorized))
+				client := newClient(seeing(&seen, http.StatusUnauthorized))
 				tries := 0
 				client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
 					if tries++; tries > 1 {
@@ -276,11 +278,11 @@ func TestPlain_A401OfACallThatWasMadeWhileItLoggedOutStandsThoughTheSessionIsOpe
 				slow.pass()
 			}
 		}
-		refused, held := s.leaving(t, func() {})
+		refused, delayed := s.leaving(t, func() {})
 		call := s.get(t.Context())
 		synctest.Wait()
 		require.EqualValues(t, 1, slow.waiting.Load())
-		held.open()
+		delayed.open()
 		_, err := result(refused)
 		require.ErrorIs(t, err, errBoom)
 
@@ -312,7 +314,10 @@ func TestOrigins_A401FromAnotherOriginIsTheSessionsOnlyIfItsTokensWentThere(t *t
 	} {
 		t.Run(name, func(t *testing.T) {
 			var refreshes atomic.Int64
-			users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) { refreshes.Add(1); return nil, errBoom })
+			users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+				refreshes.Add(1)
+				return nil, errBoom
+			})
 			users.Login(user{}, c.token)
 			client := axle.New().SetBaseURL(api.URL).SetTransport(transport).Use(auth.New(users, c.opts...))
 			_, err := client.Get(t.Context(), "/")
@@ -356,7 +361,7 @@ func TestOrigins_ARedirectedRequestOfTheBridgeCarriesNoTokenElsewhere(t *testing
 func TestDetach_WhatAHandlerSendsAgainCarriesNoTokenOnceTheTokensAreCookies(t *testing.T) {
 	session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, nil)}
 	var seen []string
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).Use(auth.New(session))
+	client := newClient(seeing(&seen, http.StatusOK)).Use(auth.New(session))
 	client.Interceptors.Response.Use(func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
 		if session.moved.Swap(true) {
 			return resp, nil
@@ -372,7 +377,7 @@ func TestDetach_A401OfWhatAHandlerAuthorizedItselfIsNotACookieSessions(t *testin
 	session := &changing{now: at(1, 0, nil), then: at(1, 1, nil)}
 	var seen []string
 	status := http.StatusOK
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+	client := newClient(responding(func(r *http.Request) int {
 		seen = append(seen, r.Header.Get("Authorization"))
 		return status
 	})).Use(auth.New(session))
@@ -388,7 +393,7 @@ func TestDetach_A401OfWhatAHandlerAuthorizedItselfIsNotACookieSessions(t *testin
 
 func TestAttach_AnAtSignThatIsNoUserinfoKeepsTheToken(t *testing.T) {
 	var seen []string
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).Use(auth.New(bearerSession("t")))
+	client := newClient(seeing(&seen, http.StatusOK)).Use(auth.New(bearerSession("t")))
 	_, err := client.Get(t.Context(), "/users/ada@example.com")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"Bearer t"}, seen)
@@ -404,7 +409,7 @@ func TestWait_A401StandsIfItsSessionChangedWhileTheCallWasUnderWay(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			session := &changing{now: at(1, 0, bearer("a1")), then: then}
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+			client := newClient(responding(func(r *http.Request) int {
 				seen = append(seen, r.Header.Get("Authorization"))
 				session.moved.Store(true)
 				return http.StatusUnauthorized

@@ -31,10 +31,11 @@ type expiring struct {
 
 	mu     sync.Mutex
 	sent   []string // the tokens that arrived, in order
-	status int      // of every answer
+	status int      // of every response
 }
 
-// newExpiring returns a client that refreshes early, of a session that has the token from the start.
+// newExpiring returns a client that refreshes early, of a session that has the token from the
+// start.
 func newExpiring(k kind, token *oauth2.Token, opts ...auth.Option) *expiring {
 	e := &expiring{world: &world{kind: k}, status: http.StatusOK}
 	if k.store {
@@ -50,7 +51,7 @@ func newExpiring(k kind, token *oauth2.Token, opts ...auth.Option) *expiring {
 	}
 	e.auth = auth.New(e.session, append([]auth.Option{auth.WithEarlyRefresh(window)}, opts...)...)
 	e.client = axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).Use(e.auth).
-		SetTransport(answering(func(r *http.Request) int {
+		SetTransport(responding(func(r *http.Request) int {
 			e.mu.Lock()
 			defer e.mu.Unlock()
 			e.sent = append(e.sent, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
@@ -84,7 +85,8 @@ func living(access string, life time.Duration) *oauth2.Token {
 	return &oauth2.Token{AccessToken: access, Expiry: time.Now().Add(life)}
 }
 
-// eachExpiring tells one story for a store and a plain session, whose token "t0" lives for the given time.
+// eachExpiring tells one story for a store and a plain session, whose token "t0" lives for the
+// given time.
 func eachExpiring(t *testing.T, life time.Duration, story func(t *testing.T, e *expiring)) {
 	t.Helper()
 	for _, k := range []kind{{store: true}, {}} {
@@ -122,9 +124,9 @@ func TestEarlyRefresh_RunsFromThatLongBeforeTheExpiry(t *testing.T) {
 	}
 }
 
-func TestEarlyRefresh_HoldsNobody(t *testing.T) {
+func TestEarlyRefresh_NoCallWaitsForIt(t *testing.T) {
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		time.Sleep(56 * time.Minute)
 
 		began := time.Now()
@@ -165,7 +167,7 @@ func TestEarlyRefresh_IsDetachedFromTheCallThatStartedIt(t *testing.T) {
 		users := store.New[user](nil)
 		users.Login(user{}, living("t0", time.Hour))
 		session := &slowToAsk{users, newGate(), make(chan error, 1)}
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyResponse)).
 			Use(auth.New(session, auth.WithEarlyRefresh(window)))
 
 		time.Sleep(55 * time.Minute)
@@ -180,7 +182,7 @@ func TestEarlyRefresh_IsDetachedFromTheCallThatStartedIt(t *testing.T) {
 
 func TestEarlyRefresh_ACallThatComesAfterTheExpiryWaitsForTheOneThatRuns(t *testing.T) {
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		time.Sleep(time.Hour - time.Second)
 		assert.Equal(t, "t0", e.get(t))
 
@@ -227,7 +229,7 @@ func TestEarlyRefresh_ATokenThatExpiredBeforeTheProgramStartedIsRefreshedBeforeI
 
 func TestEarlyRefresh_OfAnExpiredTokenIsOneForAllWhoNeedIt(t *testing.T) {
 	eachExpiring(t, -time.Hour, func(t *testing.T, e *expiring) {
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		var calls []*future.Future[*axle.Response]
 		for range 20 {
 			calls = append(calls, e.world.get(t.Context(), "/"))
@@ -299,7 +301,10 @@ func TestEarlyRefresh_AFailureCostsNoCallAndIsTriedAgainAfterAPause(t *testing.T
 }
 
 func TestEarlyRefresh_EndsTheSessionOnlyIfTheServerRefused(t *testing.T) {
-	refused := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, ErrorCode: "invalid_grant"}
+	refused := &oauth2.RetrieveError{
+		Response:  &http.Response{StatusCode: http.StatusBadRequest},
+		ErrorCode: "invalid_grant",
+	}
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
 		e.failRefresh(refused)
 		time.Sleep(55 * time.Minute)
@@ -311,9 +316,9 @@ func TestEarlyRefresh_EndsTheSessionOnlyIfTheServerRefused(t *testing.T) {
 	})
 }
 
-func TestEarlyRefresh_A401JoinsItAndHoldsTheCallsThatComeThen(t *testing.T) {
+func TestEarlyRefresh_A401JoinsItAndTheCallsThatComeThenWait(t *testing.T) {
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		time.Sleep(55 * time.Minute)
 		assert.Equal(t, "t0", e.get(t))
 
@@ -339,7 +344,7 @@ func TestEarlyRefresh_A401JoinsItAndHoldsTheCallsThatComeThen(t *testing.T) {
 func TestEarlyRefresh_OneThatA401JoinedEndsTheSessionIfItFails(t *testing.T) {
 	eachExpiring(t, time.Hour, func(t *testing.T, e *expiring) {
 		e.failRefresh(errBoom)
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		time.Sleep(55 * time.Minute)
 		assert.Equal(t, "t0", e.get(t))
 
@@ -385,9 +390,10 @@ func TestEarlyRefresh_TheNextOneNeedNotWaitAfterOneThatSucceeded(t *testing.T) {
 	})
 }
 
-// stateOf returns a client that refreshes early, of a session that does not say when it obtained its tokens.
+// stateOf returns a client that refreshes early, of a session that does not say when it obtained
+// its tokens.
 func stateOf(session *changing) *axle.Client {
-	return axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
+	return axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyResponse)).
 		Use(auth.New(session, auth.WithEarlyRefresh(window)))
 }
 
@@ -437,8 +443,10 @@ func TestEarlyRefresh_ASessionThatCannotBeComparedIsNotRefreshedBesideItsCalls(t
 	synctest.Test(t, func(t *testing.T) {
 		session := &changing{now: at(1, 0, living("t0", time.Hour))}
 		session.now.Obtained = time.Now()
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyAnswer)).
-			Use(auth.Select(func(*axle.Request) auth.StatefulSession { return unlike{changing: session} }, auth.WithEarlyRefresh(window)))
+		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(emptyResponse)).
+			Use(auth.Select(func(*axle.Request) auth.StatefulSession {
+				return unlike{changing: session}
+			}, auth.WithEarlyRefresh(window)))
 		time.Sleep(55 * time.Minute)
 		_, err := client.Get(t.Context(), "/")
 		require.NoError(t, err)
@@ -451,7 +459,7 @@ func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.
 	synctest.Test(t, func(t *testing.T) {
 		e := newExpiring(kind{store: true}, living("t0", time.Hour))
 		e.refreshTo("t1", time.Hour)
-		slow := e.holdRefresh()
+		slow := e.delayRefresh()
 		time.Sleep(55 * time.Minute)
 		assert.False(t, e.users.Snapshot().Early)
 
@@ -460,7 +468,9 @@ func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.
 		now := e.users.Snapshot()
 		assert.True(t, now.Refreshing && now.Early)
 
-		needed := future.Go(func() (auth.Snapshot, error) { return e.users.RefreshSince(t.Context(), now.Generation) })
+		needed := future.Go(func() (auth.Snapshot, error) {
+			return e.users.RefreshSince(t.Context(), now.Generation)
+		})
 		synctest.Wait()
 		now = e.users.Snapshot()
 		assert.True(t, now.Refreshing && !now.Early)
@@ -472,8 +482,8 @@ func TestEarlyRefresh_TheSnapshotSaysThatItIsOneUntilSomebodyNeedsIt(t *testing.
 	})
 }
 
-// afterSleep returns a time whose monotonic reading is an hour behind its wall time, as if a laptop had slept for an hour on the
-// way to it. A time.Time keeps the reading in its second word.
+// afterSleep returns a time whose monotonic reading is an hour behind its wall time, as if a
+// laptop had slept for an hour on the way to it. A time.Time keeps the reading in its second word.
 func afterSleep(now time.Time, d time.Duration) time.Time {
 	later := now.Add(d)
 	monotonic := (*int64)(unsafe.Add(unsafe.Pointer(&later), 8))
@@ -507,7 +517,7 @@ func TestEarlyRefresh_ATokenThatCameExpiredFromARefreshBeforeTheInterceptorIsSen
 			"New":    auth.New(e.users, auth.WithEarlyRefresh(window)),
 			"Select": auth.Select(one, auth.WithEarlyRefresh(window)),
 		} {
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+			client := newClient(responding(func(r *http.Request) int {
 				assert.Equal(t, "Bearer t1", r.Header.Get("Authorization"), name)
 				return http.StatusOK
 			})).Use(i)

@@ -50,7 +50,8 @@ func Example() {
 	// token: fresh
 }
 
-// One session for several clients. The login itself carries no token, and a 401 of it causes no refresh.
+// One session for several clients. The login itself carries no token, and a 401 of it causes no
+// refresh.
 func ExampleNew() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s: %q", r.URL.Path, r.Header.Get("Authorization"))

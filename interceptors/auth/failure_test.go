@@ -27,7 +27,8 @@ func (w *world) busy() {
 	}
 }
 
-// lateCalls starts calls that are judged now, one after the other, and answered when the gate opens.
+// lateCalls starts calls that the server judges now, one after the other. The responses come when
+// the gate is opened.
 func (w *world) lateCalls(t *testing.T, n int) (calls []*future.Future[*axle.Response], late *gate) {
 	t.Helper()
 	late = newGate()
@@ -192,21 +193,22 @@ func TestBypass_APlainSessionsLogoutTellsTheServerByItsToken(t *testing.T) {
 	})
 }
 
-// overrun makes the refreshes of a plain session ignore their time limit of five seconds. It tells the most that ran at once.
-func overrun(w *world) (held *gate, most *atomic.Int64) {
-	held, most = newGate(), &atomic.Int64{}
+// overrun makes the refreshes of a plain session wait at a gate and ignore their time limit of five
+// seconds. most is how many ran at once, at most.
+func overrun(w *world) (delayed *gate, most *atomic.Int64) {
+	delayed, most = newGate(), &atomic.Int64{}
 	var running atomic.Int64
 	refresh := w.refresh
 	w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
 		most.Store(max(most.Load(), running.Add(1)))
 		defer running.Add(-1)
-		held.pass()
+		delayed.pass()
 		return refresh(context.WithoutCancel(ctx), current)
 	}
-	return held, most
+	return delayed, most
 }
 
-// staying is a plain session that is as before after a Logout.
+// staying is a plain session whose Logout changes nothing.
 type staying struct{ *plainSession }
 
 func (s staying) Logout(context.Context) error { s.w.logouts.Add(1); return nil }
@@ -220,7 +222,7 @@ func TestOverrun_NoRefreshIsStartedBesideOneThatOverrunsItsTimeLimit(t *testing.
 				w.client.Interceptors.Request.Clear()
 				w.client.Interceptors.Response.Clear()
 				w.client.Use(auth.New(staying{w.plain}, auth.WithRefreshTimeout(5*time.Second)))
-				held, most := overrun(w)
+				delayed, most := overrun(w)
 				a.expire()
 
 				for range 3 {
@@ -234,7 +236,7 @@ func TestOverrun_NoRefreshIsStartedBesideOneThatOverrunsItsTimeLimit(t *testing.
 
 				call := w.get(t.Context(), "/data")
 				synctest.Wait()
-				held.open()
+				delayed.open()
 				resp, err := result(call)
 				requireOK(t, resp, err)
 				assert.EqualValues(t, 1, w.refreshes.Load())
@@ -249,7 +251,7 @@ func TestOverrun_ATokenThatItStoresInTheNextLoginEndsThatOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(false)
 		w := newWorld(kind{}, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
-		held, most := overrun(w)
+		delayed, most := overrun(w)
 		a.expire()
 		_, err := w.client.Get(t.Context(), "/data")
 		require401(t, err)
@@ -257,11 +259,12 @@ func TestOverrun_ATokenThatItStoresInTheNextLoginEndsThatOne(t *testing.T) {
 		w.plain.set(&oauth2.Token{AccessToken: "bobs"}) // refused too
 		call := w.get(t.Context(), "/data")
 		synctest.Wait()
-		held.open()
+		delayed.open()
 		_, err = result(call)
 		require401(t, err)
 		require.ErrorIs(t, err, auth.ErrSessionChanged)
-		assert.Equal(t, []string{"a1", "bobs"}, a.arrived(), "bob's call is not sent with the token of the login before")
+		assert.Equal(t, []string{"a1", "bobs"}, a.arrived(),
+			"bob's call is not sent with the token of the login before")
 
 		resp, err := w.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
@@ -272,10 +275,10 @@ func TestOverrun_ATokenThatItStoresInTheNextLoginEndsThatOne(t *testing.T) {
 
 func TestOverrun_ItsLateOutcomeIsForThoseOfTheSameLoginWhoWaitForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		session := &forgetful{plainSession: &plainSession{token: living("t0", time.Hour)}, held: newGate()}
+		session := &forgetful{plainSession: &plainSession{token: living("t0", time.Hour)}, delayed: newGate()}
 		status := http.StatusOK
 		var seen []string
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+		client := newClient(responding(func(r *http.Request) int {
 			seen = append(seen, r.Header.Get("Authorization"))
 			return status
 		})).Use(auth.New(session, auth.WithEarlyRefresh(window), auth.WithRefreshTimeout(5*time.Second)))
@@ -289,7 +292,7 @@ func TestOverrun_ItsLateOutcomeIsForThoseOfTheSameLoginWhoWaitForIt(t *testing.T
 		call := future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/") })
 		synctest.Wait()
 		status = http.StatusOK
-		session.held.open()
+		session.delayed.open()
 		_, err = result(call)
 		require.NoError(t, err)
 		assert.Equal(t, []string{"Bearer t0", "Bearer t0", "Bearer adas"}, seen)
@@ -301,8 +304,8 @@ func TestOverrun_ItsLateOutcomeIsNotTheNextLogins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(false)
 		w := newWorld(kind{}, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
-		held := newGate()
-		keep := &forgetful{plainSession: w.plain, held: held}
+		delayed := newGate()
+		keep := &forgetful{plainSession: w.plain, delayed: delayed}
 		w.client.Interceptors.Request.Clear()
 		w.client.Interceptors.Response.Clear()
 		w.client.Use(auth.New(keep, auth.WithRefreshTimeout(5*time.Second)))
@@ -313,25 +316,27 @@ func TestOverrun_ItsLateOutcomeIsNotTheNextLogins(t *testing.T) {
 		w.plain.set(&oauth2.Token{AccessToken: "bobs"}) // another login, which the server refuses too
 		call := w.get(t.Context(), "/data")
 		synctest.Wait()
-		held.open()
+		delayed.open()
 		_, err = result(call)
 		require401(t, err)
-		assert.Equal(t, []string{"a1", "bobs", "bobs"}, a.arrived(), "nothing is sent with what the refresh of the login before returned")
+		assert.Equal(t, []string{"a1", "bobs", "bobs"}, a.arrived(),
+			"no request carries the token that the refresh of the login before returned")
 		assert.EqualValues(t, 2, keep.calls.Load())
 	})
 }
 
-// forgetful returns a new token from its first refresh and does not keep it; its later ones return none.
+// forgetful is a session whose first refresh returns a new token and does not keep it. Its later
+// refreshes return none.
 type forgetful struct {
 	*plainSession
-	held  *gate
-	calls atomic.Int64
+	delayed *gate
+	calls   atomic.Int64
 }
 
 func (f *forgetful) RefreshToken(context.Context) (*oauth2.Token, error) {
 	if f.calls.Add(1) > 1 {
 		return nil, nil
 	}
-	f.held.pass()
+	f.delayed.pass()
 	return &oauth2.Token{AccessToken: "adas"}, nil
 }

@@ -19,7 +19,8 @@ import (
 
 func keyOf(t *oauth2.Token) string { return t.AccessToken }
 
-// withKey is an option that sends the token as X-Session, in a spelling that is not the canonical one.
+// withKey is an option that sends the token as X-Session, in a spelling that is not the canonical
+// one.
 func withKey() auth.Option { return auth.WithHeader("x-session", keyOf) }
 
 // sessionHeader lets the api read the token from X-Session.
@@ -75,7 +76,7 @@ func TestWithHeader_ACallWhoseCallerSetsItIsLeftAlone(t *testing.T) {
 func TestWithHeader_GoesToAllowedOriginsAlone(t *testing.T) {
 	seen := map[string]string{}
 	client := axle.New().SetBaseURL("http://api.test").Use(auth.New(bearerSession("t"), withKey())).
-		SetTransport(answering(func(r *http.Request) int {
+		SetTransport(responding(func(r *http.Request) int {
 			seen[r.Host] = r.Header.Get("X-Session")
 			return http.StatusOK
 		}))
@@ -94,7 +95,8 @@ func TestWithHeader_GoesToAllowedOriginsAlone(t *testing.T) {
 }
 
 func TestWithHeader_DoesNotFollowARedirectToAnotherOriginAndIsNotPrinted(t *testing.T) {
-	const name = "X-Place" // of which nothing says that it holds a secret
+	// Nothing in this name says that the header has a secret.
+	const name = "X-Place"
 	var atEvil, atAPI []string
 	evil := httptest.NewServer(statusHandler(func(r *http.Request) int {
 		atEvil = append(atEvil, r.Header.Get(name))
@@ -109,7 +111,8 @@ func TestWithHeader_DoesNotFollowARedirectToAnotherOriginAndIsNotPrinted(t *test
 	users, refreshes := countingStore()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	client := axle.New().SetBaseURL(api.URL).SetTransport(transport).Use(auth.New(users, auth.WithHeader(name, keyOf)))
+	client := axle.New().SetBaseURL(api.URL).SetTransport(transport).
+		Use(auth.New(users, auth.WithHeader(name, keyOf)))
 
 	_, err := client.Get(t.Context(), "/")
 	e, ok := errors.AsType[*axle.Error](err)
@@ -131,7 +134,7 @@ func TestWithHeader_DoesNotFollowARedirectToAnotherOriginAndIsNotPrinted(t *test
 func TestWithHeader_UserinfoInTheURLGoesBesideIt(t *testing.T) {
 	var seen []string
 	client := axle.New().SetBaseURL("http://api.test").Use(auth.New(bearerSession("t"), withKey())).
-		SetTransport(answering(func(r *http.Request) int {
+		SetTransport(responding(func(r *http.Request) int {
 			name, _, _ := r.BasicAuth()
 			seen = append(seen, name, r.Header.Get("X-Session"))
 			return http.StatusOK
@@ -141,12 +144,12 @@ func TestWithHeader_UserinfoInTheURLGoesBesideIt(t *testing.T) {
 	assert.Equal(t, []string{"me", "t"}, seen)
 }
 
-func TestAnswer_A401OfARequestThatALaterHandlerAuthorizedOtherwiseStands(t *testing.T) {
+func TestRefusal_A401OfARequestThatALaterHandlerAuthorizedOtherwiseStands(t *testing.T) {
 	for name, opts := range map[string][]auth.Option{"Authorization": nil, "X-Session": {withKey()}} {
 		t.Run(name, func(t *testing.T) {
 			users, refreshes := countingStore()
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+			client := newClient(responding(func(r *http.Request) int {
 				seen = append(seen, r.Header.Get(name))
 				return http.StatusUnauthorized
 			}))
@@ -164,7 +167,7 @@ func TestAnswer_A401OfARequestThatALaterHandlerAuthorizedOtherwiseStands(t *test
 
 func TestWithHeader_AnEmptyValueAttachesNothing(t *testing.T) {
 	var header []http.Header
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(r *http.Request) int {
+	client := newClient(responding(func(r *http.Request) int {
 		header = append(header, r.Header)
 		return http.StatusOK
 	})).Use(auth.New(bearerSession("t"), auth.WithHeader("X-Session", func(*oauth2.Token) string { return "" })))
@@ -195,7 +198,7 @@ func TestWithHeader_BadInputIsAnErrorOfTheCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(auth.New(bearerSession("t"), c.option))
+			client := newClient(seeing(&seen, 200)).Use(auth.New(bearerSession("t"), c.option))
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, axle.CodeBadOption)
 			assert.ErrorContains(t, err, c.says)
@@ -206,8 +209,10 @@ func TestWithHeader_BadInputIsAnErrorOfTheCall(t *testing.T) {
 
 func TestWithHeader_APanicOfItsFunctionIsAnErrorOfTheCall(t *testing.T) {
 	var seen []string
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).
-		Use(auth.New(bearerSession("t"), auth.WithHeader("X-Session", func(*oauth2.Token) string { panic("ouch") })))
+	client := newClient(seeing(&seen, 200)).
+		Use(auth.New(bearerSession("t"), auth.WithHeader("X-Session", func(*oauth2.Token) string {
+			panic("ouch")
+		})))
 	_, err := client.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeInterceptor)
 	assert.ErrorContains(t, err, "ouch")
@@ -225,7 +230,7 @@ func TestToken_OneThatNoHeaderCanHoldIsAnErrorOfTheCallThatDoesNotPrintIt(t *tes
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(interceptor)
+			client := newClient(seeing(&seen, 200)).Use(interceptor)
 			_, err := client.Get(t.Context(), "/")
 			e, ok := err.(*axle.Error) //nolint:errorlint // the contract is about the error itself
 			require.True(t, ok, "%v", err)

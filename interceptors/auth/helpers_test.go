@@ -27,9 +27,10 @@ import (
 
 var errBoom = errors.New("boom")
 
-// api is a server with short-lived access tokens "a1", "a2", … and refresh tokens "r1", "r2", … of which each can be spent once:
-// spending one again revokes the session. Under cookies both travel as cookies. Any other path than that of the refresh needs
-// the access token and answers with the body that it was sent.
+// api is a server with short-lived access tokens "a1", "a2", … and refresh tokens "r1", "r2", … of
+// which each can be spent once: spending one again revokes the session. Under cookies both travel
+// as cookies. Any other path than that of the refresh needs the access token and answers with the
+// body that it was sent.
 type api struct {
 	cookies bool
 
@@ -44,7 +45,7 @@ type api struct {
 	tokens       []string // that arrived, in order; "" for none
 
 	arriving func(*http.Request)                        // before the verdict
-	leaving  func(r *http.Request, status int)          // after it, before the answer
+	leaving  func(r *http.Request, status int)          // after it, before the response
 	refuse   func(w http.ResponseWriter) (refused bool) // a refresh, before a token is spent
 }
 
@@ -151,7 +152,8 @@ func cookie(r *http.Request, name string) string {
 	return c.Value
 }
 
-// inMemory is a transport without sockets, for time that is not real. It gives up with the request's context.
+// inMemory is a transport without sockets, for time that is not real. It gives up with the
+// request's context.
 type inMemory struct{ handler http.Handler }
 
 func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -176,7 +178,12 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// kind is a kind of session: every rule holds for all of them.
+// newClient returns a client whose base URL is http://api.test.
+func newClient(transport http.RoundTripper) *axle.Client {
+	return axle.New().SetBaseURL("http://api.test").SetTransport(transport)
+}
+
+// kind is a kind of session. Every rule holds for all of them.
 type kind struct {
 	store, cookies bool
 	selected       bool // by auth.Select
@@ -189,7 +196,9 @@ func (k kind) String() string {
 }
 
 var kinds = []kind{
-	{store: true}, {store: true, cookies: true}, {}, {cookies: true}, {store: true, selected: true}, {store: true, cookies: true, selected: true},
+	{store: true}, {store: true, cookies: true},
+	{}, {cookies: true},
+	{store: true, selected: true}, {store: true, cookies: true, selected: true},
 }
 
 type user struct{ Name string }
@@ -256,7 +265,10 @@ func newWorld(k kind, transport http.RoundTripper, a *api, baseURL string, opts 
 	if k.cookies {
 		token = nil
 		u, _ := w.client.R(context.Background()).SetURL("/").ResolveURL()
-		jar.SetCookies(u, []*http.Cookie{{Name: "access", Value: "a1", Path: "/"}, {Name: "refresh", Value: "r1", Path: "/"}})
+		jar.SetCookies(u, []*http.Cookie{
+			{Name: "access", Value: "a1", Path: "/"},
+			{Name: "refresh", Value: "r1", Path: "/"},
+		})
 	}
 	if k.store {
 		w.users = store.New[user](func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
@@ -283,8 +295,8 @@ func newWorld(k kind, transport http.RoundTripper, a *api, baseURL string, opts 
 	return w
 }
 
-// eachKind tells one story for every kind of session, in time that is not real and over a network in memory. The story ends
-// when all goroutines have: none can be left behind.
+// eachKind tells one story for every kind of session, in time that is not real and over a network
+// in memory. The story ends when all goroutines have: none can be left behind.
 func eachKind(t *testing.T, story func(t *testing.T, w *world), opts ...auth.Option) {
 	t.Helper()
 	for _, k := range kinds {
@@ -315,7 +327,7 @@ func (w *world) get(ctx context.Context, path string) *future.Future[*axle.Respo
 	return future.Go(func() (*axle.Response, error) { return w.client.Get(ctx, path) })
 }
 
-// together starts n calls, whose answers come when all have been judged.
+// together starts n calls. Their responses come when the server has judged all of them.
 func (w *world) together(t *testing.T, n int) []*future.Future[*axle.Response] {
 	t.Helper()
 	judged := newGate()
@@ -348,7 +360,7 @@ func isDone(f *future.Future[*axle.Response]) bool {
 	}
 }
 
-// gate holds what passes until it is opened.
+// gate lets nobody pass until it is opened.
 type gate struct {
 	waiting atomic.Int64
 	opened  chan struct{}
@@ -359,8 +371,8 @@ func newGate() *gate { return &gate{opened: make(chan struct{})} }
 func (g *gate) pass() { g.waiting.Add(1); <-g.opened }
 func (g *gate) open() { close(g.opened) }
 
-// holdRefresh makes refreshes wait at the returned gate before they do anything.
-func (w *world) holdRefresh() *gate {
+// delayRefresh makes refreshes wait at the returned gate before they do anything.
+func (w *world) delayRefresh() *gate {
 	g, refresh := newGate(), w.refresh
 	w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
 		g.pass()

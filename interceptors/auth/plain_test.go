@@ -20,9 +20,10 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
-// This file has the rules for a plain Session, whose state the interceptor tells by its token alone.
+// This file has the rules for a plain Session. The interceptor knows its state by its token alone.
 
-// scripted is a plain Session whose methods a test writes, with a client and a server. Its token may be set at any time.
+// scripted is a plain Session whose methods a test writes, with a client and a server. A test may
+// set its token at any time.
 type scripted struct {
 	client *axle.Client
 
@@ -36,18 +37,19 @@ type scripted struct {
 	logout   func(ctx context.Context) error
 	arriving func(r *http.Request, token string)
 
-	asked, refreshes, logouts atomic.Int64
+	readings, refreshes, logouts atomic.Int64
 }
 
-// newScripted returns a session with the token, whose client has the interceptor. The server accepts no token yet.
+// newScripted returns a session that has the token, and a client with the interceptor. The server
+// accepts no token yet.
 func newScripted(token *oauth2.Token, opts ...auth.Option) *scripted {
 	s := &scripted{token: token}
-	s.client = axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).SetTransport(inMemory{s}).Use(auth.New(s, opts...))
+	s.client = newClient(inMemory{s}).SetCookieJar(nil).Use(auth.New(s, opts...))
 	return s
 }
 
 func (s *scripted) Token() *oauth2.Token {
-	s.asked.Add(1)
+	s.readings.Add(1)
 	s.mu.Lock()
 	token, read := s.token, s.read
 	s.mu.Unlock()
@@ -92,7 +94,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// says sets the session's access token; an empty one leaves it without a token.
+// says sets the access token that the session reports. An empty one leaves it without a token.
 func (s *scripted) says(access string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +108,7 @@ func (s *scripted) accept(tokens ...string) {
 	s.good = strings.Join(tokens, " ") + " "
 }
 
-// refreshBy makes each refresh do this, and return the access token, or the error.
+// refreshBy makes each refresh call the function and then return the access token or the error.
 func (s *scripted) refreshBy(do func(), returned string, err error) {
 	s.refresh = func(context.Context) (*oauth2.Token, error) {
 		if do != nil {
@@ -237,20 +239,21 @@ func TestPlain_ALogoutWhileItRefreshesEarlyStays(t *testing.T) {
 	})
 }
 
-// leaving starts a call whose refresh fails, so that the session logs out. The logout is held at the gate, and then does the rest.
-func (s *scripted) leaving(t *testing.T, then func()) (call *future.Future[*axle.Response], held *gate) {
+// leaving starts a call whose refresh fails, so that the session logs out. The logout waits at the
+// gate and then calls the function.
+func (s *scripted) leaving(t *testing.T, then func()) (call *future.Future[*axle.Response], delayed *gate) {
 	t.Helper()
-	held = newGate()
+	delayed = newGate()
 	s.refreshBy(nil, "", errBoom)
 	s.logout = func(context.Context) error {
-		held.pass()
+		delayed.pass()
 		then()
 		return nil
 	}
 	call = s.get(t.Context())
 	synctest.Wait()
-	require.EqualValues(t, 1, held.waiting.Load())
-	return call, held
+	require.EqualValues(t, 1, delayed.waiting.Load())
+	return call, delayed
 }
 
 func TestPlain_WhileItLogsOutNothingIsAttachedAndNo401IsRefreshed(t *testing.T) {
@@ -258,7 +261,7 @@ func TestPlain_WhileItLogsOutNothingIsAttachedAndNo401IsRefreshed(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted(bearer("a1"))
-				refused, held := s.leaving(t, func() { s.says("") })
+				refused, delayed := s.leaving(t, func() { s.says("") })
 				s.says(before)
 
 				call := s.get(t.Context())
@@ -268,7 +271,7 @@ func TestPlain_WhileItLogsOutNothingIsAttachedAndNo401IsRefreshed(t *testing.T) 
 				require401(t, err)
 				assert.NotErrorIs(t, err, auth.ErrSessionChanged)
 
-				held.open()
+				delayed.open()
 				_, err = result(refused)
 				require.ErrorIs(t, err, errBoom)
 				_, err = s.client.Get(t.Context(), "/data")
@@ -289,7 +292,7 @@ func TestPlain_ALoginWhileItLogsOutIsAnotherSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted(bearer("a1"))
-				refused, held := s.leaving(t, func() {
+				refused, delayed := s.leaving(t, func() {
 					if c.isLate {
 						s.says("bobs")
 					}
@@ -298,7 +301,8 @@ func TestPlain_ALoginWhileItLogsOutIsAnotherSession(t *testing.T) {
 					s.says("bobs")
 				}
 
-				// A call of bob's that is under way when the logout returns is refused then, and is refreshed as any other.
+				// A call of bob's that is under way when the logout returns is refused then, and is refreshed
+				// as any other.
 				slow := newGate()
 				s.arriving = func(_ *http.Request, token string) {
 					if token == "bobs" && c.isSeen {
@@ -311,7 +315,7 @@ func TestPlain_ALoginWhileItLogsOutIsAnotherSession(t *testing.T) {
 					synctest.Wait()
 					require.EqualValues(t, 1, slow.waiting.Load(), "it is sent in bob's name")
 				}
-				held.open()
+				delayed.open()
 				_, err := result(refused)
 				require.ErrorIs(t, err, errBoom)
 
@@ -481,29 +485,29 @@ func TestPlain_ASessionIsNotAskedForItsTokenWhileItRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(living("t0", time.Hour), auth.WithEarlyRefresh(window))
 		s.accept("t0")
-		held := newGate()
-		s.refreshBy(held.pass, "t1", nil)
+		delayed := newGate()
+		s.refreshBy(delayed.pass, "t1", nil)
 		time.Sleep(55 * time.Minute)
 		resp, err := s.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
 		synctest.Wait()
 
-		asked := s.asked.Load()
+		asked := s.readings.Load()
 		resp, err = s.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
-		assert.Equal(t, asked, s.asked.Load())
-		held.open()
+		assert.Equal(t, asked, s.readings.Load())
+		delayed.open()
 		synctest.Wait()
 		assert.Equal(t, []string{"t0", "t0"}, s.arrived())
 	})
 }
 
-func TestPlain_AnAnswerThatIsOlderThanWhatIsKnownIsNotNoted(t *testing.T) {
+func TestPlain_AReadingThatIsOlderThanWhatIsKnownIsNotNoted(t *testing.T) {
 	for name, c := range map[string]struct {
 		meanwhile func(t *testing.T, s *scripted)
 		sent      []string
 	}{
-		"a later question was answered first": {
+		"a reading that started later ended first": {
 			func(t *testing.T, s *scripted) {
 				s.says("a2")
 				resp, err := s.client.Get(t.Context(), "/data")
@@ -528,7 +532,7 @@ func TestPlain_AnAnswerThatIsOlderThanWhatIsKnownIsNotNoted(t *testing.T) {
 
 				slow := newGate()
 				s.read = slow.pass
-				late := s.get(t.Context()) // its question is answered late
+				late := s.get(t.Context()) // its reading of the token ends late
 				synctest.Wait()
 				s.mu.Lock()
 				s.read = nil
@@ -546,29 +550,34 @@ func TestPlain_AnAnswerThatIsOlderThanWhatIsKnownIsNotNoted(t *testing.T) {
 	}
 }
 
-// hold holds the answers of Token to the nth questions from now, each at a gate of its own. They are read before that.
-func (s *scripted) hold(nth ...int64) (gates []*gate) {
-	held, began := map[int64]*gate{}, s.asked.Load()
+// delayReadings makes the nth calls of Token from now wait at a gate each, after they have read the
+// token.
+func (s *scripted) delayReadings(nth ...int64) (gates []*gate) {
+	delayed, began := map[int64]*gate{}, s.readings.Load()
 	for _, n := range nth {
-		held[began+n] = newGate()
-		gates = append(gates, held[began+n])
+		delayed[began+n] = newGate()
+		gates = append(gates, delayed[began+n])
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.read = func() {
-		if g := held[s.asked.Load()]; g != nil {
+		if g := delayed[s.readings.Load()]; g != nil {
 			g.pass()
 		}
 	}
 	return gates
 }
 
-// askBefore has one call refused and refreshed, and a second call ask for the token right before the refresh starts. The second
-// call's answer is held.
-func (s *scripted) askBefore(t *testing.T, refreshing *gate, meanwhile func()) (refused, second *future.Future[*axle.Response], held *gate) {
+// readBefore starts a call that is refused and refreshed. A second call reads the token right before
+// the refresh starts, and its reading ends when the gate is opened.
+func (s *scripted) readBefore(
+	t *testing.T, refreshing *gate, meanwhile func(),
+) (refused, second *future.Future[*axle.Response], delayed *gate) {
 	t.Helper()
-	// The first call asks when it is sent, when it is refused, and before it has the session refresh. The second asks last.
-	gates := s.hold(3, 4)
+
+	// The first call reads the token when it is sent, when it is refused, and before it has the session
+	// refresh. The second call reads it last.
+	gates := s.delayReadings(3, 4)
 	refused = s.get(t.Context())
 	synctest.Wait()
 	meanwhile()
@@ -582,15 +591,15 @@ func (s *scripted) askBefore(t *testing.T, refreshing *gate, meanwhile func()) (
 	return refused, second, gates[1]
 }
 
-func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedDuringIt(t *testing.T) {
+func TestPlain_AReadingThatStartedBeforeARefreshIsNotNotedDuringIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		s.accept("a2")
 		refreshing := newGate()
 		s.refreshBy(refreshing.pass, "a2", nil)
-		refused, second, held := s.askBefore(t, refreshing, func() { s.says("bobs") })
+		refused, second, delayed := s.readBefore(t, refreshing, func() { s.says("bobs") })
 
-		held.open() // "bobs" is no news of the refresh's login, nor what the refresh returned
+		delayed.open() // "bobs" is no news of the refresh's login, nor what the refresh returned
 		synctest.Wait()
 		refreshing.open()
 		for _, call := range []*future.Future[*axle.Response]{refused, second} {
@@ -601,18 +610,18 @@ func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedDuringIt(t *testin
 	})
 }
 
-func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedAfterIt(t *testing.T) {
+func TestPlain_AReadingThatStartedBeforeARefreshIsNotNotedAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		s.accept("a2")
 		refreshing := newGate()
 		s.refreshBy(func() { refreshing.pass(); s.says("a2") }, "a2", nil)
-		refused, second, held := s.askBefore(t, refreshing, func() {})
+		refused, second, delayed := s.readBefore(t, refreshing, func() {})
 
 		refreshing.open()
 		resp, err := result(refused)
 		requireOK(t, resp, err)
-		held.open()
+		delayed.open()
 		resp, err = result(second)
 		requireOK(t, resp, err)
 		assert.Equal(t, []string{"a1", "a2", "a2"}, s.arrived())
@@ -620,24 +629,24 @@ func TestPlain_AnAnswerThatWasAskedForBeforeARefreshIsNotNotedAfterIt(t *testing
 	})
 }
 
-func TestPlain_AnAnswerThatWasAskedForBeforeAnEarlyRefreshIsNotNotedAfterIt(t *testing.T) {
+func TestPlain_AReadingThatStartedBeforeAnEarlyRefreshIsNotNotedAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(living("t0", time.Hour), auth.WithEarlyRefresh(window))
 		s.accept("t0", "t1")
 		s.refreshBy(func() { s.says("t1") }, "t1", nil)
 		time.Sleep(55 * time.Minute)
 
-		held := s.hold(2, 3) // the question of the early refresh, and that of a call
+		delayed := s.delayReadings(2, 3) // the reading of the early refresh, and that of a call
 		resp, err := s.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
 		synctest.Wait()
 		call := s.get(t.Context())
 		synctest.Wait()
-		held[0].open()
+		delayed[0].open()
 		synctest.Wait()
 		require.EqualValues(t, 1, s.refreshes.Load())
 
-		held[1].open() // "t0"
+		delayed[1].open() // "t0"
 		resp, err = result(call)
 		requireOK(t, resp, err)
 		assert.Equal(t, []string{"t0", "t1"}, s.arrived())
@@ -647,10 +656,10 @@ func TestPlain_AnAnswerThatWasAskedForBeforeAnEarlyRefreshIsNotNotedAfterIt(t *t
 func TestPlain_A401IsNotRefreshedIfItsLoginEndsJustBeforeThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
-		held := s.hold(3)
+		delayed := s.delayReadings(3)
 		refused := s.get(t.Context())
 		synctest.Wait()
-		require.EqualValues(t, 1, held[0].waiting.Load())
+		require.EqualValues(t, 1, delayed[0].waiting.Load())
 
 		s.accept("bobs")
 		s.says("")
@@ -660,7 +669,7 @@ func TestPlain_A401IsNotRefreshedIfItsLoginEndsJustBeforeThat(t *testing.T) {
 		resp, err := s.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
 
-		held[0].open()
+		delayed[0].open()
 		_, err = result(refused)
 		require401(t, err)
 		require.ErrorIs(t, err, auth.ErrSessionChanged)
@@ -677,22 +686,22 @@ func TestPlain_ARefreshThatA401NeedsStaysNeededWhenAnEarlyCallerJoins(t *testing
 		s.refreshBy(refreshing.pass, "", errBoom)
 		time.Sleep(55 * time.Minute)
 
-		held := s.hold(2) // what the early refresh asks before it starts
+		delayed := s.delayReadings(2) // the reading of the early refresh, before it starts
 		resp, err := s.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
 		synctest.Wait()
-		require.EqualValues(t, 1, held[0].waiting.Load())
+		require.EqualValues(t, 1, delayed[0].waiting.Load())
 
 		s.accept("t1")
 		refused := s.get(t.Context())
 		synctest.Wait()
 		require.EqualValues(t, 1, refreshing.waiting.Load())
-		held[0].open()
+		delayed[0].open()
 		synctest.Wait()
 
 		later := s.get(t.Context())
 		synctest.Wait()
-		require.False(t, isDone(later), "a call that comes now is held, since the token was refused")
+		require.False(t, isDone(later), "a call that comes now waits, since the token was refused")
 		refreshing.open()
 		_, err = result(refused)
 		require.ErrorIs(t, err, errBoom)
@@ -888,8 +897,8 @@ func TestPlain_ASessionThatIsStuckFailsTheCallsWithinTheTimeLimit(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
-				refused, held := s.leaving(t, func() {})
-				s.read = held.pass // the lock that the logout holds
+				refused, delayed := s.leaving(t, func() {})
+				s.read = delayed.pass // the lock that the logout holds
 
 				ctx, cancel := context.WithTimeout(t.Context(), c.limit)
 				defer cancel()
@@ -899,7 +908,7 @@ func TestPlain_ASessionThatIsStuckFailsTheCallsWithinTheTimeLimit(t *testing.T) 
 				require.ErrorIs(t, err, c.code)
 				assert.Equal(t, c.want, time.Since(began))
 
-				held.open()
+				delayed.open()
 				_, err = result(refused)
 				require.ErrorIs(t, err, errBoom)
 				assert.Equal(t, []string{"a1"}, s.arrived())
@@ -908,7 +917,7 @@ func TestPlain_ASessionThatIsStuckFailsTheCallsWithinTheTimeLimit(t *testing.T) 
 	}
 }
 
-// tooMany is the error of a token endpoint that asks to be left alone for a minute.
+// tooMany is the error of a token endpoint that asks its clients to wait for a minute.
 func tooMany() error {
 	return &oauth2.RetrieveError{Response: &http.Response{
 		StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"60"}},
@@ -919,8 +928,8 @@ func TestPlain_ATokenThatIsFoundAfterALogoutThatOverranIsAnotherLogin(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
 		s.refreshBy(nil, "", tooMany())
-		held := newGate()
-		s.logout = func(context.Context) error { held.pass(); return nil }
+		delayed := newGate()
+		s.logout = func(context.Context) error { delayed.pass(); return nil }
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
 		require.ErrorIs(t, err, context.DeadlineExceeded, "of the logout")
@@ -941,7 +950,7 @@ func TestPlain_ATokenThatIsFoundAfterALogoutThatOverranIsAnotherLogin(t *testing
 		_, err = s.client.Get(t.Context(), "/data")
 		require401(t, err)
 		assert.EqualValues(t, 3, s.refreshes.Load(), "the pause is this login's")
-		held.open()
+		delayed.open()
 		synctest.Wait()
 	})
 }
@@ -950,8 +959,8 @@ func TestPlain_ATokenThatComesAfterASessionProvedUnchangedIsARefreshs(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
 		s.refreshBy(nil, "", errBoom)
-		held := newGate()
-		s.logout = func(context.Context) error { held.pass(); return nil }
+		delayed := newGate()
+		s.logout = func(context.Context) error { delayed.pass(); return nil }
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
 
@@ -970,15 +979,15 @@ func TestPlain_ATokenThatComesAfterASessionProvedUnchangedIsARefreshs(t *testing
 		requireOK(t, resp, err)
 		assert.Equal(t, []string{"a1", "a1", "a2"}, s.arrived())
 		assert.EqualValues(t, 1, s.refreshes.Load())
-		held.open()
+		delayed.open()
 	})
 }
 
 func TestOverrun_ALaterLoginStartsNoRefreshBesideIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
-		held := newGate()
-		s.refreshBy(held.pass, "", errBoom)
+		delayed := newGate()
+		s.refreshBy(delayed.pass, "", errBoom)
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
 
@@ -990,7 +999,7 @@ func TestOverrun_ALaterLoginStartsNoRefreshBesideIt(t *testing.T) {
 		require.ErrorContains(t, err, "RefreshToken has not returned after 5s")
 		assert.Equal(t, 5*time.Second, time.Since(began))
 		assert.EqualValues(t, 1, s.refreshes.Load())
-		held.open()
+		delayed.open()
 	})
 }
 
@@ -1008,8 +1017,8 @@ func TestPlain_ARefreshThatFailsAndLeavesATokenThatNoHeaderCanHoldFailsForItsOwn
 func TestOverrun_ALaterLoginThatSaysNoTokenByThenIsRefreshedAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"), auth.WithRefreshTimeout(5*time.Second))
-		held := newGate()
-		s.refreshBy(held.pass, "", errBoom)
+		delayed := newGate()
+		s.refreshBy(delayed.pass, "", errBoom)
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
 
@@ -1019,7 +1028,7 @@ func TestOverrun_ALaterLoginThatSaysNoTokenByThenIsRefreshedAfterIt(t *testing.T
 		synctest.Wait()
 		s.says("")
 		s.refreshBy(func() { s.says("bobs") }, "b2", nil)
-		held.open()
+		delayed.open()
 		resp, err := result(call)
 		requireOK(t, resp, err)
 		assert.Equal(t, []string{"a1", "bobs", "b2"}, s.arrived())
@@ -1027,7 +1036,7 @@ func TestOverrun_ALaterLoginThatSaysNoTokenByThenIsRefreshedAfterIt(t *testing.T
 	})
 }
 
-func TestPlain_AHeldCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testing.T) {
+func TestPlain_AWaitingCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testing.T) {
 	for name, c := range map[string]struct{ says, returned string }{
 		"returned and kept":    {"a2", "a2"},
 		"returned, not kept":   {"a1", "a2"},
@@ -1041,9 +1050,9 @@ func TestPlain_AHeldCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testin
 				s.refreshBy(func() { refreshing.pass(); s.says(c.says) }, c.returned, nil)
 				refused := s.get(t.Context())
 				synctest.Wait()
-				held := s.get(t.Context())
+				waiting := s.get(t.Context())
 				synctest.Wait()
-				require.False(t, isDone(held))
+				require.False(t, isDone(waiting))
 
 				want := "a2"
 				if c.says != want && c.returned != want {
@@ -1051,7 +1060,7 @@ func TestPlain_AHeldCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testin
 				}
 				s.accept(want)
 				refreshing.open()
-				for _, call := range []*future.Future[*axle.Response]{refused, held} {
+				for _, call := range []*future.Future[*axle.Response]{refused, waiting} {
 					resp, err := result(call)
 					requireOK(t, resp, err)
 				}
@@ -1061,17 +1070,17 @@ func TestPlain_AHeldCallIsSentWithTheNewTokenWhereverTheSessionKeepsIt(t *testin
 	}
 }
 
-func TestPlain_ACallThatIsHeldForARefreshIsNotSentIfALogoutComesFirst(t *testing.T) {
+func TestPlain_ACallThatWaitsForARefreshIsNotSentIfALogoutComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		refreshing := newGate()
 		s.refreshBy(func() { refreshing.pass(); s.says("") }, "a2", nil)
 		refused := s.get(t.Context())
 		synctest.Wait()
-		held := s.get(t.Context())
+		waiting := s.get(t.Context())
 		synctest.Wait()
 		refreshing.open()
-		for _, call := range []*future.Future[*axle.Response]{refused, held} {
+		for _, call := range []*future.Future[*axle.Response]{refused, waiting} {
 			_, err := result(call)
 			require.ErrorIs(t, err, auth.ErrSessionChanged)
 		}
@@ -1120,19 +1129,19 @@ func TestPlain_AnEarlyRefreshWhoseTokenNoHeaderCanHoldKeepsASessionThatDidNotKee
 	})
 }
 
-func TestPlain_AnAnswerThatWasAskedForDuringALogoutIsNotNotedAfterIt(t *testing.T) {
+func TestPlain_AReadingThatStartedDuringALogoutIsNotNotedAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		refused, leaving := s.leaving(t, func() { s.says("") })
-		held := s.hold(1)
+		delayed := s.delayReadings(1)
 		call := s.get(t.Context())
 		synctest.Wait()
-		require.EqualValues(t, 1, held[0].waiting.Load())
+		require.EqualValues(t, 1, delayed[0].waiting.Load())
 		leaving.open()
 		_, err := result(refused)
 		require.ErrorIs(t, err, errBoom)
 
-		held[0].open() // "a1"
+		delayed[0].open() // "a1"
 		_, err = result(call)
 		require401(t, err)
 		assert.Equal(t, []string{"a1", ""}, s.arrived())

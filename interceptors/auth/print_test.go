@@ -18,14 +18,20 @@ import (
 func TestSnapshot_PrintsNoTokenByFmtAndSlog(t *testing.T) {
 	s := auth.Snapshot{
 		Token: &oauth2.Token{
-			AccessToken: "s3cret-access", RefreshToken: "s3cret-refresh", Expiry: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+			AccessToken: "s3cret-access", RefreshToken: "s3cret-refresh",
+			Expiry: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 		Generation: auth.Generation{Login: 2, Refresh: 3}, Active: true,
 		Failures: 1, Failure: errors.New("no answer from https://id.test/token?key=s3cret"),
 	}
 	values := map[string]any{
-		"a value": s, "a pointer": &s, "in a struct": struct{ Snapshot auth.Snapshot }{s}, "behind a pointer in a struct": struct{ Snapshot *auth.Snapshot }{&s},
-		"in a map": map[string]auth.Snapshot{"a": s}, "in a slice": []auth.Snapshot{s}, "in an interface": []any{s, &s},
+		"a value":                      s,
+		"a pointer":                    &s,
+		"in a struct":                  struct{ Snapshot auth.Snapshot }{s},
+		"behind a pointer in a struct": struct{ Snapshot *auth.Snapshot }{&s},
+		"in a map":                     map[string]auth.Snapshot{"a": s},
+		"in a slice":                   []auth.Snapshot{s},
+		"in an interface":              []any{s, &s},
 	}
 	for name, v := range values {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
@@ -41,7 +47,8 @@ func TestSnapshot_PrintsNoTokenByFmtAndSlog(t *testing.T) {
 	var out bytes.Buffer
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("", "value", s, "pointer", &s)
 	assert.NotContains(t, out.String(), "s3cret")
-	assert.Contains(t, out.String(), `"token":"REDACTED until 2026-01-02T03:04:05Z","login":2,"refresh":3,"active":true`)
+	assert.Contains(t, out.String(),
+		`"token":"REDACTED until 2026-01-02T03:04:05Z","login":2,"refresh":3,"active":true`)
 
 	assert.Contains(t, fmt.Sprint(auth.Snapshot{}), "token: none")
 	assert.NotPanics(t, func() { slog.New(slog.DiscardHandler).Info(fmt.Sprint((*auth.Snapshot)(nil))) })

@@ -21,12 +21,13 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
-// R13 to R20: who waits, who is logged in, and what a refresh leaves behind. R1 to R12 stand in reference_test.go.
+// R13 to R20: who waits, who is logged in, and what a refresh leaves behind. R1 to R12 stand in
+// reference_test.go.
 
 func TestR13_ACallerWhoAbortsWhileWaitingReturnsAtOnceWithItsContextsError(t *testing.T) {
 	cause := errors.New("the user closed the tab")
 	eachKind(t, func(t *testing.T, w *world) {
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		other := w.get(t.Context(), "/data")
 		synctest.Wait()
@@ -41,7 +42,7 @@ func TestR13_ACallerWhoAbortsWhileWaitingReturnsAtOnceWithItsContextsError(t *te
 		require.ErrorIs(t, err, axle.CodeCanceled)
 		require.ErrorIs(t, err, cause)
 		require.False(t, isDone(other))
-		held.open()
+		delayed.open()
 		resp, err := result(other)
 		requireOK(t, resp, err)
 	})
@@ -52,12 +53,12 @@ func TestR14_ALogoutDuringARefreshStays(t *testing.T) {
 		if w.users == nil {
 			return // what a plain session does then is its own business
 		}
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		call := w.get(t.Context(), "/data")
 		synctest.Wait()
 		require.NoError(t, w.session.Logout(t.Context()))
-		held.open()
+		delayed.open()
 		_, err := result(call)
 		require401(t, err)
 		assert.ErrorIs(t, err, auth.ErrSessionChanged)
@@ -69,7 +70,7 @@ func TestR14_ALogoutDuringARefreshStays(t *testing.T) {
 }
 
 func TestR14_ACallMadeInOneLoginIsNeverReplayedInAnother(t *testing.T) {
-	for _, when := range []string{"before the 401", "during the refresh", "while it is held"} {
+	for _, when := range []string{"before the 401", "during the refresh", "while it waits"} {
 		t.Run(when, func(t *testing.T) {
 			eachKind(t, func(t *testing.T, w *world) {
 				if w.users == nil {
@@ -79,7 +80,7 @@ func TestR14_ACallMadeInOneLoginIsNeverReplayedInAnother(t *testing.T) {
 				if w.cookies {
 					bob = nil
 				}
-				held, late := w.holdRefresh(), newGate()
+				delayed, late := w.delayRefresh(), newGate()
 				w.api.leaving = func(r *http.Request, _ int) {
 					if r.URL.Path == "/late" {
 						late.pass()
@@ -93,16 +94,16 @@ func TestR14_ACallMadeInOneLoginIsNeverReplayedInAnother(t *testing.T) {
 				first := w.get(t.Context(), path)
 				synctest.Wait()
 				call := first
-				if when == "while it is held" {
+				if when == "while it waits" {
 					call = w.get(t.Context(), "/data")
 					synctest.Wait()
 				}
 				w.users.Login(user{"bob"}, bob)
 				late.open()
-				held.open()
+				delayed.open()
 				_, err := result(call)
 				require.Error(t, err)
-				if when == "while it is held" {
+				if when == "while it waits" {
 					assert.ErrorIs(t, err, auth.ErrSessionChanged)
 				} else {
 					require401(t, err)
@@ -119,11 +120,11 @@ func TestR14_ACallMadeInOneLoginIsNeverReplayedInAnother(t *testing.T) {
 func TestSkip_ACallCarriesNoTokenAndWaitsForNoRefreshAndStartsNone(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.api.expire()
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		waiting := w.get(t.Context(), "/data")
 		synctest.Wait()
 
-		// The refresh is held, so that a call which waited for it would hang.
+		// The refresh waits at its gate, so that a call that waited for it would hang.
 		_, err := w.client.Post(t.Context(), "/login", nil, auth.Skip)
 		require401(t, err)
 
@@ -131,7 +132,7 @@ func TestSkip_ACallCarriesNoTokenAndWaitsForNoRefreshAndStartsNone(t *testing.T)
 		if !w.cookies {
 			assert.Equal(t, []string{"a1", ""}, tokens)
 		}
-		held.open()
+		delayed.open()
 		resp, err := result(waiting)
 		requireOK(t, resp, err)
 		assert.EqualValues(t, 1, w.refreshes.Load())
@@ -232,7 +233,7 @@ func TestR16_TheErrorOfALogoutIsJoined(t *testing.T) {
 	}
 }
 
-func TestR16_WhatTheLogoutSendsIsNeitherHeldNorRefreshed(t *testing.T) {
+func TestR16_ARequestOfTheLogoutNeitherWaitsNorRefreshes(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.failRefresh(errBoom)
 		w.logout = func(ctx context.Context) error {
@@ -313,10 +314,10 @@ func TestR19_ARefreshThatPanicsOrExitsRejectsAndTheNext401TriesAgain(t *testing.
 					return endpoint(ctx, current)
 				}
 				w.api.expire()
-				held := w.holdRefresh()
+				delayed := w.delayRefresh()
 				calls := w.together(t, 5)
 				synctest.Wait()
-				held.open()
+				delayed.open()
 				for _, call := range calls {
 					_, err := result(call)
 					require401(t, err)
@@ -334,14 +335,14 @@ func TestR19_ARefreshThatPanicsOrExitsRejectsAndTheNext401TriesAgain(t *testing.
 
 func TestR20_TheRefreshIsDetachedFromTheCallerWhoStartedIt(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
-		held := newGate()
+		delayed := newGate()
 		endpoint := w.refresh
 		var inner error
 		var left time.Duration
 		w.refresh = func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
 			deadline, _ := ctx.Deadline()
 			left = time.Until(deadline)
-			held.pass()
+			delayed.pass()
 			inner = ctx.Err()
 			return endpoint(ctx, current)
 		}
@@ -353,7 +354,7 @@ func TestR20_TheRefreshIsDetachedFromTheCallerWhoStartedIt(t *testing.T) {
 		second := w.get(t.Context(), "/data")
 		_, err := result(first)
 		require.ErrorIs(t, err, axle.CodeTimeout)
-		held.open()
+		delayed.open()
 		resp, err := result(second)
 		requireOK(t, resp, err)
 		assert.NoError(t, inner)

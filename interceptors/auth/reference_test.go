@@ -20,7 +20,8 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// This file has the faults of the reference code, R1 to R20, one test each or more, over every kind of session.
+// This file has the faults of the reference code, R1 to R20, one test each or more, over every
+// kind of session.
 
 func TestR1_TheOriginalErrorAlwaysReachesTheCaller(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
@@ -99,7 +100,7 @@ func TestR2_ARefreshThatLosesItsContextEndsWithItsTimeLimit(t *testing.T) {
 		w.refresh = func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			_, err := w.client.Get(ctx, "/data") // held for the refresh that it is part of
+			_, err := w.client.Get(ctx, "/data") // would wait for the refresh that it is part of
 			return nil, err
 		}
 		w.api.expire()
@@ -166,11 +167,11 @@ func TestR4_WaitersOfOneRefreshDoNotEmptyTheSlotOfTheNext(t *testing.T) {
 func TestR5_OneLogoutForOneFailedRefresh(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.failRefresh(errBoom)
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		calls := w.together(t, 50)
 		synctest.Wait()
-		held.open()
+		delayed.open()
 		for _, call := range calls {
 			_, err := result(call)
 			e := require401(t, err)
@@ -224,16 +225,16 @@ func TestR7_ByDefaultEveryFailedRefreshLogsOut(t *testing.T) {
 
 func TestR7_ACallersOwnCancellationNeverLogsOut(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		ctx, cancel := context.WithCancel(t.Context())
 		call := w.get(ctx, "/data")
 		synctest.Wait()
-		require.EqualValues(t, 1, held.waiting.Load())
+		require.EqualValues(t, 1, delayed.waiting.Load())
 		cancel()
 		_, err := result(call)
 		require.ErrorIs(t, err, axle.CodeCanceled)
-		held.open()
+		delayed.open()
 		synctest.Wait()
 		assert.Zero(t, w.logouts.Load())
 
@@ -254,7 +255,7 @@ func TestR9_ALate401OfTheOldTokenIsJustReplayed(t *testing.T) {
 		}
 		slow := w.get(t.Context(), "/late")
 		synctest.Wait()
-		require.EqualValues(t, 1, late.waiting.Load(), "the server has judged, and not answered")
+		require.EqualValues(t, 1, late.waiting.Load(), "the server has judged, and has not responded")
 
 		resp, err := w.client.Get(t.Context(), "/data")
 		requireOK(t, resp, err)
@@ -269,7 +270,7 @@ func TestR9_ALate401OfTheOldTokenIsJustReplayed(t *testing.T) {
 
 func TestR10_ARequestMadeWhileARefreshRunsWaitsForTheNewToken(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		first := w.get(t.Context(), "/data")
 		synctest.Wait()
@@ -277,7 +278,7 @@ func TestR10_ARequestMadeWhileARefreshRunsWaitsForTheNewToken(t *testing.T) {
 		synctest.Wait()
 		assert.False(t, isDone(second))
 		assert.Equal(t, []string{"a1"}, w.api.arrived(), "the second has not been sent")
-		held.open()
+		delayed.open()
 		for _, call := range []*future.Future[*axle.Response]{first, second} {
 			resp, err := result(call)
 			requireOK(t, resp, err)
@@ -288,7 +289,7 @@ func TestR10_ARequestMadeWhileARefreshRunsWaitsForTheNewToken(t *testing.T) {
 
 func TestR10_TheWaitIsBoundedByTheRequestsContext(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		first := w.get(t.Context(), "/data")
 		synctest.Wait()
@@ -297,7 +298,7 @@ func TestR10_TheWaitIsBoundedByTheRequestsContext(t *testing.T) {
 		_, err := w.client.Get(ctx, "/data")
 		require.ErrorIs(t, err, axle.CodeTimeout)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		held.open()
+		delayed.open()
 		resp, err := result(first)
 		requireOK(t, resp, err)
 		assert.Zero(t, w.logouts.Load())
@@ -307,13 +308,13 @@ func TestR10_TheWaitIsBoundedByTheRequestsContext(t *testing.T) {
 func TestR10_IfTheRefreshFailsAWaitingCallIsNotSentAndGetsItsError(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.failRefresh(errBoom)
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		w.api.expire()
 		first := w.get(t.Context(), "/data")
 		synctest.Wait()
 		second := w.get(t.Context(), "/data")
 		synctest.Wait()
-		held.open()
+		delayed.open()
 		_, err := result(first)
 		require401(t, err)
 		_, err = result(second)

@@ -25,7 +25,7 @@ import (
 func TestWithStatusCodes(t *testing.T) {
 	for status, refreshed := range map[int]int64{401: 0, 403: 1, 419: 1, 500: 0} {
 		users, n := countingStore()
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return status })).
+		client := newClient(responding(func(*http.Request) int { return status })).
 			Use(auth.New(users, auth.WithStatusCodes(403, 419)))
 		_, err := client.Get(t.Context(), "/")
 		require.Error(t, err)
@@ -43,14 +43,16 @@ func TestWithShouldRefresh_JudgesFulfilledResponsesToo(t *testing.T) {
 		_, _ = io.WriteString(w, `{"data":1}`)
 	})}
 	client := axle.New().SetBaseURL("http://api.test").SetTransport(envelope).Use(auth.New(users,
-		auth.WithShouldRefresh(func(r *axle.Response) bool { return strings.Contains(r.String(), "token expired") })))
+		auth.WithShouldRefresh(func(r *axle.Response) bool {
+			return strings.Contains(r.String(), "token expired")
+		})))
 	resp, err := client.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, `{"data":1}`, resp.String())
 	assert.EqualValues(t, 1, n.Load())
 }
 
-func TestAnswer_AFulfilled401IsRefreshedAndItsLastOneIsReturnedFulfilled(t *testing.T) {
+func TestRefusal_AFulfilled401IsRefreshedAndItsLastOneIsReturnedFulfilled(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.client.SetValidateStatus(nil)
 		w.api.expire()
@@ -68,7 +70,7 @@ func TestAnswer_AFulfilled401IsRefreshedAndItsLastOneIsReturnedFulfilled(t *test
 	})
 }
 
-func TestAnswer_AFulfilled401WhoseRefreshFailsIsAnErrorWithBoth(t *testing.T) {
+func TestRefusal_AFulfilled401WhoseRefreshFailsIsAnErrorWithBoth(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world) {
 		w.client.SetValidateStatus(nil)
 		w.failRefresh(errBoom)
@@ -87,38 +89,44 @@ type streamedBody struct {
 
 func (b *streamedBody) Close() error { close(b.closed); return nil }
 
-func TestAnswer_TheRefusedResponseIsReadAndClosedBeforeAnyoneWaits(t *testing.T) {
+func TestRefusal_TheRefusedResponseIsReadAndClosedBeforeAnyoneWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := make(chan struct{})
-		held := newGate()
+		delayed := newGate()
 		users := store.New[user](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-			held.pass()
+			delayed.pass()
 			return &oauth2.Token{AccessToken: "fresh"}, nil
 		})
 		users.Login(user{}, &oauth2.Token{AccessToken: "stale"})
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+		client := newClient(roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") == "Bearer fresh" {
-				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+				return &http.Response{
+					StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+					Body: http.NoBody,
+				}, nil
 			}
-			return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: &streamedBody{strings.NewReader("no"), closed}, Request: r}, nil
+			return &http.Response{
+				StatusCode: http.StatusUnauthorized, Header: http.Header{}, Request: r,
+				Body: &streamedBody{strings.NewReader("no"), closed},
+			}, nil
 		})).Use(auth.New(users))
 		call := future.Go(func() (*axle.Response, error) {
 			return client.R(t.Context()).SetStream(true).SetValidateStatus(nil).Get("/")
 		})
 		synctest.Wait()
-		require.EqualValues(t, 1, held.waiting.Load())
+		require.EqualValues(t, 1, delayed.waiting.Load())
 		select {
 		case <-closed:
 		default:
 			t.Error("the 401 is open while the refresh runs")
 		}
-		held.open()
+		delayed.open()
 		resp, err := result(call)
 		requireOK(t, resp, err)
 	})
 }
 
-func TestAnswer_ACallHasOneFreeReplayAlsoIfAHandlerSendsItAgain(t *testing.T) {
+func TestRefusal_ACallHasOneFreeReplayAlsoIfAHandlerSendsItAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScripted(bearer("a1"))
 		number := 1
@@ -135,12 +143,13 @@ func TestAnswer_ACallHasOneFreeReplayAlsoIfAHandlerSendsItAgain(t *testing.T) {
 		})
 		_, err := s.client.Get(t.Context(), "/data")
 		require401(t, err)
-		assert.Equal(t, []string{"a1", "a2", "a3"}, s.arrived(), "the call, its free replay, and what the handler sent")
+		assert.Equal(t, []string{"a1", "a2", "a3"}, s.arrived(),
+			"the call, its free replay, and the handler's request")
 		assert.Zero(t, s.refreshes.Load())
 	})
 }
 
-func TestAnswer_AFreeReplayThatIsRefusedTooIsRefreshed(t *testing.T) {
+func TestRefusal_AFreeReplayThatIsRefusedTooIsRefreshed(t *testing.T) {
 	for name, validate := range map[string]func(int) bool{"a 401 is refused": isSuccess, "a 401 is fulfilled": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -163,14 +172,14 @@ func TestAnswer_AFreeReplayThatIsRefusedTooIsRefreshed(t *testing.T) {
 
 func isSuccess(status int) bool { return status >= 200 && status < 300 }
 
-func TestAnswer_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
+func TestRefusal_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(r *http.Request) (*http.Response, error)
 		code   axle.Code
 	}{
 		"a network error": {func(*http.Request) (*http.Response, error) { return nil, errBoom }, axle.CodeNetwork},
 		"a 500": {func(r *http.Request) (*http.Response, error) {
-			resp, err := emptyAnswer(r)
+			resp, err := emptyResponse(r)
 			resp.StatusCode = http.StatusInternalServerError
 			return resp, err
 		}, axle.CodeBadResponse},
@@ -178,12 +187,12 @@ func TestAnswer_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, bearer("a2"))}
 			sent := 0
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			client := newClient(roundTrip(func(r *http.Request) (*http.Response, error) {
 				if sent++; sent > 1 {
 					return c.answer(r)
 				}
 				session.moved.Store(true) // meanwhile the token is replaced: a free replay
-				resp, err := emptyAnswer(r)
+				resp, err := emptyResponse(r)
 				resp.StatusCode = http.StatusUnauthorized
 				return resp, err
 			})).Use(auth.New(session))
@@ -196,9 +205,9 @@ func TestAnswer_TheFailureOfAReplayIsTheCallsAndIsNotRefreshed(t *testing.T) {
 	}
 }
 
-func TestAnswer_A401OfACallThatALaterHandlerSkipsStands(t *testing.T) {
+func TestRefusal_A401OfACallThatALaterHandlerSkipsStands(t *testing.T) {
 	session := &changing{now: at(1, 0, nil), then: at(1, 1, nil)}
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 }))
+	client := newClient(responding(func(*http.Request) int { return 401 }))
 	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		auth.Skip(r)
 		return r, nil
@@ -218,11 +227,11 @@ type endless struct {
 func (e *endless) Read([]byte) (int, error) { <-e.closed; return 0, errBoom }
 func (e *endless) Close() error             { e.once.Do(func() { close(e.closed) }); return nil }
 
-func TestAnswer_ARefusedBodyThatDoesNotEndIsWaitedForFiveSeconds(t *testing.T) {
+func TestRefusal_ARefusedBodyThatDoesNotEndIsWaitedForFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session := &changing{now: at(1, 0, bearer("a1")), then: at(1, 1, bearer("a2"))}
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
-			resp, err := emptyAnswer(r)
+		client := newClient(roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := emptyResponse(r)
 			if r.Header.Get("Authorization") == "Bearer a1" {
 				resp.StatusCode, resp.Body = http.StatusUnauthorized, &endless{closed: make(chan struct{})}
 			}
@@ -235,12 +244,14 @@ func TestAnswer_ARefusedBodyThatDoesNotEndIsWaitedForFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestAnswer_TheCodeOfAFulfilledAnswerWhoseRefreshFailedIsThatOfItsStatus(t *testing.T) {
+func TestRefusal_TheCodeOfAFulfilledResponseWhoseRefreshFailedIsThatOfItsStatus(t *testing.T) {
 	for status, want := range map[int]axle.Code{
-		200: axle.CodeBadResponse, 399: axle.CodeBadResponse, 400: axle.CodeBadRequest, 499: axle.CodeBadRequest, 500: axle.CodeBadResponse,
+		200: axle.CodeBadResponse, 399: axle.CodeBadResponse,
+		400: axle.CodeBadRequest, 499: axle.CodeBadRequest,
+		500: axle.CodeBadResponse,
 	} {
 		client := axle.New().SetBaseURL("http://api.test").SetValidateStatus(nil).
-			SetTransport(answering(func(*http.Request) int { return status })).
+			SetTransport(responding(func(*http.Request) int { return status })).
 			Use(auth.New(bearerSession("t"), auth.WithStatusCodes(status)))
 		_, err := client.Get(t.Context(), "/")
 		require.ErrorIs(t, err, errBoom, status)
@@ -249,10 +260,10 @@ func TestAnswer_TheCodeOfAFulfilledAnswerWhoseRefreshFailedIsThatOfItsStatus(t *
 	}
 }
 
-func TestAnswer_TheReasonWhyA401StandsIsJoinedToWhatAHandlerMadeOfIt(t *testing.T) {
+func TestRefusal_TheReasonWhyA401StandsIsJoinedToWhatAHandlerMadeOfIt(t *testing.T) {
 	errHandlers := errors.New("a handler's own")
 	session := &changing{now: at(1, 0, bearer("a1")), then: ended(2)}
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 }))
+	client := newClient(responding(func(*http.Request) int { return 401 }))
 	client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
 		err.Err = errHandlers
 		return nil, err

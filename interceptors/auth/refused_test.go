@@ -16,16 +16,20 @@ import (
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
-// retrieveError is the error of package oauth2 for an answer of a token endpoint.
+// retrieveError is the error of package oauth2 for a response of a token endpoint.
 func retrieveError(status int, contentType, code, body string) error {
 	header := http.Header{}
 	if contentType != "" {
 		header.Set("Content-Type", contentType)
 	}
-	return &oauth2.RetrieveError{Response: &http.Response{StatusCode: status, Header: header}, ErrorCode: code, Body: []byte(body)}
+	return &oauth2.RetrieveError{
+		Response:  &http.Response{StatusCode: status, Header: header},
+		ErrorCode: code,
+		Body:      []byte(body),
+	}
 }
 
-func TestRefused_ByTheAnswerOfATokenEndpoint(t *testing.T) {
+func TestRefused_ByTheResponseOfATokenEndpoint(t *testing.T) {
 	for name, c := range map[string]struct {
 		status            int
 		contentType, code string
@@ -47,7 +51,8 @@ func TestRefused_ByTheAnswerOfATokenEndpoint(t *testing.T) {
 		"plain text":                     {status: 403, contentType: "text/plain", body: "no", refused: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.refused, auth.Refused(retrieveError(c.status, c.contentType, c.code, c.body)), "of package oauth2")
+			err := retrieveError(c.status, c.contentType, c.code, c.body)
+			assert.Equal(t, c.refused, auth.Refused(err), "of package oauth2")
 
 			body := c.body
 			if c.code != "" {
@@ -62,14 +67,14 @@ func TestRefused_ByTheAnswerOfATokenEndpoint(t *testing.T) {
 					w.WriteHeader(c.status)
 					_, _ = w.Write([]byte(body))
 				})})
-			_, err := client.Get(t.Context(), "/token")
-			require.Error(t, err)
-			assert.Equal(t, c.refused, auth.Refused(fmt.Errorf("wrapped: %w", err)), "of axle")
+			_, callErr := client.Get(t.Context(), "/token")
+			require.Error(t, callErr)
+			assert.Equal(t, c.refused, auth.Refused(fmt.Errorf("wrapped: %w", callErr)), "of axle")
 		})
 	}
 }
 
-func TestRefused_AnErrorWithoutAnAnswerIsNoRefusal(t *testing.T) {
+func TestRefused_AnErrorWithoutAResponseIsNoRefusal(t *testing.T) {
 	for _, err := range []error{nil, errBoom, context.Canceled, &oauth2.RetrieveError{}, &axle.Error{Err: errBoom}} {
 		assert.False(t, auth.Refused(err), "%v", err)
 	}
@@ -135,12 +140,14 @@ func TestOrigins_TheLastOptionCountsAndNoneIsTheBaseURLs(t *testing.T) {
 		opts    []auth.Option
 		carried bool // the token, to the other origin
 	}{
-		"the other":               {[]auth.Option{auth.WithAllowedOrigins(other)}, true},
-		"the other, then another": {[]auth.Option{auth.WithAllowedOrigins(other), auth.WithAllowedOrigins("http://third.test")}, false},
-		"the other, then none":    {[]auth.Option{auth.WithAllowedOrigins(other), auth.WithAllowedOrigins()}, false},
+		"the other": {[]auth.Option{auth.WithAllowedOrigins(other)}, true},
+		"the other, then another": {[]auth.Option{
+			auth.WithAllowedOrigins(other), auth.WithAllowedOrigins("http://third.test"),
+		}, false},
+		"the other, then none": {[]auth.Option{auth.WithAllowedOrigins(other), auth.WithAllowedOrigins()}, false},
 	} {
 		var seen []string
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).
+		client := newClient(seeing(&seen, http.StatusOK)).
 			Use(auth.New(bearerSession("t"), c.opts...))
 		_, err := client.Get(t.Context(), other+"/")
 		require.NoError(t, err, name)
@@ -188,11 +195,13 @@ func TestToken_OneThatBeginsWithAControlCharacterIsSentByNoHeader(t *testing.T) 
 		token *oauth2.Token
 		opts  []auth.Option
 	}{
-		"the token's type":      {&oauth2.Token{AccessToken: "x", TokenType: "\nBearer"}, nil},
-		"a header of one's own": {bearer("\nx"), []auth.Option{auth.WithHeader("X-Session", func(t *oauth2.Token) string { return t.AccessToken })}},
+		"the token's type": {&oauth2.Token{AccessToken: "x", TokenType: "\nBearer"}, nil},
+		"a header of one's own": {bearer("\nx"), []auth.Option{
+			auth.WithHeader("X-Session", func(t *oauth2.Token) string { return t.AccessToken }),
+		}},
 	} {
 		var seen []string
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, http.StatusOK)).
+		client := newClient(seeing(&seen, http.StatusOK)).
 			Use(auth.New(&fixed{c.token}, c.opts...))
 		_, err := client.Get(t.Context(), "/")
 		require.ErrorIs(t, err, axle.CodeBadOption, name)

@@ -27,8 +27,8 @@ func forTenant(name string) func(*axle.Request) {
 	return func(r *axle.Request) { tenantKey.Set(r, name) }
 }
 
-// tenants are sessions by name, and a client that chooses among them. The server takes the tokens "NAME-1", "NAME-2", … of
-// which the last is good.
+// tenants are sessions by name, and a client that chooses among them. The server takes the tokens
+// "NAME-1", "NAME-2", … of which the last is good.
 type tenants struct {
 	sessions map[string]*store.UserStore[user]
 	client   *axle.Client
@@ -48,7 +48,7 @@ func newTenants(names ...string) *tenants {
 		w.sessions[name].Login(user{name}, &oauth2.Token{AccessToken: name + "-1"})
 	}
 	w.client = axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).
-		SetTransport(answering(func(r *http.Request) int {
+		SetTransport(responding(func(r *http.Request) int {
 			token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 			w.arrived = append(w.arrived, token)
 			if !strings.HasSuffix(token, "-2") {
@@ -80,8 +80,10 @@ func TestSelect_EachRequestHasTheSessionThatIsChosenForIt(t *testing.T) {
 
 func TestSelect_NoSessionLeavesTheCallAlone(t *testing.T) {
 	for name, choose := range map[string]func(*axle.Request) auth.StatefulSession{
-		"nil":                         func(*axle.Request) auth.StatefulSession { return nil },
-		"a nil pointer in the answer": func(*axle.Request) auth.StatefulSession { return (*store.UserStore[user])(nil) },
+		"nil": func(*axle.Request) auth.StatefulSession { return nil },
+		"a nil pointer in the interface": func(*axle.Request) auth.StatefulSession {
+			return (*store.UserStore[user])(nil)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
@@ -147,7 +149,7 @@ func TestSelect_BadInputIsAnErrorOfTheCall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).Use(auth.Select(c.choose))
+			client := newClient(seeing(&seen, 200)).Use(auth.Select(c.choose))
 			_, err := client.Get(t.Context(), "/")
 			require.ErrorIs(t, err, c.code)
 			assert.ErrorContains(t, err, c.says)
@@ -172,7 +174,7 @@ func TestSelect_ASessionThatCannotBeComparedWorks(t *testing.T) {
 			return incomparable{UserStore: w.sessions["a"]}
 		}, auth.WithEarlyRefresh(window)))
 		w.sessions["a"] = store.New[user](func(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
-			_, err := client.Get(ctx, "/nested") // is not held for the refresh that it is part of
+			_, err := client.Get(ctx, "/nested") // must not wait for the refresh that it is part of
 			assert.ErrorIs(t, err, axle.CodeBadRequest)
 			return living("a-2", time.Hour), nil
 		})
@@ -195,7 +197,7 @@ func TestSelect_EachSessionIsRefreshedEarlyByItself(t *testing.T) {
 			sessions[name].Login(user{name}, living(name, time.Hour))
 		}
 		var seen []string
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(seeing(&seen, 200)).
+		client := newClient(seeing(&seen, 200)).
 			Use(auth.Select(func(r *axle.Request) auth.StatefulSession {
 				name, _ := tenantKey.Get(r)
 				return sessions[name]
@@ -223,7 +225,7 @@ func TestSelect_KeepsNoSessionAliveForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sessions = 100
 		var dropped atomic.Int64
-		client := axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).SetTransport(roundTrip(emptyAnswer)).
+		client := axle.New().SetBaseURL("http://api.test").SetCookieJar(nil).SetTransport(roundTrip(emptyResponse)).
 			Use(auth.Select(func(*axle.Request) auth.StatefulSession {
 				s := store.New[user](nil)
 				runtime.AddCleanup(s, func(n *atomic.Int64) { n.Add(1) }, &dropped)
@@ -260,7 +262,7 @@ func TestSelect_ManyCallsOfManySessionsRefreshEachOnce(t *testing.T) {
 			sessions[n].Login(user{}, &oauth2.Token{AccessToken: "stale"})
 		}
 		index := axle.NewKey[int]("session")
-		client := axle.New().SetBaseURL("http://api.test").SetTransport(inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client := newClient(inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer fresh" {
 				w.WriteHeader(http.StatusUnauthorized)
 			}

@@ -49,7 +49,7 @@ func (p *panicking) Logout(context.Context) error {
 func TestBadInput_ASessionThatPanicsIsAnErrorOfTheCall(t *testing.T) {
 	for _, in := range []string{"Token", "RefreshToken", "Logout"} {
 		t.Run(in, func(t *testing.T) {
-			client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 })).
+			client := newClient(responding(func(*http.Request) int { return 401 })).
 				Use(auth.New(&panicking{fixed{&oauth2.Token{AccessToken: "t"}}, in}))
 			for range 2 { // nothing is left taken
 				_, err := client.Get(t.Context(), "/")
@@ -67,7 +67,7 @@ type panickingStore struct{ *store.UserStore[user] }
 func TestBadInput_AStatefulSessionThatPanicsIsAnErrorOfTheCall(t *testing.T) {
 	users := store.New[user](nil)
 	users.Login(user{}, &oauth2.Token{AccessToken: "t"})
-	client := axle.New().SetBaseURL("http://api.test").SetTransport(answering(func(*http.Request) int { return 401 })).
+	client := newClient(responding(func(*http.Request) int { return 401 })).
 		Use(auth.New(panickingStore{users}))
 	_, err := client.Get(t.Context(), "/")
 	_, ok := errors.AsType[*future.PanicError](err)
@@ -102,7 +102,9 @@ func TestP2_TwoClientsOfOneSessionRefreshOnce(t *testing.T) {
 		w.api.expire()
 		var calls []*future.Future[*axle.Response]
 		for _, client := range []*axle.Client{w.client, second, third, w.client, second, third} {
-			calls = append(calls, future.Go(func() (*axle.Response, error) { return client.Get(t.Context(), "/data") }))
+			calls = append(calls, future.Go(func() (*axle.Response, error) {
+				return client.Get(t.Context(), "/data")
+			}))
 		}
 		for _, call := range calls {
 			resp, err := result(call)
@@ -120,7 +122,8 @@ func TestP2_TwoInterceptorsOfOneStoreRefreshOnce(t *testing.T) {
 		w := newWorld(kind{store: true}, inMemory{a}, a, "http://api.test")
 		other := axle.New().SetBaseURL("http://api.test").SetTransport(inMemory{a}).Use(auth.New(w.users))
 		a.expire()
-		one, two := w.get(t.Context(), "/data"), future.Go(func() (*axle.Response, error) { return other.Get(t.Context(), "/data") })
+		one := w.get(t.Context(), "/data")
+		two := future.Go(func() (*axle.Response, error) { return other.Get(t.Context(), "/data") })
 		resp, err := result(one)
 		requireOK(t, resp, err)
 		resp, err = result(two)
@@ -158,7 +161,7 @@ func TestRefreshTimeout_BoundsAPlainSessionThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI(false)
 		w := newWorld(kind{}, inMemory{a}, a, "http://api.test", auth.WithRefreshTimeout(5*time.Second))
-		held := w.holdRefresh()
+		delayed := w.delayRefresh()
 		a.expire()
 		began := time.Now()
 		_, err := w.client.Get(t.Context(), "/data")
@@ -166,7 +169,7 @@ func TestRefreshTimeout_BoundsAPlainSessionThatIgnoresItsContext(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 5*time.Second, time.Since(began))
 		assert.EqualValues(t, 1, w.logouts.Load())
-		held.open()
+		delayed.open()
 	})
 }
 
