@@ -1,39 +1,35 @@
 // Command mutate measures how much a package's tests notice: it changes the code in one small way at a time, runs the
 // tests, and lists the changes that no test noticed.
 //
-//	go -C tools run ./mutate ../interceptors/auth
-//	go -C tools run ./mutate -files call.go,url.go -tests ./,./test/... ..
+//	go -C tools run ./mutate -v ../interceptors/auth
+//	go -C tools run ./mutate -v -files join.go,escape.go -tests .,../.. ../internal/wire
 //
-// A change that does not compile is not counted. A change in code that no test reaches counts as unnoticed. The working
-// tree is not written to: each change reaches the compiler through an overlay (go help build).
+// All changes are compiled together, each behind a guard that an environment variable opens. Each change is then run with
+// those tests alone that come to it. A change that no test comes to counts as unnoticed. The working tree is not written to:
+// the changed source reaches the compiler through an overlay (go help build).
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"log"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 type options struct {
-	folder  string
-	files   []string
-	tests   []string
-	limit   time.Duration
-	workers int
-	every   int
-	verbose bool
+	folder, packageName string
+	files               []string
+	tests               []string
+	limit               time.Duration
+	workers             int
+	every               int
+	verbose             bool
 }
 
 // A verdict says what became of one mutant.
@@ -43,7 +39,6 @@ const (
 	noticed verdict = iota
 	unnoticed
 	unreached
-	uncompiled
 )
 
 func main() {
@@ -51,11 +46,11 @@ func main() {
 
 	var o options
 	files := flag.String("files", "", "comma-separated file names of the folder; empty: every file that is no test")
-	tests := flag.String("tests", ".", "comma-separated package patterns to test, relative to the folder, in this order")
+	tests := flag.String("tests", ".", "comma-separated folders whose tests are run, relative to FOLDER, in this order")
 	flag.DurationVar(&o.limit, "timeout", time.Minute, "time limit of one test run; a run that exceeds it has noticed")
-	flag.IntVar(&o.workers, "workers", 2, "test runs at a time")
+	flag.IntVar(&o.workers, "workers", 1, "test runs at a time")
 	flag.IntVar(&o.every, "every", 1, "take only every nth change: a sample for a large file")
-	flag.BoolVar(&o.verbose, "v", false, "print each verdict as it comes")
+	flag.BoolVar(&o.verbose, "v", false, "print each verdict as it comes, and the test that noticed")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		log.Fatal("usage: mutate [flags] FOLDER")
@@ -70,19 +65,30 @@ func main() {
 		o.files = strings.Split(*files, ",")
 	}
 
-	if err := run(o); err != nil {
+	if err := o.run(); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(o options) error {
-	mutants, err := o.mutants()
+func (o options) run() error {
+	temp, err := os.MkdirTemp("", "mutate")
 	if err != nil {
 		return err
 	}
-	blocks, err := o.coverage()
+	defer func() { _ = os.RemoveAll(temp) }()
+
+	sources, mutants, err := o.read()
 	if err != nil {
 		return err
+	}
+	binaries, err := o.compile(temp, sources, mutants)
+	if err != nil {
+		return err
+	}
+	for _, b := range binaries {
+		if err := b.findReach(o, temp); err != nil {
+			return err
+		}
 	}
 
 	verdicts := make([]verdict, len(mutants))
@@ -91,9 +97,10 @@ func run(o options) error {
 	for range o.workers {
 		group.Go(func() {
 			for i := range jobs {
-				verdicts[i] = o.judge(mutants[i], blocks[mutants[i].file])
+				var by string
+				verdicts[i], by = o.judge(mutants[i], binaries)
 				if o.verbose {
-					fmt.Printf("%-10s %s\n", verdicts[i], mutants[i])
+					fmt.Printf("%-10s %s\t%s\n", verdicts[i], mutants[i], by)
 				}
 			}
 		})
@@ -108,13 +115,13 @@ func run(o options) error {
 	return nil
 }
 
-// mutants reads the files and lists every change that is to be tried.
-func (o options) mutants() ([]mutant, error) {
+// read reads the files and numbers every change that is to be tried.
+func (o *options) read() (sources map[string][]byte, mutants []mutant, err error) {
 	names := o.files
 	if len(names) == 0 {
 		all, err := filepath.Glob(filepath.Join(o.folder, "*.go"))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, path := range all {
 			if name := filepath.Base(path); !strings.HasSuffix(name, "_test.go") && name != "doc.go" {
@@ -123,75 +130,44 @@ func (o options) mutants() ([]mutant, error) {
 		}
 	}
 
-	var all []mutant
+	sources = map[string][]byte{}
+	count := 0
 	for _, name := range names {
-		source, err := os.ReadFile(filepath.Join(o.folder, name))
+		source, err := os.ReadFile(filepath.Join(o.folder, name)) //nolint:gosec // named by whoever runs this tool
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		fset := token.NewFileSet()
 		file, err := parser.ParseFile(fset, name, source, parser.SkipObjectResolution)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		all = append(all, find(fset, file, name, source)...)
-	}
 
-	var taken []mutant
-	for i, m := range all {
-		if i%max(o.every, 1) == 0 {
-			taken = append(taken, m)
+		o.packageName, sources[name] = file.Name.Name, source
+		for _, m := range find(fset, file, name, source) {
+			if count%max(o.every, 1) == 0 {
+				m.id = len(mutants) + 1
+				mutants = append(mutants, m)
+			}
+			count++
 		}
 	}
-	return taken, nil
+	return sources, mutants, nil
 }
 
-// judge runs the tests on one mutant.
-func (o options) judge(m mutant, blocks []block) verdict {
-	if isUnreached(blocks, m.line, m.column) {
-		return unreached
-	}
-
-	temp, err := os.MkdirTemp("", "mutate")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(temp) }()
-	changed, overlay := filepath.Join(temp, m.file), filepath.Join(temp, "overlay.json")
-	replace := map[string]map[string]string{"Replace": {filepath.Join(o.folder, m.file): changed}}
-	list, err := json.Marshal(replace)
-	if err == nil {
-		err = os.WriteFile(changed, m.source, 0o600)
-	}
-	if err == nil {
-		err = os.WriteFile(overlay, list, 0o600)
-	}
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	// One pattern after another: the nearest tests are the quickest to notice.
-	for _, pattern := range o.tests {
-		output, err := o.test(pattern, "-overlay", overlay, "-failfast")
-		switch {
-		case err == nil:
-		case bytes.Contains(output, []byte("[build failed]")), bytes.Contains(output, []byte("[setup failed]")):
-			return uncompiled
-		default:
-			return noticed
+// judge runs the tests on one mutant. It returns the test that noticed, if one did.
+func (o options) judge(m mutant, binaries []*binary) (verdict, string) {
+	found := unreached
+	for _, b := range binaries {
+		if len(b.reached[m.id]) == 0 {
+			continue
+		}
+		found = unnoticed
+		if by, ok := b.notices(o, m); ok {
+			return noticed, by
 		}
 	}
-	return unnoticed
-}
-
-// test runs go test in the folder and returns what it printed.
-func (o options) test(pattern string, flags ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), o.limit+time.Minute) // beyond -timeout: the build's share
-	defer cancel()
-	args := slices.Concat([]string{"test", "-count=1", "-vet=off", "-timeout=" + o.limit.String()}, flags, []string{pattern})
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the flags are those of whoever runs this tool
-	cmd.Dir = o.folder
-	return cmd.CombinedOutput()
+	return found, ""
 }
 
 func report(mutants []mutant, verdicts []verdict) {
@@ -233,5 +209,5 @@ func percent(part, whole int) float64 {
 }
 
 func (v verdict) String() string {
-	return [...]string{"noticed", "UNNOTICED", "UNREACHED", "uncompiled"}[v]
+	return [...]string{"noticed", "UNNOTICED", "UNREACHED"}[v]
 }

@@ -5,19 +5,51 @@ import (
 	"go/ast"
 	"go/token"
 	"slices"
-	"strconv"
+	"strings"
 )
 
-// A mutant is one file with one small change.
+// A mutant is one small change of one file. The change is a guard around a piece of the source: the guarded code does what the
+// piece does, unless mutateIsOn(id) is true. So one compilation serves all changes.
 type mutant struct {
-	file         string
-	line, column int
-	change       string // for people: "a == b -> a != b"
-	source       []byte
+	id             int // counted from 1; 0: not numbered yet
+	file           string
+	line, column   int
+	start, end     int    // offsets of the piece
+	before, behind string // of the piece; each %d stands for the id
+	change         string // for people
 }
 
 func (m mutant) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", m.file, m.line, m.column, m.change)
+}
+
+// guard returns the source with the guards of all the mutants. Mutants of one piece have to be in the order in which find lists
+// them: a piece before the pieces in it.
+func guard(source []byte, mutants []mutant) []byte {
+	type insertion struct {
+		offset int
+		text   string
+	}
+	var befores, behinds []insertion
+	for _, m := range mutants {
+		id := fmt.Sprint(m.id)
+		befores = append(befores, insertion{m.start, strings.ReplaceAll(m.before, "%d", id)})
+		behinds = append(behinds, insertion{m.end, strings.ReplaceAll(m.behind, "%d", id)})
+	}
+
+	// Where two guards meet, the inner one closes first, and one that ends comes before one that starts.
+	slices.Reverse(behinds)
+	all := append(behinds, befores...) //nolint:gocritic // behinds is not used again
+	slices.SortStableFunc(all, func(a, b insertion) int { return a.offset - b.offset })
+
+	var guarded []byte
+	from := 0
+	for _, i := range all {
+		guarded = append(guarded, source[from:i.offset]...)
+		guarded = append(guarded, i.text...)
+		from = i.offset
+	}
+	return append(guarded, source[from:]...)
 }
 
 // A finder collects the mutants of one file.
@@ -28,78 +60,88 @@ type finder struct {
 	found  []mutant
 }
 
-// find lists the changes of one file, in the order of its lines.
+// find lists the changes of one file, each piece of code before the pieces in it.
 func find(fset *token.FileSet, file *ast.File, name string, source []byte) []mutant {
 	f := &finder{fset: fset, file: name, source: source}
 	ast.Inspect(file, func(n ast.Node) bool {
 		f.visit(n)
 		return true
 	})
-	slices.SortStableFunc(f.found, func(a, b mutant) int { return a.line - b.line })
 	return f.found
 }
 
-// opposites are the operators that are swapped for one another.
-var opposites = map[token.Token]string{
-	token.EQL: "!=", token.NEQ: "==",
-	token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">",
-	token.ADD: "-", token.SUB: "+",
-}
+// widened are the comparisons that take in, or leave out, the case of two equal values.
+var widened = map[token.Token]string{token.LSS: "<=", token.LEQ: "<", token.GTR: ">=", token.GEQ: ">"}
 
 func (f *finder) visit(n ast.Node) {
 	switch n := n.(type) {
+	case *ast.BlockStmt:
+		f.visitStatements(n.List)
+	case *ast.CaseClause:
+		f.visitStatements(n.Body)
+	case *ast.CommClause:
+		f.visitStatements(n.Body)
 	case *ast.IfStmt:
-		f.negate(n.Cond)
+		f.turn(n.Cond)
 	case *ast.SwitchStmt:
 		if n.Tag == nil {
 			f.visitCases(n)
 		}
 	case *ast.ForStmt:
 		if n.Cond != nil {
-			f.replace(n.Cond, "false")
+			f.add(n.Cond, "(!mutateIsOn(%d) && (", "))", "never")
 		}
 	case *ast.BinaryExpr:
 		f.visitBinary(n)
 	case *ast.ReturnStmt:
 		f.visitReturn(n)
-	case *ast.ExprStmt:
-		f.delete(n)
-	case *ast.IncDecStmt:
-		f.delete(n)
-	case *ast.DeferStmt:
-		f.delete(n)
-	case *ast.AssignStmt:
-		if n.Tok != token.DEFINE {
-			f.delete(n)
-		}
-	case *ast.BasicLit:
-		if v, err := strconv.Atoi(n.Value); err == nil && n.Kind == token.INT {
-			f.replace(n, strconv.Itoa(v+1))
-		}
 	}
 }
 
-// visitCases negates the conditions of a switch without a tag, one at a time.
+// visitStatements leaves out one statement at a time.
+func (f *finder) visitStatements(list []ast.Stmt) {
+	for _, statement := range list {
+		switch n := statement.(type) {
+		case *ast.ExprStmt:
+			if call, ok := n.X.(*ast.CallExpr); ok && f.text(call.Fun) == "panic" {
+				continue // without it a function may lack its return
+			}
+		case *ast.AssignStmt:
+			if n.Tok == token.DEFINE {
+				continue
+			}
+		case *ast.IncDecStmt, *ast.DeferStmt, *ast.GoStmt, *ast.SendStmt:
+		default:
+			continue
+		}
+		f.add(statement, "if !mutateIsOn(%d) { ", " }", "left out")
+	}
+}
+
+// visitCases turns the conditions of a switch without a tag, one at a time.
 func (f *finder) visitCases(n *ast.SwitchStmt) {
 	for _, clause := range n.Body.List {
 		for _, cond := range clause.(*ast.CaseClause).List {
-			f.negate(cond)
+			f.turn(cond)
 		}
 	}
 }
 
-// visitBinary swaps an operator, or leaves one operand of && and || out of account.
+// visitBinary changes a comparison, or leaves one operand of && and || out of account.
 func (f *finder) visitBinary(n *ast.BinaryExpr) {
 	switch n.Op {
 	case token.LAND:
-		f.replace(n.X, "true")
-		f.replace(n.Y, "true")
+		f.add(n.X, "(mutateIsOn(%d) || (", "))", "left out of &&")
+		f.add(n.Y, "(mutateIsOn(%d) || (", "))", "left out of &&")
 	case token.LOR:
-		f.replace(n.X, "false")
-		f.replace(n.Y, "false")
+		f.add(n.X, "(!mutateIsOn(%d) && (", "))", "left out of ||")
+		f.add(n.Y, "(!mutateIsOn(%d) && (", "))", "left out of ||")
+	case token.EQL, token.NEQ:
+		f.add(n, "(mutateIsOn(%d) != (", "))", "turned")
 	default:
-		if op, ok := opposites[n.Op]; ok {
-			f.splice(n.OpPos, n.OpPos+token.Pos(len(n.Op.String())), op, n)
+		if operator, ok := widened[n.Op]; ok {
+			other := "(" + f.text(n.X) + ") " + operator + " (" + f.text(n.Y) + ")"
+			f.add(n, "(!mutateIsOn(%d) && (", ") || mutateIsOn(%d) && ("+other+"))", "with "+operator)
 		}
 	}
 }
@@ -107,43 +149,30 @@ func (f *finder) visitBinary(n *ast.BinaryExpr) {
 // visitReturn turns the truth values that are returned as they stand.
 func (f *finder) visitReturn(n *ast.ReturnStmt) {
 	for _, result := range n.Results {
-		if name, ok := result.(*ast.Ident); ok {
-			switch name.Name {
-			case "true":
-				f.replace(name, "false")
-			case "false":
-				f.replace(name, "true")
-			}
+		if name, ok := result.(*ast.Ident); ok && (name.Name == "true" || name.Name == "false") {
+			f.turn(name)
 		}
 	}
 }
 
-// negate turns a condition. One that is an == or a != is turned by visitBinary, and would count twice.
-func (f *finder) negate(n ast.Expr) {
+// turn turns a condition. An == or a != is turned by visitBinary, and would count twice.
+func (f *finder) turn(n ast.Expr) {
 	if comparison, ok := n.(*ast.BinaryExpr); ok && (comparison.Op == token.EQL || comparison.Op == token.NEQ) {
 		return
 	}
-	f.splice(n.Pos(), n.End(), "!("+f.text(n)+")", n)
+	f.add(n, "(mutateIsOn(%d) != (", "))", "turned")
 }
 
-func (f *finder) replace(n ast.Expr, with string) { f.splice(n.Pos(), n.End(), with, n) }
-
-func (f *finder) delete(n ast.Stmt) { f.splice(n.Pos(), n.End(), "", n) }
-
-// splice records the mutant whose bytes from start to end are replaced. The node shows people what was changed.
-func (f *finder) splice(start, end token.Pos, with string, shown ast.Node) {
-	from, to := f.fset.Position(start), f.fset.Position(end)
-	if with == "" {
-		with = "{}" // an empty block keeps the syntax whole
-	}
-	changed := slices.Concat(f.source[:from.Offset], []byte(with), f.source[to.Offset:])
-	before := f.text(shown)
-	if len(before) > 70 {
-		before = before[:70] + "…"
+func (f *finder) add(n ast.Node, before, behind, change string) {
+	from, to := f.fset.Position(n.Pos()), f.fset.Position(n.End())
+	shown := strings.Join(strings.Fields(f.text(n)), " ")
+	if runes := []rune(shown); len(runes) > 70 {
+		shown = string(runes[:70]) + "…"
 	}
 	f.found = append(f.found, mutant{
 		file: f.file, line: from.Line, column: from.Column,
-		change: fmt.Sprintf("%q at column %d becomes %q", before, from.Column, with), source: changed,
+		start: from.Offset, end: to.Offset, before: before, behind: behind,
+		change: fmt.Sprintf("%s: %s", change, shown),
 	})
 }
 

@@ -7,71 +7,72 @@ import (
 	"testing"
 )
 
-func TestFind_ListsEachChangeWithWhatItMakesOfTheSource(t *testing.T) {
-	const source = `package p
+const source = `package p
 
 func f(a, b int, ok bool) bool {
 	if ok && a < b {
 		a++
 	}
-	if a == b {
-		return ok
+	for a == b {
+		panic(a)
+	}
+	switch {
+	case ok:
+		b = a
 	}
 	return true
 }
 `
+
+func findIn(t *testing.T, source string) []mutant {
+	t.Helper()
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, "p.go", source, parser.SkipObjectResolution)
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	found := find(fset, file, "p.go", []byte(source))
-	got := map[string]bool{}
-	for _, m := range found {
-		if _, err := parser.ParseFile(token.NewFileSet(), "p.go", m.source, 0); err != nil {
-			t.Errorf("%s: the result is no Go: %v", m, err)
-		}
-		for i, line := range strings.Split(string(m.source), "\n") {
-			if line != strings.Split(source, "\n")[i] {
-				got[strings.TrimSpace(line)] = true
-			}
-		}
+	for i := range found {
+		found[i].id = i + 1
+	}
+	return found
+}
+
+func TestFind_ListsEachChangeOnce(t *testing.T) {
+	got := map[string]int{}
+	for _, m := range findIn(t, source) {
+		got[m.change]++
 	}
 
-	want := []string{
-		"if !(ok && a < b) {", "if true && a < b {", "if ok && true {", "if ok && a <= b {", "{}", "if a != b {", "return false",
-	}
-	for _, line := range want {
-		if !got[line] {
-			t.Errorf("no change makes the line %q; got %v", line, got)
+	for _, change := range []string{
+		"turned: ok && a < b", "left out of &&: ok", "left out of &&: a < b", "with <=: a < b", "left out: a++",
+		"never: a == b", "turned: a == b", "turned: ok", "left out: b = a", "turned: true",
+	} {
+		if got[change] != 1 {
+			t.Errorf("%q is listed %d times; all: %v", change, got[change], got)
 		}
-		delete(got, line)
+		delete(got, change)
 	}
 	if len(got) > 0 {
 		t.Errorf("unexpected changes: %v", got)
 	}
-	if len(found) != len(want) {
-		t.Errorf("%d changes, some of them twice: want %d", len(found), len(want))
-	}
 }
 
-func TestIsUnreached_AsksTheBlocksAroundThePosition(t *testing.T) {
-	blocks := []block{
-		{fromLine: 1, fromColumn: 10, toLine: 5, toColumn: 2, reached: true},
-		{fromLine: 6, fromColumn: 1, toLine: 9, toColumn: 2},
+func TestGuard_GuardsOfPiecesInPiecesStayWhole(t *testing.T) {
+	guarded := string(guard([]byte(source), findIn(t, source)))
+	if _, err := parser.ParseFile(token.NewFileSet(), "p.go", guarded, 0); err != nil {
+		t.Fatalf("the result is no Go: %v\n%s", err, guarded)
 	}
-	for name, c := range map[string]struct {
-		line, column int
-		want         bool
-	}{
-		"in a block that is run":           {3, 1, false},
-		"in a block that is never run":     {7, 1, true},
-		"before the block on its line":     {1, 5, false},
-		"outside every block, as in cases": {12, 1, false},
+	if got, want := strings.Count(guarded, "\n"), strings.Count(source, "\n"); got != want {
+		t.Errorf("%d lines: want %d, so that a panic names the true one", got, want)
+	}
+
+	for _, part := range []string{
+		"return (mutateIsOn(10) != (true))",
+		"if !mutateIsOn(9) { b = a }",
 	} {
-		if got := isUnreached(blocks, c.line, c.column); got != c.want {
-			t.Errorf("%s: got %v", name, got)
+		if !strings.Contains(guarded, part) {
+			t.Errorf("no %q in\n%s", part, guarded)
 		}
 	}
 }
