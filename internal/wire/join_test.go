@@ -29,6 +29,9 @@ func TestJoin_BaseAndPathHaveOneSlashBetweenThem(t *testing.T) {
 		{"http://a.test/v1", "?q=1", "http://a.test/v1?q=1"},
 		{"http://a.test/v1?k=1", "x?q=1#f", "http://a.test/v1/x?k=1&q=1"},
 		{"http://a.test/a%2Fb", "c d", "http://a.test/a%2Fb/c%20d"},
+		{"http://a.test/a%2Fb", "c", "http://a.test/a%2Fb/c"},
+		{"http://a.test/a%2Fb?k=1#f", "c", "http://a.test/a%2Fb/c?k=1"},
+		{"http://a.test", "://b.test", "http://a.test/://b.test"},
 		{"http://a.test", "x?q=grün 1", "http://a.test/x?q=gr%C3%BCn%201"},
 		{"http://a.test", "https://b.test/y#f", "https://b.test/y"},
 		{"", "https://b.test/a%2Fb c", "https://b.test/a%2Fb%20c"},
@@ -53,6 +56,7 @@ func TestJoin_ATextThatMayBeTakenForAnotherHostIsRefused(t *testing.T) {
 		"http://a b/":     "does not parse",
 		"x%zz":            "does not parse",
 		"x?a\nb":          "the query has a control character at byte 1",
+		"x?\nb":           "the query has a control character at byte 0",
 		"http://:80/path": "has no host",
 	} {
 		_, err := wire.Join(base, raw, wire.Values{})
@@ -92,11 +96,13 @@ func TestBase_ItsHostIsFilledInFromTheDefaultsAlone(t *testing.T) {
 	assert.Equal(t, "ada.test", base.Host)
 
 	own := wire.Params{"version": {Text: "v2"}}
-	u, err := wire.Join(base, "/x", wire.Values{Own: own, Defaults: defaults})
-	require.NoError(t, err)
-	assert.Equal(t, "https://ada.test/v2/x", u.String())
+	for _, same := range []wire.Params{own, own.With("tenant", defaults["tenant"])} {
+		u, err := wire.Join(base, "/x", wire.Values{Own: same, Defaults: defaults})
+		require.NoError(t, err)
+		assert.Equal(t, "https://ada.test/v2/x", u.String())
+	}
 
-	_, err = wire.Join(base, "/x", wire.Values{Own: own.With("tenant", wire.Param{Text: "eve"}), Defaults: defaults})
+	_, err := wire.Join(base, "/x", wire.Values{Own: own.With("tenant", wire.Param{Text: "eve"}), Defaults: defaults})
 	require.ErrorContains(t, err, "{tenant} stands in the host of the base URL")
 
 	for _, value := range []string{"", "eve.test/", "a.b", "a:1", "a@b", "ü"} {
@@ -105,6 +111,43 @@ func TestBase_ItsHostIsFilledInFromTheDefaultsAlone(t *testing.T) {
 		require.ErrorAs(t, err, &bad, "%q", value)
 		assert.Equal(t, "tenant", bad.Name)
 	}
+
+	long := newBase(t, "https://{tenant}.test", wire.Params{"tenant": {Text: "ada-1_B"}})
+	assert.Equal(t, "ada-1_B.test", long.Host)
+}
+
+func TestJoin_EachPartOfAnAbsoluteURLHasItsPlaceholdersFilledInByItsOwnRule(t *testing.T) {
+	values := wire.Values{Own: wire.Params{"id": {Text: "a b&c/d"}, "tenant": {Text: "ada"}}}
+	for raw, want := range map[string]string{
+		"https://{tenant}.test/{id}":            "https://ada.test/a%20b&c%2Fd",
+		"https://{tenant}.test?q={id}":          "https://ada.test?q=a+b%26c%2Fd",
+		"https://b.test/{id}?q={id}#{id}":       "https://b.test/a%20b&c%2Fd?q=a+b%26c%2Fd",
+		"https://b.test/x?{other}={id}&{tenant": "https://b.test/x?{other}=a+b%26c%2Fd&{tenant",
+	} {
+		u, err := wire.Join(nil, raw, values)
+		require.NoError(t, err, raw)
+		assert.Equal(t, want, u.String(), raw)
+	}
+
+	values.Own = values.Own.With("none", wire.Param{})
+	for raw, name := range map[string]string{
+		"https://{id}.test/":        "id",
+		"https://{other}.test/":     "other",
+		"https://b.test/{other}":    "other",
+		"https://b.test/x?q={none}": "none",
+	} {
+		u, err := wire.Join(nil, raw, values)
+		var bad *wire.ParamError
+		require.ErrorAs(t, err, &bad, raw)
+		assert.Equal(t, name, bad.Name, raw)
+		assert.Nil(t, u, raw)
+	}
+}
+
+func TestKeepEscapes_AQueryGoesOutInPrintableASCII(t *testing.T) {
+	u := &url.URL{RawQuery: "a=\x00 ~\x7fü%2f"}
+	wire.KeepEscapes(u)
+	assert.Equal(t, "a=%00%20~%7F%C3%BC%2f", u.RawQuery)
 }
 
 func TestParams_AreNeverModified(t *testing.T) {
@@ -122,12 +165,16 @@ func TestRedirect_ALocationKeepsItsEscapes(t *testing.T) {
 	for location, want := range map[string]string{
 		"/My Project/..%2Fadmin": "/My%20Project/..%2Fadmin",
 		"sibling ü/a%2Fb":        "/from/sibling%20%C3%BC/a%2Fb",
-		"/plain/a%2Fb":           "",
-		"/a b":                   "",
-		"%zz":                    "",
+		"/a b":                   "/a%20b",
 	} {
-		_, rawPath, _ := wire.ResolveKeepingEscapes(from, location)
-		assert.Equal(t, want, rawPath, location)
+		path, rawPath, differs := wire.ResolveKeepingEscapes(from, location)
+		assert.True(t, differs, location)
+		assert.Equal(t, want, (&url.URL{Path: path, RawPath: rawPath}).EscapedPath(), location)
+	}
+
+	for _, location := range []string{"/plain/a%2Fb", "/plain", "?q=1", "%zz"} {
+		_, _, differs := wire.ResolveKeepingEscapes(from, location)
+		assert.False(t, differs, "%s: net/http's own path is right, or there is none", location)
 	}
 }
 

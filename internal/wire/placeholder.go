@@ -183,8 +183,8 @@ func rawProblem(value string) string {
 	}
 
 	// A server may decode a path before it looks for dot segments, and may take a backslash for a
-	// slash.
-	if hasDotSegment(value) || hasDotSegment(strings.ReplaceAll(decoded, `\`, "/")) {
+	// slash. What is a dot segment before it is decoded is one afterwards too.
+	if hasDotSegment(strings.ReplaceAll(decoded, `\`, "/")) {
 		return "is raw, and its value has a segment \".\" or \"..\", which would climb the path"
 	}
 	return ""

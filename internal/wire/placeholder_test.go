@@ -27,6 +27,7 @@ func TestExpand_AValueIsEscapedUnlessItIsRaw(t *testing.T) {
 		{"/{{id}}", "x", false, "/{x}"},
 		{"/{id", "x", false, "/{id"},
 		{"/a} b {not a name}", "x", false, "/a} b {not a name}"},
+		{"/../{id}", "x", false, "/../x"}, // these dots are the caller's own
 	} {
 		got, err := wire.Values{Own: wire.Params{"id": {Text: x.value, Raw: x.raw}}}.ExpandPath(x.template)
 		require.NoError(t, err, x.template)
@@ -49,6 +50,10 @@ func TestExpand_ABadValueIsRefusedWithItsNameAndWithoutItsText(t *testing.T) {
 	}{
 		{"/{id}", "", false, "has an empty value"},
 		{"/{other}", "7", false, "has no value"},
+		{"/{other2}", "7", false, "has no value"},
+		{"/{an_other}", "7", false, "has no value"},
+		{"/{an-other}", "7", false, "has no value"},
+		{"/{an.other}", "7", false, "has no value"},
 		{"/{id}", "..", false, "would climb the path"},
 		{"/.{id}", ".", false, "would climb the path"},
 		{"/%2e{id}", ".", false, "would climb the path"},
