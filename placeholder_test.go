@@ -385,6 +385,8 @@ func TestClientPathParam_ARequestDoesNotChangeTheHostOfTheBaseURL(t *testing.T) 
 		_, err := c.Get(t.Context(), "/x", edit)
 		require.ErrorIs(t, err, axle.CodeBadOption)
 		require.ErrorContains(t, err, "host of the base URL")
+		_, err = c.R(t.Context()).SetURL("/x").With(edit).Origin()
+		require.ErrorIs(t, err, axle.CodeBadOption, "and so it has no origin")
 	}
 	assert.Zero(t, network.Sent.Load())
 

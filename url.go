@@ -149,8 +149,8 @@ func (s *settings) mergeQuery(r *Request) {
 	}
 
 	// A parameter that is written in the URL counts as the caller's too.
-	_, raw, _ := strings.Cut(r.URL, "?")
-	raw, _, _ = strings.Cut(raw, "#")
+	raw, _, _ := strings.Cut(r.URL, "#")
+	_, raw, _ = strings.Cut(raw, "?")
 	inURL, _ := url.ParseQuery(raw)
 
 	for name, list := range s.query {
@@ -158,7 +158,7 @@ func (s *settings) mergeQuery(r *Request) {
 			continue
 		}
 		if redact.Name(name) {
-			if target, err := r.Origin(); err != nil || s.origin == "" || target != s.origin || r.CrossedOrigin() {
+			if target, _ := r.Origin(); s.origin == "" || target != s.origin || r.CrossedOrigin() {
 				continue
 			}
 			r.origins = append(r.origins, binding{name: name, values: list, origin: s.origin, query: true})

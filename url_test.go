@@ -103,6 +103,8 @@ func TestURL_QueryParametersAreAppendedAndOverrideDefaultsByName(t *testing.T) {
 		{"no Query at all", "/x", func(r *axle.Request) { r.Query = nil }, "/x?d1=1&d2=2"},
 		{"the same in both", "/x?q=url", func(r *axle.Request) { r.SetQueryParam("q", "set") }, "/x?q=url&d1=1&d2=2&q=set"},
 		{"a fragment", "/x?d1=own#d2=no", nil, "/x?d1=own&d2=2"},
+		{"a fragment with an ampersand", "/x?d1=own#f&d2=no", nil, "/x?d1=own&d2=2"},
+		{"a fragment with a question mark", "/x#f?d1=no", nil, "/x?d1=1&d2=2"},
 	} {
 		var sent string
 		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
@@ -202,6 +204,25 @@ func TestURL_InAHandlerItIsResolvedWithTheCallsSettings(t *testing.T) {
 	assert.Equal(t, "http://axle.test/v1/1/x?d=1", resp.Raw().Request.URL.String())
 }
 
+func TestURL_ADefaultParameterThatAHandlerRemovesIsNotResolvedAgain(t *testing.T) {
+	var sent string
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = r.URL.String()
+		return reply(r, 200, ""), nil
+	})
+	c.SetQueryParam("d", "1")
+	useRequest(c, func(r *axle.Request) {
+		r.Query.Del("d")
+		u, err := r.ResolveURL()
+		if assert.NoError(t, err) {
+			assert.Equal(t, "http://axle.test/x", u.String())
+		}
+	})
+	_, err := c.Get(t.Context(), "/x")
+	require.NoError(t, err)
+	assert.Equal(t, "http://axle.test/x", sent)
+}
+
 func TestURL_WhatResolveURLReturnsIsACopy(t *testing.T) {
 	c := axle.New().SetBaseURL("http://a.test/v1")
 	for _, path := range []string{"", "/x"} {
@@ -218,7 +239,13 @@ func TestURL_ARequestWithoutAClientIsResolvedWithoutABase(t *testing.T) {
 	u, err := (&axle.Request{URL: "http://b.test/x", Query: url.Values{"q": {"1"}}}).ResolveURL()
 	require.NoError(t, err)
 	assert.Equal(t, "http://b.test/x?q=1", u.String())
+	o, err := (&axle.Request{URL: "http://b.test/x"}).Origin()
+	require.NoError(t, err)
+	assert.Equal(t, "http://b.test", o)
+
 	_, err = (&axle.Request{URL: "/x"}).ResolveURL()
+	require.ErrorIs(t, err, axle.CodeInvalidURL)
+	_, err = (&axle.Request{URL: "/x"}).Origin()
 	assert.ErrorIs(t, err, axle.CodeInvalidURL)
 }
 

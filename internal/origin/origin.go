@@ -79,7 +79,7 @@ func isOwnOpaque(u *url.URL) bool {
 	}
 	named, err := url.Parse(target)
 	own := &url.URL{Scheme: u.Scheme, Host: u.Host}
-	return err == nil && named.Opaque == "" && named.User == nil && Same(named, own)
+	return err == nil && named.User == nil && Same(named, own)
 }
 
 func isASCII(s string) bool {

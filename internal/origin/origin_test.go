@@ -25,6 +25,33 @@ func parse(t *testing.T, raw string) *url.URL {
 	return u
 }
 
+func TestOrigin_IsInLowerCaseWithoutItsDefaultPort(t *testing.T) {
+	for raw, want := range map[string]string{
+		"HTTP://A.Test/x":       "http://a.test",
+		"http://a.test:80":      "http://a.test",
+		"http://a.test:":        "http://a.test",
+		"http://a.test:443":     "http://a.test:443",
+		"https://a.test:443":    "https://a.test",
+		"https://a.test:80":     "https://a.test:80",
+		"ftp://a.test:80":       "ftp://a.test:80",
+		"ftp://a.test:443":      "ftp://a.test:443",
+		"https://a.test.:8443":  "https://a.test:8443",
+		"http://[2001:DB8::1]":  "http://[2001:db8::1]",
+		"https://[::1]:443/":    "https://[::1]",
+		"http://ada:pw@a.test/": "http://a.test",
+	} {
+		assert.Equal(t, want, origin.Of(parse(t, raw)), raw)
+	}
+}
+
+func TestOrigin_AURLWithoutASchemeOrAHostHasNoneAndIsTheSameAsNoOther(t *testing.T) {
+	for _, u := range []*url.URL{nil, {}, {Scheme: "http"}, {Scheme: "http", Path: "/x"}, {Host: "a.test"}, {Scheme: "http", Host: ":80"}} {
+		assert.Empty(t, origin.Of(u), "%v", u)
+		assert.Empty(t, origin.To(u, "b.test"), "%v", u)
+		assert.False(t, origin.Same(u, u), "%v", u)
+	}
+}
+
 func TestOrigin_AnInternationalisedHostAndItsPunycodeAreOne(t *testing.T) {
 	for a, b := range map[string]string{
 		"http://bücher.example":            "http://xn--bcher-kva.example",
@@ -93,7 +120,7 @@ func TestOrigin_IsWhatNetHTTPPutsOnTheWire(t *testing.T) {
 }
 
 func TestOrigin_AHostThatCannotBeSentHasNone(t *testing.T) {
-	for _, host := range []string{".", "", "b\xfccher.example", "b\u00fccher.example/x", "b\u00fc cher.example"} {
+	for _, host := range []string{".", "", "b\xfccher.example", "b\x80cher.example", "b\u00fccher.example/x", "b\u00fc cher.example"} {
 		assert.Empty(t, origin.Of(&url.URL{Scheme: "http", Host: host}), "%q", host)
 	}
 }

@@ -31,6 +31,7 @@ func TestJoin_BaseAndPathHaveOneSlashBetweenThem(t *testing.T) {
 		{"http://a.test/a%2Fb", "c d", "http://a.test/a%2Fb/c%20d"},
 		{"http://a.test/a%2Fb", "c", "http://a.test/a%2Fb/c"},
 		{"http://a.test/a%2Fb?k=1#f", "c", "http://a.test/a%2Fb/c?k=1"},
+		{"http://a.test/a%2Fb#f?g", "c", "http://a.test/a%2Fb/c"},
 		{"http://a.test", "://b.test", "http://a.test/://b.test"},
 		{"http://a.test", "x?q=grün 1", "http://a.test/x?q=gr%C3%BCn%201"},
 		{"http://a.test", "https://b.test/y#f", "https://b.test/y"},

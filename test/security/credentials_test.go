@@ -403,6 +403,14 @@ func TestOrigins_OfPlainHTTPAnotherHostIsAnotherOrigin(t *testing.T) {
 		require.NoError(t, err)
 		check("the caller's", "own") // the caller gave both
 
+		for how, client := range map[string]*axle.Client{
+			"the client's": c.Clone().SetHeader("Host", x.host), "the method's": c.Clone().SetMethodHeader("GET", "Host", x.host),
+		} {
+			_, err = client.R(t.Context()).SetHeader("Authorization", "own").Get("/")
+			require.NoError(t, err)
+			check(how, "own")
+		}
+
 		raw := newRequest(t, http.MethodGet, x.base+"/", nil) // as a reverse proxy passes an inbound request on
 		raw.Host = x.host
 		raw.Header.Set("Authorization", "own")
@@ -420,6 +428,35 @@ func TestOrigins_OfPlainHTTPAnotherHostIsAnotherOrigin(t *testing.T) {
 		} else {
 			check("a handler's", "")
 		}
+	}
+}
+
+func TestHeader_TheHostIsTheCallersElseTheMethodsElseTheClients(t *testing.T) {
+	for _, x := range []struct{ client, method, own, want string }{
+		{"", "", "", "axle.test"},
+		{"client.test", "", "", "client.test"},
+		{"client.test", "method.test", "", "method.test"},
+		{"", "method.test", "", "method.test"},
+		{"client.test", "method.test", "own.test", "own.test"},
+	} {
+		var host string
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			host = r.Host
+			return reply(r, 200, ""), nil
+		})
+		if x.client != "" {
+			c.SetHeader("Host", x.client)
+		}
+		if x.method != "" {
+			c.SetMethodHeader("GET", "Host", x.method)
+		}
+		_, err := c.Get(t.Context(), "/", func(r *axle.Request) {
+			if x.own != "" {
+				r.SetHeader("Host", x.own)
+			}
+		})
+		require.NoError(t, err)
+		assert.Equal(t, x.want, host, "%+v", x)
 	}
 }
 
@@ -542,6 +579,10 @@ func TestOrigins_ASecretDefaultParameterGoesToTheBaseURLsOriginAlone(t *testing.
 func TestOrigins_ASecretDefaultParameterIsNotAddedToAHopThatCameBack(t *testing.T) {
 	w := newWorld(t)
 	c := newClient().SetBaseURL(w.home.URL).SetTransport(w.transport).SetQueryParam("api_key", theSecret).SetQueryParam("page", "1")
+	c.SetHeader("X-Api-Key", theSecret)
+	useRequest(c, func(r *axle.Request) {
+		assert.Equal(t, !r.CrossedOrigin(), r.Query.Has("api_key") || r.Header.Get("X-Api-Key") != "", "what a handler sees of %s", r.URL)
+	})
 	resp, err := c.HTTPClient().Get(w.home.URL + via(w.home.URL+"/back", "/start", w.home.URL+"/second", w.other.URL+"/x"))
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

@@ -106,17 +106,48 @@ func TestOrigins_SensitiveDefaultsGoToTheBaseURLsOriginAlone(t *testing.T) {
 }
 
 func TestOrigins_AHandlerDoesNotSeeADefaultThatMayNotGoThere(t *testing.T) {
-	c, _ := newFakeClient(always(200, ""))
-	c.SetHeader("Authorization", "default").SetHeader("X-Plain", "1")
-	var seen []http.Header
-	useRequest(c, func(r *axle.Request) { seen = append(seen, r.Header.Clone()) })
-	for _, url := range []string{"/", "http://other.test/", "https://axle.test/", "http://axle.test:8080/"} {
-		_, err := c.Get(t.Context(), url)
+	for _, x := range []struct {
+		base, url string
+		want      bool
+	}{
+		{"http://axle.test", "/", true},
+		{"http://axle.test", "http://other.test/", false},
+		{"http://axle.test", "https://axle.test/", false},
+		{"http://axle.test", "http://axle.test:8080/", false},
+		{"", "http://axle.test/", false},
+	} {
+		c, _ := newFakeClient(always(200, ""))
+		c.SetBaseURL(x.base).SetHeader("Authorization", "default").SetHeader("X-Plain", "1")
+		c.SetQueryParam("api_key", "default").SetQueryParam("page", "1")
+		useRequest(c, func(r *axle.Request) {
+			assert.Equal(t, x.want, r.Header.Get("Authorization") != "", "the header at %s", x.url)
+			assert.Equal(t, x.want, r.Query.Has("api_key"), "the parameter at %s", x.url)
+			assert.Equal(t, "1", r.Header.Get("X-Plain"))
+			assert.Equal(t, "1", r.Query.Get("page"))
+		})
+		_, err := c.Get(t.Context(), x.url)
 		require.NoError(t, err)
 	}
-	for i, h := range seen {
-		assert.Equal(t, i == 0, h.Get("Authorization") != "", "%d", i)
-		assert.Equal(t, "1", h.Get("X-Plain"))
+}
+
+// A URL that cannot be resolved leads nowhere, so that a handler that mends the URL does not find the defaults there.
+func TestOrigins_AURLThatAHandlerHasToMendGetsNoDefault(t *testing.T) {
+	var sent *http.Request
+	for _, base := range []string{"http://axle.test", ""} {
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			sent = r
+			return reply(r, 200, ""), nil
+		})
+		c.SetBaseURL(base).SetHeader("Authorization", "default").SetQueryParam("api_key", "default")
+		useRequest(c, func(r *axle.Request) {
+			assert.NotContains(t, r.Header, "Authorization")
+			assert.NotContains(t, r.Query, "api_key")
+			r.SetURL("http://axle.test/mended")
+		})
+		_, err := c.Get(t.Context(), "//axle.test/")
+		require.NoError(t, err)
+		assert.NotContains(t, sent.Header, "Authorization")
+		assert.Equal(t, "http://axle.test/mended", sent.URL.String())
 	}
 }
 
