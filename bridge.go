@@ -251,7 +251,6 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	if d.url.Host != b.URL.Host {
 		out.Host = ""
 	}
-	out.Body, out.GetBody = nil, nil
 	if err := d.attach(out); err != nil {
 		return nil, err
 	}
@@ -294,7 +293,7 @@ func completeResponse(resp *http.Response, method string) error {
 // before the response handlers run: what a refresh sets in one of those is newer. The http.Client
 // keeps the cookies of the response that reaches it once more, as it would without axle.
 func (b *bridgedRequest) keepCookies(sent *http.Request, resp *http.Response) {
-	if b.jar == nil || len(resp.Header["Set-Cookie"]) == 0 {
+	if b.jar == nil {
 		return
 	}
 	if list := resp.Cookies(); len(list) > 0 {

@@ -95,6 +95,29 @@ func TestHeader_ADefaultInOddCaseByAHandlerIsReplaced(t *testing.T) {
 	assert.Equal(t, http.Header{"X-Api-Key": {"handler"}, "X-Method": {"handler"}, "Accept": {"handler"}, "User-Agent": {"handler"}}, got)
 }
 
+func TestHeader_WhatHandlersWriteInTwoSpellingsIsSentTogether(t *testing.T) {
+	const ofAxle = "application/json, text/plain, */*"
+	for name, x := range map[string]struct {
+		canonical []string // as one handler leaves it
+		want      []string // after another has written "odd" in another case
+	}{
+		"axle's own is replaced": {[]string{ofAxle}, []string{"odd"}},
+		"a handler's is not":     {[]string{"text/csv"}, []string{"text/csv", "odd"}},
+		"what a handler adds":    {[]string{ofAxle, "text/csv"}, []string{ofAxle, "text/csv", "odd"}},
+		"the same value is once": {[]string{"odd"}, []string{"odd"}},
+	} {
+		var got []string
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			got = r.Header["Accept"]
+			return reply(r, 200, ""), nil
+		})
+		useRequest(c, func(r *axle.Request) { r.Header["Accept"], r.Header["accept"] = x.canonical, []string{"odd"} })
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, x.want, got, name)
+	}
+}
+
 func TestHeader_AReplaysEditInOddCaseIsTheOneThatIsSent(t *testing.T) {
 	var got []http.Header
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {

@@ -236,6 +236,11 @@ func TestBridge_AStreamThatAHandlerPutInHasNoStaleLength(t *testing.T) {
 			r.Header.Set("Content-Length", "7")
 			r.SetStream(io.NopCloser(strings.NewReader("another")))
 		}, "another", 7, "7"},
+		"of a response by hand": {func(r *axle.Response) {
+			_ = r.Stream().Close()
+			*r = *axle.NewResponse(r.Request, 200, http.Header{"Content-Length": {"7"}}, nil)
+			r.SetStream(io.NopCloser(strings.NewReader("another")))
+		}, "another", 7, "7"},
 		"buffered after all": {func(r *axle.Response) {
 			r.SetStream(struct {
 				io.Reader
@@ -265,14 +270,30 @@ func TestBridge_AStreamThatAHandlerPutInHasNoStaleLength(t *testing.T) {
 	}
 }
 
+// The header says a length only where it said one before, as net/http's own says none for a chunked body.
+func TestBridge_AHandlersBytesAddNoContentLengthToAHeaderThatSaidNone(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "a piece")
+		_ = http.NewResponseController(w).Flush()
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp.SetBytes([]byte("whole")), nil })
+	resp, err := c.HTTPClient().Get(c.BaseURL())
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.EqualValues(t, 5, resp.ContentLength)
+	assert.NotContains(t, resp.Header, "Content-Length")
+}
+
 func TestBridge_AnIncompleteAnswerOfATransportIsCompletedOrAnError(t *testing.T) {
 	for name, tc := range map[string]struct {
+		method  string
 		answer  *http.Response
 		message string // of the error; empty: there is none
 	}{
-		"none":                         {nil, "neither a response nor an error"},
-		"no body and no header":        {&http.Response{StatusCode: http.StatusOK}, ""},
-		"no body where bytes are said": {&http.Response{StatusCode: http.StatusOK, ContentLength: 3}, "a response of 3 bytes without a body"},
+		"none":                         {"GET", nil, "neither a response nor an error"},
+		"no body and no header":        {"GET", &http.Response{StatusCode: http.StatusOK}, ""},
+		"no body where bytes are said": {"GET", &http.Response{StatusCode: http.StatusOK, ContentLength: 3}, "a response of 3 bytes without a body"},
+		"a HEAD's, of bytes":           {"HEAD", &http.Response{StatusCode: http.StatusOK, ContentLength: 3}, ""},
 	} {
 		for _, limit := range []int64{0, 10} {
 			t.Run(name, func(t *testing.T) {
@@ -280,7 +301,7 @@ func TestBridge_AnIncompleteAnswerOfATransportIsCompletedOrAnError(t *testing.T)
 				c.SetResponseLimit(limit)
 				useFulfilled(c, func(r *axle.Response) (*axle.Response, error) { r.Header.Set("X-Seen", "1"); return r, nil })
 
-				resp, err := c.HTTPClient().Get("http://axle.test/")
+				resp, err := c.HTTPClient().Do(newRequest(t, tc.method, "http://axle.test/", nil))
 				if tc.message != "" {
 					require.ErrorIs(t, err, axle.CodeNetwork)
 					require.ErrorContains(t, err, tc.message)

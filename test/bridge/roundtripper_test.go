@@ -89,6 +89,19 @@ func TestBridge_AHandlersErrorIsFoundThroughTheURLError(t *testing.T) {
 	assert.Zero(t, network.Sent.Load())
 }
 
+func TestBridge_ACancelChannelThatIsClosedIsACancellation(t *testing.T) {
+	called := make(chan struct{})
+	c, _ := newFakeClient(func(*http.Request) (*http.Response, error) {
+		close(called)
+		return nil, errBoom
+	})
+	r := newRequest(t, http.MethodGet, "http://axle.test/", nil)
+	r.Cancel = called                       //nolint:staticcheck // deprecated, and still in use
+	_, err := c.RoundTripper().RoundTrip(r) //nolint:bodyclose // it fails
+	require.ErrorIs(t, err, axle.CodeCanceled)
+	require.ErrorIs(t, err, errBoom)
+}
+
 func TestBridge_ATimeLimitOfTheClientIsATimeout(t *testing.T) {
 	c, _ := newFakeClient(hang)
 	resp, err := c.SetTimeout(time.Millisecond).HTTPClient().Do(newRequest(t, "GET", "http://axle.test/", nil))
