@@ -282,9 +282,6 @@ func completeResponse(resp *http.Response, method string) error {
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
-	if resp.Header == nil {
-		resp.Header = http.Header{}
-	}
 	return nil
 }
 

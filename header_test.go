@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -93,6 +94,23 @@ func TestHeader_ADefaultInOddCaseByAHandlerIsReplaced(t *testing.T) {
 	_, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, http.Header{"X-Api-Key": {"handler"}, "X-Method": {"handler"}, "Accept": {"handler"}, "User-Agent": {"handler"}}, got)
+}
+
+func TestHeader_TheClientsDefaultsGoWithEveryKindOfBody(t *testing.T) {
+	for name, body := range map[string]any{
+		"none": nil, "a form": url.Values{"a": {"1"}}, "a multipart form": axle.NewMultipart().Field("a", "1"), "no bytes": []byte(nil),
+		"bytes": []byte("a"), "text": "a", "JSON": map[string]int{"a": 1}, "a reader": strings.NewReader("a"),
+	} {
+		var got http.Header
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			got = r.Header
+			return reply(r, 200, ""), nil
+		})
+		c.SetHeader("X-Default", "1").SetMethodHeader(http.MethodPost, "X-Method", "2")
+		_, err := c.R(t.Context()).SetBody(body).Post("/")
+		require.NoError(t, err, name)
+		assert.Equal(t, "1 2", got.Get("X-Default")+" "+got.Get("X-Method"), name)
+	}
 }
 
 func TestHeader_WhatHandlersWriteInTwoSpellingsIsSentTogether(t *testing.T) {

@@ -284,6 +284,20 @@ func TestBridge_AHandlersBytesAddNoContentLengthToAHeaderThatSaidNone(t *testing
 	assert.NotContains(t, resp.Header, "Content-Length")
 }
 
+func TestBridge_AHandlersResponseKeepsItsHeaderAsTheHandlerWroteIt(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	cached := http.Header{"Content-Length": {"99"}, "X-Cached": {"1"}}
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		_ = resp.Stream().Close()
+		return axle.NewResponse(resp.Request, 200, cached, []byte("bytes")), nil
+	})
+	resp, err := c.HTTPClient().Get("http://axle.test/")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, http.Header{"Content-Length": {"5"}, "X-Cached": {"1"}}, resp.Header)
+	assert.Equal(t, http.Header{"Content-Length": {"99"}, "X-Cached": {"1"}}, cached, "it may answer other calls at the same time")
+}
+
 func TestBridge_AnIncompleteAnswerOfATransportIsCompletedOrAnError(t *testing.T) {
 	for name, tc := range map[string]struct {
 		method  string

@@ -245,6 +245,21 @@ func TestOrigins_ARequestThatWasInACallKeepsThem(t *testing.T) {
 	}
 }
 
+// The places are those of values: a new value in the header is the caller's, for the place that the request leads to now.
+func TestOrigins_ANewValueOnARequestThatWasInACallIsBoundToo(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t)
+	resp, err := c.R(t.Context()).SetHeader("Authorization", "old").Get("/first")
+	require.NoError(t, err)
+	useRequest(c, func(r *axle.Request) { r.SetURL(o.other.URL + "/there") })
+	for name, value := range map[string]string{"the old value": "old", "a new value": "new"} {
+		_, err = c.Do(resp.Request.Clone().SetURL("/again").SetHeader("Authorization", value))
+		require.NoError(t, err)
+		require.NotNil(t, o.at("other/there"))
+		assert.Zero(t, count(o.at("other/there"), allSensitive), "%s: %v", name, o.at("other/there"))
+	}
+}
+
 func TestOrigins_NoneFollowARedirectToAnotherOrigin(t *testing.T) {
 	starts := map[string]func(http.Handler) *httptest.Server{"another port": httptest.NewServer, "https to http": httptest.NewTLSServer}
 	sources := map[string]func(c *axle.Client, r *axle.Request){
