@@ -565,3 +565,24 @@ func TestBody_EncodedBodyAndCurlKnowAContentTypeInWhateverCase(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "application/xml <int>1</int>", contentType+" "+string(body))
 }
+
+func TestBody_AReaderThatHangsEndsWithTheTimeLimit(t *testing.T) {
+	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	for name, first := range map[string]int{"before the replay limit": 0, "after it": axle.ReplayLimit + 100_000} {
+		for _, bridged := range []bool{false, true} {
+			reader, writer := io.Pipe()
+			go func() { _, _ = writer.Write(make([]byte, first)) }()
+			var err error
+			if bridged {
+				ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				req := newRequest(t, http.MethodPost, c.BaseURL(), reader).WithContext(ctx)
+				_, err = c.RoundTripper().RoundTrip(req) //nolint:bodyclose // it fails
+				cancel()
+			} else {
+				_, err = c.R(t.Context()).SetTimeout(200 * time.Millisecond).SetBody(reader).Post("/")
+			}
+			require.ErrorIs(t, err, axle.CodeTimeout, name)
+			_ = writer.Close()
+		}
+	}
+}

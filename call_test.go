@@ -413,3 +413,15 @@ func TestP5_EveryDispatchIsAFreshEngineRequest(t *testing.T) {
 		assert.Equal(t, `/?own=1&d=1&q=1 {"n":1}`, line)
 	}
 }
+
+func TestNested_IsACallThatAHandlerSendsFromItsOwnRequest(t *testing.T) {
+	c, _ := newFakeClient(inTurn(500, 200, 200))
+	var nested []bool
+	useRequest(c, func(r *axle.Request) { nested = append(nested, r.Nested()) })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return c.Do(err.Request) })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	_, err = c.Do(resp.Request)
+	require.NoError(t, err)
+	assert.Equal(t, []bool{false, true, false}, nested)
+}

@@ -500,3 +500,17 @@ func TestCodec_IsASettingLikeAnyOther(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "a", resp.String())
 }
+
+func TestEncodedBody_HasTheClientsContentType(t *testing.T) {
+	c := axle.New().SetHeader("Content-Type", "application/vnd.api+json")
+	_, contentType, err := c.R(t.Context()).SetBody(map[string]int{"a": 1}).EncodedBody()
+	require.NoError(t, err)
+	assert.Equal(t, "application/vnd.api+json", contentType)
+	_, contentType, err = c.SetMethodHeader(http.MethodPatch, "Content-Type", "application/merge-patch+json").R(t.Context()).
+		SetMethod("patch").SetBody(map[string]int{"a": 1}).EncodedBody()
+	require.NoError(t, err)
+	assert.Equal(t, "application/merge-patch+json", contentType)
+	_, contentType, err = axle.New().R(t.Context()).SetBody([]byte(nil)).EncodedBody()
+	require.NoError(t, err)
+	assert.Empty(t, contentType, "nothing is sent")
+}

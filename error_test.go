@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"net/http"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -154,4 +153,27 @@ func TestError_ACancellationKeepsItsCause(t *testing.T) {
 		assert.ErrorIs(t, err, errBoom)
 		assert.NotErrorIs(t, err, axle.CodeTimeout)
 	})
+}
+
+func TestCall_AnotherClientsErrorAndResponseKeepTheirURL(t *testing.T) {
+	two := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refused" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	one, _ := newFakeClient(always(200, ""))
+	path := "/refused"
+	useFulfilled(one, func(*axle.Response) (*axle.Response, error) { return two.Get(context.Background(), path) })
+	_, err := one.Get(t.Context(), "/")
+	e := asAxle(t, err)
+	assert.Contains(t, e.Error(), two.BaseURL()+"/refused")
+	u, err := e.Request.ResolveURL()
+	require.NoError(t, err)
+	assert.Equal(t, two.BaseURL()+"/refused", u.String())
+	path = "/mirror"
+	resp, err := one.Get(t.Context(), "/")
+	require.NoError(t, err)
+	u, err = resp.Request.ResolveURL()
+	require.NoError(t, err)
+	assert.Equal(t, two.BaseURL()+"/mirror", u.String())
 }

@@ -304,3 +304,24 @@ func TestHeader_SetByCallerAndBindHeaderFindANameInWhateverCase(t *testing.T) {
 	odd := &axle.Request{Header: http.Header{"x-api-key": {"own"}}}
 	assert.True(t, odd.SetByCaller("X-Api-Key"), "outside a call")
 }
+
+func TestCall_AHeaderLiteralInAnotherCaseIsTheSameHeader(t *testing.T) {
+	var seen http.Header
+	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+	c.SetHeader("Authorization", "default").SetHeader("X-Foo", "default")
+	header := http.Header{"authorization": {"mine"}, "x-foo": {"mine"}, "accept": {"text/csv"}}
+	_, err := c.Do(&axle.Request{URL: "/", Header: header})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"mine"}, seen["Authorization"])
+	assert.Equal(t, []string{"mine"}, seen["X-Foo"])
+	assert.Equal(t, []string{"text/csv"}, seen["Accept"])
+	assert.Contains(t, header, "x-foo", "the caller's map is left alone")
+}
+
+func TestCall_AHostHeaderIsSent(t *testing.T) {
+	var host string
+	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { host = r.Host })
+	_, err := c.R(t.Context()).SetHeader("Host", "virtual.test").Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, "virtual.test", host)
+}

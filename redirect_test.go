@@ -374,3 +374,13 @@ func TestRedirect_TheTimeLimitIsOfTheWholeDispatch(t *testing.T) {
 		assert.EqualValues(t, 3, network.Sent.Load())
 	})
 }
+
+func TestError_ALocationThatDoesNotParseKeepsItsSecrets(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "http://h.test/%zz?token=s3cret")
+		w.WriteHeader(http.StatusFound)
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "s3cret")
+}

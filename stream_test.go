@@ -203,3 +203,21 @@ func TestResponse_GzipOfNoBody(t *testing.T) {
 }
 
 // Every body is closed on every path.
+
+func TestResponseLimit_HoldsForAStreamThatAHandlerSets(t *testing.T) {
+	bomb := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(make([]byte, 1000))) }
+	c, _ := newFakeClient(always(200, "x"))
+	c.SetResponseLimit(10)
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		resp.SetStream(bomb()) // as of a decompressor
+		err := resp.Buffer()
+		return resp, err
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeTooLarge)
+
+	c, _ = newFakeClient(always(200, "x"))
+	useRequest(c.SetResponseLimit(10), func(r *axle.Request) { r.Respond(axle.NewResponse(r, 200, nil, nil).SetStream(bomb())) })
+	_, err = c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeTooLarge)
+}

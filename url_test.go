@@ -416,3 +416,10 @@ func TestURL_BaseOriginIsTheOriginOfTheBaseURLAndAllocatesNothing(t *testing.T) 
 	_, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
 }
+
+func TestURL_ResolveURLHasTheClientsParameters(t *testing.T) {
+	u, err := axle.New().SetBaseURL("http://axle.test").SetQueryParam("api", "1").SetQueryParam("q", "default").
+		R(t.Context()).SetURL("/x").SetQueryParam("q", "2").ResolveURL()
+	require.NoError(t, err)
+	assert.Equal(t, "http://axle.test/x?api=1&q=2", u.String())
+}

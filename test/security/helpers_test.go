@@ -3,6 +3,8 @@ package security_test
 import "github.com/axlehttp/axle/internal/axletest"
 
 // Short names for the helpers that several test packages share.
+type roundTripFunc = axletest.RoundTripFunc
+
 var (
 	errBoom        = axletest.ErrBoom
 	newClient      = axletest.NewClient

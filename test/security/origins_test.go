@@ -474,3 +474,50 @@ func TestP9_TheBridgeTakesTheJarsCookiesAndNoHandlersAcrossOrigins(t *testing.T)
 		assert.Equal(t, "n=1", o.at("home/back").Get("Cookie"), "%s: the jar knows where they belong, a handler need not", name)
 	}
 }
+
+func TestBindHeader_GoesToItsOriginAlone(t *testing.T) {
+	var seen []string
+	c := axle.New().SetBaseURL("http://axle.test").SetCookieJar(nil).SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		seen = append(seen, r.URL.Host+strings.Join(r.Header["X-Signature"], ","))
+		return reply(r, 200, ""), nil
+	}))
+	elsewhere := false
+	useRequest(c, func(r *axle.Request) { // runs after the next
+		if elsewhere {
+			r.SetURL("http://evil.test/")
+		}
+	})
+	useRequest(c, func(r *axle.Request) {
+		r.SetHeader("X-Signature", "s")
+		r.BindHeader("x-signature", "http://axle.test")
+	})
+	for _, elsewhere = range []bool{false, true} {
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"axle.tests", "evil.test"}, seen)
+	c.R(t.Context()).BindHeader("X-A", "http://axle.test") // outside a call it does nothing
+}
+
+func TestBindHeader_OfACloneLeavesTheOriginalsAlone(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	sent := map[string]string{}
+	c.SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		sent[r.URL.Host] = r.Header.Get("X-Key")
+		return reply(r, 200, ""), nil
+	}))
+	useRequest(c, func(r *axle.Request) {
+		if r.Nested() {
+			return
+		}
+		clone := r.Clone().SetURL("http://other.test/").SetHeader("X-Key", "clones")
+		clone.BindHeader("X-Key", "http://other.test")
+		r.SetHeader("X-Key", "originals")
+		r.BindHeader("X-Key", "http://axle.test")
+		_, err := c.Do(clone.SetURL("http://third.test/"))
+		assert.NoError(t, err)
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"axle.test": "originals", "third.test": ""}, sent)
+}
