@@ -303,3 +303,37 @@ func TestError_ACopyShowsNoMoreThanThePointerAlsoByJSONAndSlog(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("failed", "copy", e, "list", []any{e})
 	assert.NotContains(t, log.String(), "s3cret")
 }
+
+func TestCurl_IsALineForPeopleWithoutSecrets(t *testing.T) {
+	c := axle.New().SetBaseURL("http://me:s3cret@axle.test/v1").SetSensitiveHeaders("X-Mine")
+	for name, x := range map[string]struct {
+		edit func(*axle.Request)
+		want string
+	}{
+		"GET": {func(r *axle.Request) { r.SetURL("/a").SetQueryParam("page", "2").SetQueryParam("token", "s3cret") },
+			`curl 'http://REDACTED@axle.test/v1/a?page=2&token=REDACTED'`},
+		"headers": {func(r *axle.Request) {
+			r.SetURL("/a").SetHeader("Authorization", "Bearer s3cret").SetHeader("X-Mine", "s3cret").SetHeader("X-Its", "it's")
+		}, `curl 'http://REDACTED@axle.test/v1/a' -H 'Authorization: REDACTED' -H 'X-Its: it'\''s' -H 'X-Mine: REDACTED'`},
+		"JSON": {func(r *axle.Request) {
+			r.SetMethod("post").SetURL("/a").SetBody(map[string]string{"name": "ada", "password": "s3cret"})
+		}, `curl -X POST 'http://REDACTED@axle.test/v1/a' -H 'Content-Type: application/json' --data-raw '{"name":"ada","password":"REDACTED"}'`},
+		"a stream": {func(r *axle.Request) { r.SetMethod("PUT").SetURL("/a").SetBody(strings.NewReader("s3cret")) },
+			`curl -X PUT 'http://REDACTED@axle.test/v1/a' --data-binary @-`},
+	} {
+		line := c.R(t.Context()).With(x.edit).Curl()
+		assert.NotContains(t, line, "s3cret", name)
+		assert.Equal(t, x.want, line, name)
+	}
+	assert.Equal(t, "curl ''", new(axle.Request).Curl(), "of a request without a URL")
+}
+
+func TestCurl_InAHandlerHasTheDefaults(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	c.SetHeader("X-Default", "d")
+	var line string
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { line = resp.Request.Curl(); return resp, nil })
+	_, err := c.Get(t.Context(), "/a")
+	require.NoError(t, err)
+	assert.Equal(t, "curl http://axle.test/a -H 'Accept: application/json, text/plain, */*' -H 'User-Agent: axle/1' -H 'X-Default: d'", line)
+}
