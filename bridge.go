@@ -139,8 +139,9 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 // does not know: the channel may be closed before the context, which has the same deadline, has
 // ended.
 func (b *bridgedRequest) interrupted(r *Request, err error) *Error {
+	// Cancel is deprecated, and http.Client still uses it.
 	select {
-	case <-b.Cancel: //nolint:staticcheck // deprecated, and still what http.Client uses
+	case <-b.Cancel:
 	default:
 		return nil
 	}

@@ -541,7 +541,7 @@ func (b *restyBody) takeOver(raw *http.Response, d *dispatch) {
 func (b *restyBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.read.Write(p[:n])
-	if err != nil && err != io.EOF { //nolint:errorlint // an error around io.EOF is an error of the body's
+	if err != nil && err != io.EOF {
 		b.failed = err
 	}
 	return n, err

@@ -80,7 +80,7 @@ func (s *progression) replaceCurrent(r *Response) (left []*Response) {
 	if s.current == r && s.beside == nil {
 		return nil
 	}
-	for _, open := range append(s.beside, s.current) { //nolint:gocritic // beside is emptied below
+	for _, open := range append(s.beside, s.current) {
 		if open != nil && open != r && !open.sharesStream(r) {
 			left = append(left, open)
 		}
