@@ -14,9 +14,9 @@ import (
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
-// ReplayLimit is how many bytes of an io.Reader body are kept so that a replay or a redirect can
-// send them again: 1 MiB. It concerns readers that can neither seek nor be made anew. One that
-// yields more is streamed, and cannot be sent again.
+// ReplayLimit is the number of bytes of an io.Reader body that axle keeps, so that a replay or a
+// redirect can send the body again: 1 MiB. It concerns readers that can neither seek nor be opened
+// again. A longer body of such a reader is streamed, and cannot be sent again.
 const ReplayLimit = rewind.Limit
 
 // ErrBodyConsumed is the cause of the [Error] (CodeBadOption) of a request whose body was sent once

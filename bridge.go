@@ -18,14 +18,14 @@ import (
 // RoundTripper returns the client's two chains as a net/http transport: it runs them once for each
 // request that it is given, over the client's transport, and with the settings of that time.
 //
-// It keeps net/http's contract. The request is not modified and its body is always closed; bodies
-// stream both ways; redirects, 101 and refused statuses that no handler recovered come back as
-// responses, for the [http.Client] above to treat; a handler's own error stays an error. Cookies
-// are that http.Client's jar's business alone.
+// It keeps net/http's contract. The request is not modified, its body is always closed, and bodies
+// stream both ways. Redirects, 101 and refused statuses come back as responses if no handler
+// recovered from them, and the [http.Client] above treats them as always. An error that a handler
+// made stays an error. Only the cookie jar of that http.Client handles cookies.
 func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 
-// HTTPClient returns an http.Client over [Client.RoundTripper], with the client's cookie jar as it
-// stands: the one line that plugs axle into a generated SDK.
+// HTTPClient returns an http.Client over [Client.RoundTripper]. It has the cookie jar that the
+// client has at this moment. Give it to a generated SDK to put the chains under that SDK.
 //
 // It takes absolute URLs alone, as any http.Client does: the base URL only decides which origin is
 // the client's own.

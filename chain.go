@@ -70,12 +70,14 @@ func Named(name string) UseOption { return func(o *useOptions) { o.name = name }
 // request, which it must not modify. A nil cond stands for every call.
 func RunWhen(cond func(*Request) bool) UseOption { return func(o *useOptions) { o.when = cond } }
 
-// Use adds a pair of handlers and returns its id. A nil handler passes on what it would get.
+// Use adds a pair of handlers and returns its id. A nil handler passes its value or error on
+// unchanged.
 //
-// Both handlers get the context of the request that they are given. The next pair receives what a
-// handler returns: its fulfilled handler a value, or its rejected handler an error. If a handler
-// returns both, the error wins. If it returns neither, the call fails with [ErrNoResult]. Handlers
-// run on the caller's goroutine, and those of several calls run at the same time.
+// Both handlers get the context of the request that they are given. The result of a handler is the
+// input of the next pair: a value goes to the pair's fulfilled handler, an error to its rejected
+// handler. If a handler returns both, the error wins. If it returns neither, the call fails with
+// [ErrNoResult]. Handlers run on the caller's goroutine, and those of several calls run at the same
+// time.
 func (c *Chain[T]) Use(
 	fulfilled func(ctx context.Context, value T) (T, error),
 	rejected func(ctx context.Context, err *Error) (T, error),

@@ -63,8 +63,8 @@ func (f PluginFunc) Install(c *Client) (uninstall func()) {
 	return f(c)
 }
 
-// Use installs plugins, in argument order. Who wants to uninstall one calls its Install directly.
-// Nil plugins are passed over.
+// Use installs plugins, in argument order. Nil plugins are skipped. To uninstall a plugin later,
+// call its Install directly and keep the function that it returns.
 func (c *Client) Use(plugins ...Plugin) *Client {
 	for _, p := range plugins {
 		if p != nil {

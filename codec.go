@@ -31,14 +31,14 @@ type codec struct {
 }
 
 // SetCodec sets how the bodies of a media type, as "application/cbor", are encoded and decoded: a
-// request's by its Content-Type, a response's by [Response.Decode]. A nil function leaves that
-// direction to the built-in codec, if there is one: of JSON, XML and forms, and, for encoding
-// alone, of multipart forms.
+// request's by its Content-Type, a response's by [Response.Decode]. If a function is nil, the
+// built-in codec serves that direction. There are built-in codecs for JSON, XML and forms, and one
+// for multipart forms that only encodes.
 //
 // The codec of a type also serves the types with its suffix (RFC 6839): that of "application/cbor"
 // serves "application/senml+cbor", unless that type has a codec of its own. SetCodec of
-// "application/json" is [Client.SetJSON]. Both functions are called by many goroutines at once. A
-// text that is no media type fails the calls with CodeBadOption.
+// "application/json" is [Client.SetJSON]. Both functions are called by many goroutines at once. If
+// mediaType is not a media type, or has parameters, every call fails with CodeBadOption.
 func (c *Client) SetCodec(
 	mediaType string, marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error,
 ) *Client {

@@ -50,10 +50,10 @@ func (r *Request) SetByCaller(name string) bool {
 	return slices.Equal(r.pass.source.Header[name], list)
 }
 
-// BindHeader makes the present values of a header, which a handler has set, a credential for this
-// origin alone (see [Request.Origin]). They are not sent to another origin, whatever later handlers
-// make of the URL. They do not follow a redirect to another origin, and they are not printed. The
-// name may be in any case. Outside a call BindHeader does nothing.
+// BindHeader makes the current values of a header a credential for one origin (see
+// [Request.Origin]). axle does not send these values to another origin, not even if a later handler
+// changes the URL or a redirect leads there, and it does not print them. Call it after setting the
+// header. The name may be in any case. Outside a call BindHeader does nothing.
 func (r *Request) BindHeader(name, origin string) {
 	if r.pass == nil {
 		return

@@ -37,7 +37,7 @@ func (e *Error) form() errorForm {
 // encoding/json makes null.
 func (e Error) MarshalJSON() ([]byte, error) { return json.Marshal(e.form()) }
 
-// LogValue returns the same for log/slog.
+// LogValue returns the members of [Error.MarshalJSON] as a group for log/slog.
 func (e *Error) LogValue() slog.Value {
 	if e == nil {
 		return slog.Value{}

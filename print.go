@@ -119,8 +119,9 @@ func printAs(f fmt.State, verb rune, text string) {
 }
 
 // IsDeclaredSensitive reports whether a header was declared to hold a credential: by
-// [Client.SetSensitiveHeaders], by [Client.SetXSRF], or by [Request.BindHeader].
-// [Client.IsSensitiveHeader] tells the headers that are sensitive by their names.
+// [Client.SetSensitiveHeaders], by [Client.SetXSRF], or by [Request.BindHeader]. BindHeader counts
+// only for a header that is not sensitive by its name. For headers that are, see
+// [Client.IsSensitiveHeader].
 func (r *Request) IsDeclaredSensitive(name string) bool {
 	name = textproto.CanonicalMIMEHeaderKey(name)
 	if s := r.settings(); s != nil && (s.sensitive[name] || name == s.xsrfHeader && name != "") {

@@ -32,7 +32,9 @@ func (r *Request) OnUploadProgress(fn func(Progress)) *Request {
 	return r
 }
 
-// OnDownloadProgress has fn called while the response's body is read, in the same way.
+// OnDownloadProgress has fn called while the response's body is read: at most ten times a second,
+// and at the end of the body. For a replay the count begins anew. fn runs on the goroutine that
+// reads, which waits for it.
 func (r *Request) OnDownloadProgress(fn func(Progress)) *Request {
 	r.onDownload = fn
 	return r

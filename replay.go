@@ -29,12 +29,13 @@ import (
 // except that only one of them reads a body that is an io.Reader. When the handler returns, the
 // outcomes that it does not return are closed.
 //
-// Replay is valid in a response handler, until the handler returns. r is the request that the
-// handler was given, a clone of that, or the request of a replay's outcome. Elsewhere Replay is an
-// error (CodeBadOption). A replay that outlives its handler is an error too, and its response is
-// closed. A later handler may be given the very same request. So a goroutine that may outlive its
-// handler has to replay a clone, which belongs to that handler alone. A body that cannot be read
-// again is refused (CodeBadOption) before anything is sent.
+// Replay is valid only in a response handler, and only until the handler returns. Call it on the
+// request that the handler was given, on a clone of that, or on the request of a replay's outcome.
+// Anywhere else it returns an error (CodeBadOption). A replay that outlives its handler is an error
+// too, and its response is closed. A later handler may get the same *Request. So a goroutine that
+// may outlive its handler must replay a clone ([Request.Clone]): a clone belongs to the handler
+// that made it. A body that cannot be read again is refused (CodeBadOption) before anything is
+// sent.
 func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	p := r.pass
 	if p == nil {

@@ -122,8 +122,8 @@ func (r *Request) SetQueryParam(name, value string) *Request {
 // "_" alone.
 //
 // A placeholder without a value, or with an empty one, fails the call with CodeBadOption before
-// anything is sent. So does a segment that becomes "." or ".." by its values, which would climb the
-// path.
+// anything is sent. The call fails in the same way if values turn a segment into "." or "..", which
+// would climb the path.
 func (r *Request) SetPathParam(name, value string) *Request {
 	r.pathParams = r.pathParams.With(name, wire.Param{Text: value})
 	return r
@@ -186,8 +186,9 @@ func (r *Request) SetResult(v any) *Request {
 	return r
 }
 
-// SetStream leaves the response's body unread, for [Response.Stream], which the caller must close.
-// The body of a refused status is read all the same. SetStream and SetResult exclude each other.
+// SetStream leaves the body of the response unread. Read it from [Response.Stream]. The caller that
+// gets the Response must close the stream. The body of a refused status is read in any case. A
+// request with both SetStream and SetResult fails with CodeBadOption.
 func (r *Request) SetStream(stream bool) *Request {
 	r.stream = stream
 	return r
@@ -198,8 +199,9 @@ func (r *Request) SetStream(stream bool) *Request {
 // call of its own.
 func (r *Request) Attempt() int { return r.attempt }
 
-// Nested reports whether a handler has sent this call from the request of another call, which is
-// not over: axios(error.config). A request that is sent again later is a call like any other.
+// Nested reports whether a handler started this call with [Client.Do] from its own request, while
+// the call of that request was running: axios(error.config). A request that a caller sends again
+// after its call is not nested.
 func (r *Request) Nested() bool { return r.pass != nil && r.pass.nested }
 
 // setBad notes bad input. The call is refused because of it when the request is sent.

@@ -78,9 +78,10 @@ func (r *Response) Stream() io.ReadCloser {
 	return io.NopCloser(bytes.NewReader(r.body))
 }
 
-// SetStream sets the stream of the response and of its copies. It is meant to wrap the stream
-// before, which it does not close. A nil body is an empty one. Behind [Client.RoundTripper] the
-// response then has no Content-Length, unless the handler sets that header itself.
+// SetStream replaces the stream of the response, also in the copies of the response. Usually body
+// wraps the current stream, which SetStream does not close. A nil body is an empty one. Behind
+// [Client.RoundTripper] the response then has no Content-Length, unless the handler sets that
+// header itself.
 func (r *Response) SetStream(body io.ReadCloser) *Response {
 	if body == nil {
 		body = http.NoBody

@@ -122,8 +122,9 @@ func (c *Client) SetHeader(name, value string) *Client {
 	})
 }
 
-// SetMethodHeader sets a default header for the requests of one method, before that of
-// [Client.SetHeader] (axios's defaults.headers.post).
+// SetMethodHeader sets a default header for the requests of one method (axios's
+// defaults.headers.post). For these requests it replaces a default of the same name from
+// [Client.SetHeader].
 func (c *Client) SetMethodHeader(method, name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.methodHeader = maps.Clone(s.methodHeader); s.methodHeader == nil {
@@ -139,9 +140,9 @@ func (c *Client) SetMethodHeader(method, name, value string) *Client {
 	})
 }
 
-// SetQueryParam sets a default query parameter. A request that has one of that name, in its URL or
-// its Query, does without. One that is a secret by its name, as api_key is, goes to the base URL's
-// origin alone: without a base URL, nowhere.
+// SetQueryParam sets a default query parameter. If a request has a parameter of that name, in its
+// URL or its Query, the default is not sent with it. A default that is a secret by its name, as
+// api_key is, goes to the base URL's origin alone: without a base URL, nowhere.
 func (c *Client) SetQueryParam(name, value string) *Client {
 	return c.update(func(s *settings) {
 		if s.query = maps.Clone(s.query); s.query == nil {
@@ -182,10 +183,10 @@ func (c *Client) SetValidateStatus(ok func(status int) bool) *Client {
 	return c.update(func(s *settings) { s.validate = ok })
 }
 
-// SetSensitiveHeaders names further headers that carry credentials, in the place of those of an
-// earlier call. Of Authorization, Cookie, X-Api-Key and their like it is known: every name that
-// axle hides in what it prints is sensitive. A sensitive header never crosses an origin and is
-// redacted in logs.
+// SetSensitiveHeaders names further headers that carry credentials. The names replace those of an
+// earlier call. Headers whose names say that they hold a secret, such as Authorization, Cookie and
+// X-Api-Key, are always sensitive and need not be named. A sensitive header never crosses an origin
+// and is redacted in logs.
 func (c *Client) SetSensitiveHeaders(names ...string) *Client {
 	sensitive := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -218,7 +219,8 @@ func (c *Client) SetMaxRedirects(n int) *Client {
 }
 
 // SetAllowAbsoluteURLs decides whether a request may have an absolute URL; the default is true. If
-// not, one fails with CodeInvalidURL: for clients whose paths come from elsewhere.
+// allow is false, a request with an absolute URL fails with CodeInvalidURL. Use this for a client
+// whose paths come from an untrusted source.
 func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
 	return c.update(func(s *settings) { s.pathsOnly = !allow })
 }

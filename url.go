@@ -46,10 +46,10 @@ func (r *Request) ResolveURL() (*url.URL, error) {
 // "https://api.example.com" or "http://localhost:8080": in lower case, without a default port, and
 // with an internationalised host in punycode.
 //
-// For plain http a forward proxy is told the Host, and may take the request there. So where a Host
-// header, or the Host of a request behind [Client.RoundTripper], names another origin than the URL
-// does, Origin tells both, as in "http://api.example.com with the Host other.example", which is the
-// origin of no URL.
+// For plain http a forward proxy is told the Host, and may take the request there. So if a Host
+// header, or the Host of a request behind [Client.RoundTripper], names another origin than the URL,
+// Origin returns a text with both, such as "http://api.example.com with the Host other.example". No
+// URL has this text as its origin.
 func (r *Request) Origin() (string, error) {
 	// Most requests are a plain path behind the base URL, and then go where that leads. They need
 	// no URL of their own for this.

@@ -34,8 +34,8 @@ const queueLimit = 1024
 // After Login, Logout and SetState fn runs on the caller's goroutine before the method returns,
 // unless another goroutine is calling subscribers already. After a refresh fn runs on another
 // goroutine, and the refresh does not wait for it. So the call that needed the refresh may return
-// before, and a program that ends then has not called fn. A program that must store a rotated
-// token, as a command-line tool does, stores it in its [RefreshFunc].
+// before fn has run, and a program that ends at that moment has not called fn. A program that must
+// store a rotated token, as a command-line tool does, stores it in its [RefreshFunc].
 //
 // A panic of fn is recovered and reported to [slog.Default] with its stack. The tokens are masked
 // in the report. The other subscribers are called nevertheless.

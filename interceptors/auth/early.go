@@ -21,9 +21,9 @@ const earlyPause = 10 * time.Second
 // A call that comes after the expiry waits for a refresh before it is sent, also if the token was
 // restored from disk. If that refresh fails, the call is not sent.
 //
-// Two kinds of token are not refreshed over and over. A token that lives shorter than this time is
-// used to its end. A token that had expired when it came from a refresh is sent as it is, since the
-// clock of this machine must be ahead.
+// Two kinds of token are not refreshed over and over. A token that had no more than this time left
+// when the session got it is used until it has expired. A token that had expired when it came from
+// a refresh is sent as it is, since the clock of this machine must be ahead.
 //
 // Without this option the expiry decides nothing: a token that has expired is sent, and its 401
 // refreshes it.

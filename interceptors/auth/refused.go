@@ -21,10 +21,10 @@ import (
 // Without a code, a 400, a 401 and a 403 are refusals, unless the body is HTML. HTML is the page of
 // a firewall, a proxy or a captive portal.
 //
-// The response is that of an [oauth2.RetrieveError] or of an [axle.Error]. The code is the
-// former's ErrorCode. In the latter's JSON body it is the string "error", also under a status of
-// success. There it counts only if it is a code that a token endpoint may give, since an API may
-// use the name "error" for words of its own.
+// The response is that of an [oauth2.RetrieveError] or of an [axle.Error]. A RetrieveError has the
+// code in its ErrorCode. For an axle.Error the code is the string "error" in the response's JSON,
+// also under a status of success. It counts only if it is a code that a token endpoint may give,
+// since an API may use the name "error" for words of its own.
 func Refused(refreshErr error) bool {
 	var retrieve *oauth2.RetrieveError
 	if errors.As(refreshErr, &retrieve) {

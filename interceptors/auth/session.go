@@ -12,8 +12,8 @@ import (
 	"github.com/axlehttp/axle/internal/expiry"
 )
 
-// Session is what the interceptor needs of a login. store.UserStore implements it, and
-// [StatefulSession] as well.
+// Session is a login: its token, its refresh and its logout. store.UserStore implements Session and
+// [StatefulSession].
 //
 // Many goroutines call the methods at once, except RefreshToken: the interceptor shares one call
 // of it among all who wait, in all clients that the interceptor is installed in. Two interceptors

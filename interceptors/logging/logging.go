@@ -43,9 +43,10 @@
 // are access_token, clientSecret and newpassword. WithSecretNames adds to these names, and
 // WithAllowedNames takes some out.
 //
-// A body is shown if it is JSON or a form, whose secrets have names. Of any other body, also of
-// plain text, the type and the length are shown. A stream is never read. The names are those of
-// credentials. Other private data, such as a social security number, has to be added.
+// A body is shown if it is JSON or a form, whose secrets have names. For every other body, plain
+// text included, the record has the type and the length. A stream is never read. axle's own list of
+// names has the names of credentials alone. Add the names of other private values, such as social
+// security numbers, with WithSecretNames.
 package logging
 
 import (
@@ -134,10 +135,10 @@ func WithSecretNames(names ...string) Option {
 }
 
 // WithBodies adds the first limit bytes of each body that is JSON or a form. The values of its
-// secret fields, at any depth, are REDACTED, and JSON loses its white space. Of any other body the
-// record has the type and the length. If limit is zero or less, the record has the type and the
-// length of every body. The cost of a record depends on the limit, and not on the length of the
-// body.
+// secret fields, at any depth, are REDACTED, and JSON loses its white space. For every other body,
+// plain text included, the record has the type and the length. If limit is zero or less, the record
+// has the type and the length of every body. The cost of a record depends on the limit, and not on
+// the length of the body.
 func WithBodies(limit int) Option {
 	return func(i *Interceptor) { i.bodies, i.limit = true, max(limit, 0) }
 }
