@@ -334,8 +334,8 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 // origin, without the cookies that the caller wrote: the http.Client copies those to each
 // redirected request to the same host, whatever its port and scheme, and adds its jar's.
 //
-// A cookie is the caller's if the first request had it, unless the jar has it for this URL. Where
-// the jar is unknown, a request that has come back to its first origin keeps its cookies: whosever
+// A cookie is the caller's if the first request had it, unless the jar gave it for this URL. What
+// the jar has by now says nothing of that: a refresh may have changed it. Where the jar is unknown, a request that has come back to its first origin keeps its cookies: whosever
 // they are, they belong there.
 func (b *bridgedRequest) withoutCallersCookies() []string {
 	first := b.Request
@@ -347,14 +347,10 @@ func (b *bridgedRequest) withoutCallersCookies() []string {
 	}
 
 	written := cookiePairs(first.Header["Cookie"])
-	var jars []*http.Cookie
-	if b.jar != nil {
-		jars = b.jar.Cookies(cookies.URLOf(b.Request))
-	}
+	jars := cookiePairs([]string{b.jars.text})
 	kept := slices.DeleteFunc(cookiePairs(b.Header["Cookie"]), func(pair string) bool {
 		isSame := func(other string) bool { return isSameCookie(pair, other) }
-		isJars := func(c *http.Cookie) bool { return isSameCookie(pair, c.Name+"="+c.Value) }
-		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isJars)
+		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isSame)
 	})
 	if len(kept) == 0 {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -186,6 +187,68 @@ func TestBridge_AReplayOnTheHopOfARedirectSendsThatHopsCookies(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	assert.Equal(t, []string{`/start own={"a":1}; sid=1`, `/end own={"a":1}; sid=1; hop=1`, `/end own={"a":1}; hop=1`}, sent)
+}
+
+// The caller's cookies stay at their origin, and those of the jar are the newest there too.
+func TestBridge_AReplayOnAHopToAnotherOriginSendsTheJarsNewCookiesAlone(t *testing.T) {
+	var sent []string
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent = append(sent, r.Header.Get("Cookie"))
+		if len(sent) == 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer other.Close()
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) })
+	jar, home := withJar(t, c, "sid=1")
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		if err.StatusCode() != http.StatusUnauthorized {
+			return nil, err
+		}
+		setCookies(t, jar, home, "sid=2")
+		return err.Request.Replay()
+	})
+
+	req := newRequest(t, "GET", c.BaseURL(), nil)
+	req.Header.Set("Cookie", "own=1; sid=own")
+	resp, err := c.HTTPClient().Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, []string{"sid=1", "sid=2"}, sent)
+}
+
+// fickleJar is a jar that another call changes after it gave its first cookies.
+type fickleJar struct{ asked int }
+
+func (j *fickleJar) SetCookies(*url.URL, []*http.Cookie) {}
+
+func (j *fickleJar) Cookies(*url.URL) []*http.Cookie {
+	j.asked++
+	if j.asked == 1 {
+		return []*http.Cookie{{Name: "sid", Value: "1"}, {Name: "b", Value: "1"}}
+	}
+	return []*http.Cookie{{Name: "b", Value: "1"}, {Name: "sid", Value: "2"}}
+}
+
+func TestBridge_CookiesThatTheJarGaveBeforeAnotherCallChangedItAreTheJars(t *testing.T) {
+	for own, kept := range map[string]string{"": "", "own=1": "own=1; ", "own=1; z": "own=1; z; "} {
+		var sent []string
+		c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+			if sent = append(sent, r.Header.Get("Cookie")); len(sent) == 1 {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		})
+		c.SetCookieJar(&fickleJar{})
+		useRejected(c, func(err *axle.Error) (*axle.Response, error) { return err.Request.Replay() })
+		req := newRequest(t, "GET", c.BaseURL(), nil)
+		if own != "" {
+			req.Header.Set("Cookie", own)
+		}
+		resp, err := c.HTTPClient().Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, []string{kept + "sid=1; b=1", kept + "b=1; sid=2"}, sent)
+	}
 }
 
 // net/http's jar knows a request by its Host, which may be another than its URL's.

@@ -460,6 +460,33 @@ func TestHeader_TheHostIsTheCallersElseTheMethodsElseTheClients(t *testing.T) {
 	}
 }
 
+// Neither may take the place of the other where it is said where they may go.
+func TestOrigins_AHeaderAndAParameterOfOneNameAreTwoCredentials(t *testing.T) {
+	var got *http.Request
+	for name, change := range map[string]func(r *axle.Request) *axle.Request{
+		"bound": func(r *axle.Request) *axle.Request {
+			r.SetHeader("X-Api-Key", "handler")
+			r.BindHeader("X-Api-Key", r.BaseOrigin())
+			return r.SetURL("http://other.test/")
+		},
+		"written anew": func(r *axle.Request) *axle.Request {
+			return &axle.Request{Method: r.Method, URL: "http://other.test/", Header: r.Header, Query: r.Query}
+		},
+	} {
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			got = r
+			return reply(r, 200, ""), nil
+		})
+		c.SetHeader("X-Api-Key", theSecret).SetQueryParam("X-Api-Key", theSecret)
+		c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) { return change(r), nil }, nil)
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, "other.test", got.URL.Host, name)
+		assert.NotContains(t, got.Header, "X-Api-Key", name)
+		assert.Empty(t, got.URL.RawQuery, name)
+	}
+}
+
 func TestOrigins_AForwardProxyIsToldNoCredentialForAnotherHost(t *testing.T) {
 	w := newWorld(t)
 	at, err := url.Parse(w.other.URL)
