@@ -466,6 +466,5 @@ func redirectedAcross(r *http.Request) bool {
 	if len(via) == 0 {
 		return false
 	}
-	slices.Reverse(via)
 	return crossedOrigin(via, r)
 }

@@ -290,6 +290,20 @@ func (c teeConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func TestHeader_SetByCallerTellsSeveralHeadersApart(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	c.SetHeader("X-Api-Key", "default")
+	useRequest(c, func(r *axle.Request) {
+		for name, want := range map[string]bool{"Authorization": true, "Cookie": true, "X-Own": true, "X-Api-Key": false, "X-None": false} {
+			assert.Equal(t, want, r.SetByCaller(name), name)
+		}
+	})
+	_, err := c.Get(t.Context(), "/", func(r *axle.Request) {
+		r.SetHeader("Authorization", "own").SetHeader("Cookie", "own=1").SetHeader("X-Own", "own")
+	})
+	require.NoError(t, err)
+}
+
 func TestHeader_SetByCallerAndBindHeaderFindANameInWhateverCase(t *testing.T) {
 	c, _ := newFakeClient(always(200, ""))
 	c.SetInterceptorOrder(axle.FIFO)

@@ -487,6 +487,55 @@ func TestOrigins_AHeaderAndAParameterOfOneNameAreTwoCredentials(t *testing.T) {
 	}
 }
 
+func TestOrigins_ASecretParameterIsRemovedBesideOneThatAHandlerHasRemoved(t *testing.T) {
+	secrets := []string{"api_key", "access_token"}
+	for i := range 20 { // the parameters are looked at in any order
+		var got *http.Request
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			got = r
+			return reply(r, 200, ""), nil
+		})
+		for _, name := range secrets {
+			c.SetQueryParam(name, theSecret)
+		}
+		useRequest(c, func(r *axle.Request) {
+			r.Query.Del(secrets[i%2])
+			r.SetURL("http://other.test/")
+		})
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, "http://other.test/", got.URL.String())
+	}
+}
+
+func TestOrigins_TheHostOfABridgedRequestSaysNothingOfAHandlersURL(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	useRequest(c, func(r *axle.Request) {
+		r.SetURL("http://other.test/")
+		place, err := r.Origin()
+		assert.NoError(t, err)
+		assert.Equal(t, "http://other.test", place)
+	})
+	r := newRequest(t, http.MethodGet, "http://axle.test/", nil)
+	r.Host = "given.test"
+	resp, err := c.RoundTripper().RoundTrip(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+}
+
+func TestOrigins_UserinfoOfTheBaseURLDoesNotGoWithAnotherHost(t *testing.T) {
+	for host, want := range map[string]bool{"axle.test": true, "other.test": false} {
+		var got *http.Request
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			got = r
+			return reply(r, 200, ""), nil
+		})
+		_, err := c.SetBaseURL("http://ada:"+theSecret+"@axle.test").R(t.Context()).SetHeader("Host", host).Get("/")
+		require.NoError(t, err)
+		assert.Equal(t, want, got.URL.User != nil || got.Header.Get("Authorization") != "", host)
+	}
+}
+
 func TestOrigins_AForwardProxyIsToldNoCredentialForAnotherHost(t *testing.T) {
 	w := newWorld(t)
 	at, err := url.Parse(w.other.URL)
@@ -531,6 +580,10 @@ func TestOrigins_XSRFGoesToNoOtherHost(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got.Get("X-Odd-Name"), host)
 	}
+
+	_, err = c.SetCookieJar(nil).Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.NotContains(t, got, "X-Odd-Name", "there is no jar")
 }
 
 func TestOrigins_AnInternationalisedHostAndItsPunycodeAreOneToCredentials(t *testing.T) {
