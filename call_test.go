@@ -91,6 +91,70 @@ func TestCall_ErrorFromRequestHandlerSkipsDispatchAndIsOfferedToResponseChain(t 
 	assert.Zero(t, network.Sent.Load())
 }
 
+func TestCall_AnErrorPassesOverHandlersWithoutARejectedOne(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	c.SetInterceptorOrder(axle.FIFO)
+	c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) { return nil, errBoom }, nil)
+	useRequest(c, func(*axle.Request) { t.Error("a fulfilled request handler ran on an error") })
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		t.Error("a fulfilled response handler ran on an error")
+		return resp, nil
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.Zero(t, network.Sent.Load())
+}
+
+// A short cut is of the request chain that took it, and is gone with that chain's failure.
+func TestRespond_ARequestThatALaterHandlerRejectedIsSentWhenItIsSentAgain(t *testing.T) {
+	c, network := newFakeClient(always(200, "sent"))
+	c.SetInterceptorOrder(axle.FIFO)
+	first := true
+	c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		if first {
+			r.Respond(axle.NewResponse(nil, 200, nil, []byte("short cut")))
+		}
+		return r, nil
+	}, nil)
+	c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		if first {
+			first = false
+			return nil, errBoom
+		}
+		return r, nil
+	}, nil)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return c.Do(err.Request) })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "sent", resp.String())
+	assert.EqualValues(t, 1, network.Sent.Load())
+}
+
+func TestCall_ARejectedHandlerMayRecoverWithTheRefusedResponseItself(t *testing.T) {
+	c, _ := newFakeClient(always(503, "refused"))
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) { return err.Response, nil })
+	var later int
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		later = resp.StatusCode
+		return resp, nil
+	})
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "refused", resp.String())
+	assert.Equal(t, 503, later)
+}
+
+func TestCall_AResponseThatAHandlerReturnsBesideAnErrorIsClosed(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	body := newWatchedBody("nobody reads this")
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		return axle.NewResponse(resp.Request, 200, nil, nil).SetStream(body), errBoom
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.True(t, body.IsClosed())
+}
+
 func TestCall_ALaterRequestHandlerMayRecoverWithARequest(t *testing.T) {
 	c, network := newFakeClient(always(200, "sent"))
 	var log callTrace

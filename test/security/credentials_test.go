@@ -487,6 +487,18 @@ func TestOrigins_AHeaderAndAParameterOfOneNameAreTwoCredentials(t *testing.T) {
 	}
 }
 
+func TestOrigins_TheCallersUserinfoGoesWithTheHostThatTheCallerGaveBesideIt(t *testing.T) {
+	var got *http.Request
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		got = r
+		return reply(r, 200, ""), nil
+	})
+	_, err := c.R(t.Context()).SetHeader("Host", "other.test").Get("http://ada:" + theSecret + "@axle.test/")
+	require.NoError(t, err)
+	user, password, _ := got.BasicAuth()
+	assert.Equal(t, "ada "+theSecret, user+" "+password)
+}
+
 func TestOrigins_ASecretParameterIsRemovedBesideOneThatAHandlerHasRemoved(t *testing.T) {
 	secrets := []string{"api_key", "access_token"}
 	for i := range 20 { // the parameters are looked at in any order
