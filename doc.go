@@ -53,28 +53,35 @@
 //
 // # The files, in reading order
 //
-// The way of a call:
+// The way of a call, from [Client.Get] in client.go:
 //
 //   - call.go: the promise chain, from the start of a call to its end
 //   - dispatch.go: one request out and one response in
 //   - chain.go: a chain of interceptors and its snapshot
 //   - claim.go: what becomes of the request, the response or the error that a handler returned
-//   - replay.go and stage.go: Replay, and when it may be asked for
+//   - replay.go: Replay, which sends the same call again
+//   - stage.go: the stage of a pass through the chains, which decides who may replay
 //
 // What a dispatch is made of:
 //
 //   - url.go and query.go: the URL
-//   - header.go and credentials.go: the header, and where a credential may go
-//   - body.go, codec.go, multipart.go and contentlength.go: the body
+//   - header.go: the client's default headers and axle's own
+//   - credentials.go: where a credential may go
+//   - body.go and form.go: the body of each kind, and the client's default form fields
+//   - codec.go and multipart.go: the encodings
+//   - contentlength.go: a length that the caller declares
 //   - timeout.go: the time limit
-//   - engine.go, resty.go and redirect.go: who sends, and what a redirect keeps and drops
-//   - resend.go and drain.go: bodies and connections that are used again
-//   - stream.go and progress.go: what stands between a response's body and its reader
+//   - engine.go and resty.go: the engines that send, over net/http and over resty
+//   - redirect.go: what a redirect keeps and drops
+//   - resend.go: the error of a connection that fails when the body cannot be sent again
+//   - drain.go: the rest of an unwanted response, so that its connection can be used again
+//   - stream.go and progress.go: the stream of a response, its limit, and its progress
 //
 // The vocabulary of users:
 //
 //   - client.go, settings.go and transport.go: the client and its settings
-//   - request.go, response.go, error.go, key.go and typed.go
-//   - print.go, errorform.go and curl.go: how they are printed, without secrets
-//   - bridge.go: the chains behind net/http
+//   - request.go, response.go and error.go: what a call works on
+//   - key.go and typed.go: typed values of a request, and typed results
+//   - print.go, errorform.go and curl.go: how these types are printed, without secrets
+//   - bridge.go: the chains behind an http.Client, by [Client.HTTPClient] and [Client.RoundTripper]
 package axle
