@@ -7,9 +7,10 @@ import (
 	"net/url"
 )
 
-// This file makes what a handler returned the next state of the chain. A handler may return
-// requests, responses and errors of its own or of other calls, so that a pass first claims them: it
-// completes them, and copies those that others may be using.
+// This file turns what a handler returned into the next state of the chain. A handler may return a
+// request, a response or an error that it made, or one of another call. A pass therefore claims
+// them first: it completes those that have a nil map or no request, and it copies those that others
+// may be using.
 
 // claim makes a request that a handler returned this pass's own, so that the request can replay and
 // later handlers find it whole. given is the request that the handler was given.
@@ -17,6 +18,8 @@ func (p *pass) claim(r, given *Request) *Request {
 	if r == nil {
 		return given
 	}
+
+	// A request of this pass is complete, unless a handler has set one of its maps to nil.
 	if r.pass == p {
 		if r.Header == nil {
 			r.Header = http.Header{}
@@ -27,18 +30,21 @@ func (p *pass) claim(r, given *Request) *Request {
 		return r
 	}
 
+	// The URL of another client's request is joined to that client's base URL.
 	c := r.Clone()
 	if r.client != nil && r.client != p.client && r.base == nil {
 		c.base = r.settings()
 	}
+
+	// The context of another call does not bound this one.
 	if r.pass == nil || r.pass.call != p.call {
-		// The context of another call does not bound this one.
 		if c.inherited || c.ctx == nil {
 			c.ctx = given.ctx
 		}
 		c.inherited = true
 		c.inheritBindings(given)
 	}
+
 	c.pass, c.turn, c.client = p, inRequestChain, p.client
 	if !c.sent.known {
 		p.noteSent(c)
@@ -46,7 +52,8 @@ func (p *pass) claim(r, given *Request) *Request {
 	return c
 }
 
-// claimResponse does the same for a response. given is the request that the handler was given.
+// claimResponse claims the request of a response that a handler returned. given is the request that
+// the handler was given.
 func (p *pass) claimResponse(r *Response, given *Request) *Response {
 	if r == nil {
 		return nil
@@ -54,9 +61,12 @@ func (p *pass) claimResponse(r *Response, given *Request) *Response {
 	return r.with(p.claim(r.Request, given))
 }
 
-// isClaimed reports whether a response needs no claim.
+// isClaimed reports whether claimResponse would return r unchanged.
 func (p *pass) isClaimed(r *Response) bool {
-	return r != nil && r.Request != nil && r.Request.pass == p && r.Request.Header != nil && r.Request.Query != nil
+	if r == nil || r.Request == nil || r.Request.pass != p {
+		return false
+	}
+	return r.Request.Header != nil && r.Request.Query != nil
 }
 
 // with returns r as the response to a request: in a copy if that is another request, since others
@@ -70,11 +80,11 @@ func (r *Response) with(request *Request) *Response {
 	return &c
 }
 
-// reject makes the call's error of what a handler returned as its error. An *Error stays itself,
-// another error is wrapped in one, and no error at all becomes ErrNoResult. request and response
-// are those that the handler was given.
+// reject returns the call's error for a handler that failed. An *Error is kept, any other error is
+// wrapped in an *Error, and no error at all becomes ErrNoResult: the handler returned nothing. name
+// is the interceptor's. request and response are those that the handler was given.
 func (p *pass) reject(failed error, name string, request *Request, response *Response) *Error {
-	// An *Error that is wrapped in another error counts further below.
+	// Only an *Error itself is kept here. An *Error that another error wraps is looked at below.
 	if e, ok := failed.(*Error); ok { //nolint:errorlint // see above
 		request, response = p.claimBoth(e, request)
 		if request == e.Request && response == e.Response {
@@ -85,19 +95,24 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 		return &c
 	}
 
-	e := &Error{Code: CodeInterceptor, Request: request, Response: response, Err: failed, interceptor: name}
+	e := &Error{
+		Code: CodeInterceptor, Request: request, Response: response,
+		Err: failed, interceptor: name,
+	}
 	if failed == nil {
 		e.Err = ErrNoResult
 		return e
 	}
+
+	// An error that wraps an *Error is about that one's request and response.
 	var inner *Error
 	if errors.As(failed, &inner) && inner != nil {
 		e.Code = inner.Code
 		e.Request, e.Response = p.claimBoth(inner, request)
 	}
 
-	// A handler whose wait ended with the request's context reports what ended the call, and no
-	// fault of its own.
+	// A handler that waited may fail because the request's context has ended. The error then has
+	// the code of the ended context, since the handler is not at fault.
 	if ctx := request.Context(); isEndOf(ctx, failed) {
 		ended := contextError(ctx, request)
 		e.Code = ended.Code
@@ -108,8 +123,8 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 	return e
 }
 
-// claimBoth claims the request and the response of an error. If they belong together, they still
-// do.
+// claimBoth claims the request and the response of an error. If the response is the request's, it
+// is the claimed request's afterwards.
 func (p *pass) claimBoth(e *Error, given *Request) (*Request, *Response) {
 	request := p.claim(e.Request, given)
 	if e.Response != nil && (e.Response.Request == nil || e.Response.Request == e.Request) {

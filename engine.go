@@ -12,11 +12,11 @@ const userAgent = "axle/1"
 // call is: the chains, the credentials, the body and the meaning of the response are decided
 // elsewhere.
 //
-// There are two. A client starts with net/http's, in this file. [Client.SetEngine] puts resty's in
-// its place, in resty.go.
+// There are two engines. A client starts with the engine over net/http, in this file.
+// [Client.SetEngine] replaces it by the engine over resty, in resty.go.
 type engine interface {
 	// send sends d and returns the response to its last redirect, whose body has not been read. The
-	// caller closes that body. An error stands for a request without a response.
+	// caller closes that body. If there is an error, there is no response to close.
 	send(d *dispatch) (*http.Response, error)
 
 	// transport returns what the engine sends through. The bridge sends through it directly, since
@@ -24,7 +24,8 @@ type engine interface {
 	transport() http.RoundTripper
 }
 
-// newEngine returns the engine for these settings. It does not run the user's configuration yet.
+// newEngine returns the engine for these settings. It runs no code of the user's, since
+// [Client.update] calls it under a lock. The first call of transport does.
 func newEngine(s *settings) engine {
 	if s.resty != nil {
 		return newRestyEngine(s.transport, s.jar, s.resty)

@@ -22,7 +22,7 @@ type settings struct {
 	baseURL       string
 	base          *wire.Base // nil: none
 	baseErr       error      // what is wrong with baseURL
-	origin        string     // base's
+	origin        string     // of base
 	pathParams    wire.Params
 	timeout       time.Duration
 	header        http.Header
@@ -52,8 +52,8 @@ type settings struct {
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }
 
-// update publishes changed settings. The change gets a copy, whose maps it must replace and not
-// write to. An engine that it drops is built anew.
+// update publishes changed settings. The function change gets a copy of the settings, whose maps it
+// must replace and must not write to. If change sets the engine to nil, update makes a new one.
 func (c *Client) update(change func(*settings)) *Client {
 	c.mu.Lock()
 	s := *c.settings.Load()
@@ -64,8 +64,10 @@ func (c *Client) update(change func(*settings)) *Client {
 	}
 	c.settings.Store(&s)
 	c.mu.Unlock()
+
+	// This runs the function of SetEngine, which is the user's code, and therefore not under the
+	// lock.
 	if rebuilt {
-		// Outside the lock: this runs the function of SetEngine, which is the user's code.
 		_ = s.engine.transport()
 	}
 	return c
@@ -80,7 +82,7 @@ func (c *Client) SetBaseURL(url string) *Client {
 	return c.update(func(s *settings) { s.setBase(url, s.pathParams) })
 }
 
-// setBase makes out the base URL anew.
+// setBase parses the base URL, with these defaults for its placeholders.
 func (s *settings) setBase(raw string, defaults wire.Params) {
 	s.baseURL, s.pathParams, s.origin = raw, defaults, ""
 	s.base, s.baseErr = wire.ParseBase(raw, defaults)
@@ -253,7 +255,7 @@ func (c *Client) SetInterceptorOrder(o Order) *Client {
 	return c
 }
 
-// check finds what no request can be sent with.
+// check returns the error of a setting with which no request can be sent.
 func (s *settings) check() error {
 	switch {
 	case s.timeout < 0:
