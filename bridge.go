@@ -44,16 +44,16 @@ type bridge struct {
 	jar    http.CookieJar // of the http.Client above, if it is known
 }
 
-// inbound is what the bridge was given, as far as the rest of a call has to know it. It is the zero
-// value outside the bridge.
+// inbound is what the rest of a call has to know of the request that the bridge was given. Outside
+// the bridge it is the zero value.
 type inbound struct {
 	// verbatim says that the request goes out, and the response comes in, as it is: axle adds no
 	// header and decodes no body.
 	verbatim bool
 
-	url     *url.URL // of the request
-	text    string   // the same in Request.URL
-	host    string   // the Host beside it
+	url     *url.URL // nil outside the bridge
+	text    string   // url as text: Request.URL, until a handler changes that
+	host    string   // http.Request.Host
 	crossed bool     // the request follows a redirect that left its origin
 }
 
@@ -74,8 +74,8 @@ func (in *inbound) refuseScheme() string {
 	return fmt.Sprintf("the URL has the scheme %q: only http and https are sent", in.url.Scheme)
 }
 
-// bridgedRequest is what the http.Client above gave to the bridge. It is the road of the call that
-// it begins.
+// bridgedRequest is what the http.Client above gave to the bridge. It is the sender of the call that
+// it starts.
 type bridgedRequest struct {
 	*http.Request
 	jar     http.CookieJar // of the http.Client above; nil if it is unknown
@@ -119,7 +119,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	if body != nil {
 		bridged.request.Body = body
 	}
-	memory.road, memory.pass.jars = bridged, bridged.jars
+	memory.sender, memory.pass.jarCookies = bridged, bridged.jars
 
 	resp, err := b.client.start(&memory.call, &memory.pass, &bridged.request)
 	if err != nil {

@@ -12,38 +12,47 @@ import (
 // This file is the way of a call, from top to bottom: start, request chain, dispatch, response
 // chain, end.
 
-// call is what all passes of one call share. It is a snapshot of the client at the start of the
-// call.
+// call is what all passes of one call share: a snapshot of the client at the start of the call, and
+// how the call is sent.
 type call struct {
 	client    *Client
 	settings  *settings
 	requests  []link[*Request] // the handlers that take part, in running order
 	responses []link[*Response]
 
-	// road is how the dispatches go out: by the client's engine, or by the bridge.
-	road    road
+	// sender sends the dispatches: by the client's engine, or by the transport below the bridge.
+	sender sender
+
+	// inbound is what the bridge was given. Outside the bridge it is the zero value.
 	inbound inbound
 
-	nested   bool         // a handler sends this call from the request of its own
+	// nested says that a handler of another call sends this call, with the request of that other
+	// call ([Request.Nested]).
+	nested   bool
 	attempts atomic.Int32 // dispatches so far
 }
 
-// pass is one way through the chains. A call starts with one, and each replay is another, which
-// ends before the response handler that asked for it.
+// pass is one way through the chains. A call starts with a pass, and each replay is a further pass,
+// which stops before the response handler that asked for the replay.
 type pass struct {
 	*call
 	progression
 
-	source  *Request // the request as the caller built it, with the edits of the replays that led here
-	merged  Request  // a copy of source with the client's defaults: what the handlers get
-	sending dispatch
-	answer  Response // what the dispatch received
-	stream  responseStream
+	// source is the request as the caller built it, with the edits of the replays that led here.
+	// merged is the copy of source, with the client's defaults, that the handlers get.
+	source *Request
+	merged Request
+	bodies []*rewind.Body // retained until the pass finishes
 
-	bodies      []*rewind.Body // that this pass retains until its end
-	defaultType []string       // the client's default Content-Type, where the caller sets none
-	jars        jarCookies     // the cookies of source that are a jar's, behind the bridge
-	bound       [1]binding     // room for the first header that is bound to an origin
+	defaultType []string   // the client's default Content-Type, where the caller sets none
+	jarCookies  jarCookies // behind the bridge: the cookies of source that come from a jar
+
+	// The dispatch, what it received, and the first header that is bound to an origin are parts of
+	// the pass, so that a call does not allocate each of them.
+	outgoing dispatch
+	incoming Response
+	stream   responseStream
+	bound    [1]binding
 }
 
 // Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every
@@ -59,19 +68,22 @@ func (c *Client) Do(req *Request) (*Response, error) {
 		return nil, badOption(&Request{client: c}, "the request is nil", nil)
 	}
 
+	// The call and its first pass are one allocation.
 	s := c.settings.Load()
 	memory := &struct {
 		call
 		pass
-	}{call: call{settings: s, road: engineRoad{s}}}
+	}{call: call{settings: s, sender: engineSender{s}}}
 	resp, err := c.start(&memory.call, &memory.pass, req)
 	if err != nil {
-		// A handler may have rejected a response whose stream is open. Nobody reads that any more.
+		// A handler may have rejected a response whose stream is open. Nobody reads that stream any
+		// more.
 		err.Response.close()
 		return nil, err
 	}
 
-	// The result is decoded once, at the end of the outermost call.
+	// A handler may send the request of its own call by Do. Only the outer call then decodes the
+	// result, so that it is decoded once.
 	if req.result != nil && !req.isInner() {
 		if err := resp.Decode(req.result); err != nil {
 			return nil, err
@@ -80,18 +92,19 @@ func (c *Client) Do(req *Request) (*Response, error) {
 	return resp, nil
 }
 
-// isInner reports whether r is sent from within its own call, whose end decodes into the result.
+// isInner reports whether a handler sends the request of its own call. The outer call then decodes
+// into the result.
 func (r *Request) isInner() bool { return r.inherited && r.isUnderWay() }
 
-// isUnderWay reports whether r is of a call that is not over.
+// isUnderWay reports whether r belongs to a pass that has not finished.
 func (r *Request) isUnderWay() bool { return r.pass != nil && !r.pass.hasEnded() }
 
-// start completes the snapshot and goes through the chains. The caller has set the call's settings
-// and its road.
+// start completes the snapshot and runs the first pass. The caller has set the call's settings and
+// its sender. The bridge starts its calls here, past Do.
 func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	k.client, k.nested, p.call = c, req.isUnderWay(), k
-	defer p.end()
+	defer p.finish()
 
 	merged := p.begin(req)
 	if req.nilContext {
@@ -103,9 +116,10 @@ func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	return p.run(merged, len(k.responses))
 }
 
-// begin sets what the pass starts from, and returns the merged copy of that for the handlers.
+// begin sets the source of the pass, and returns the copy for the handlers, to which it has added
+// the client's defaults.
 func (p *pass) begin(source *Request) *Request {
-	p.source = p.withOwnBody(p.withCanonicalHeader(source))
+	p.source = p.withRewindableBody(p.withCanonicalHeader(source))
 
 	r := &p.merged
 	*r = *p.source
@@ -126,8 +140,8 @@ func (p *pass) begin(source *Request) *Request {
 	return r
 }
 
-// withCanonicalHeader returns the request with each header name in net/http's spelling: in a copy,
-// if that changes anything.
+// withCanonicalHeader returns a request whose header names have net/http's spelling. It returns
+// source itself if they have it already, and a copy otherwise.
 func (p *pass) withCanonicalHeader(source *Request) *Request {
 	if isCanonical(source.Header) {
 		return source
@@ -137,9 +151,10 @@ func (p *pass) withCanonicalHeader(source *Request) *Request {
 	return &canonical
 }
 
-// withOwnBody returns the request with a reader body wrapped, so that each attempt sends the whole
-// of it: in a copy, if the body is not wrapped yet.
-func (p *pass) withOwnBody(source *Request) *Request {
+// withRewindableBody returns a request whose body, if it is an io.Reader, is wrapped, so that each
+// attempt sends the whole of it. It returns source itself if there is nothing to wrap, and a copy
+// otherwise.
+func (p *pass) withRewindableBody(source *Request) *Request {
 	if _, ok := source.Body.(io.Reader); !ok || isNilPointer(source.Body) {
 		return source
 	}
@@ -156,8 +171,9 @@ func (p *pass) withOwnBody(source *Request) *Request {
 	return &wrapped
 }
 
-// run is one promise chain. It ends before the response handler number depth, counted from 0.
-func (p *pass) run(req *Request, depth int) (*Response, *Error) {
+// run is one promise chain: the request handlers, the dispatch, and the first responseHandlers of
+// the response handlers. A replay stops before the handler that asked for it.
+func (p *pass) run(req *Request, responseHandlers int) (*Response, *Error) {
 	req, err := p.runRequests(req)
 
 	var resp *Response
@@ -165,21 +181,25 @@ func (p *pass) run(req *Request, depth int) (*Response, *Error) {
 		resp, err = p.dispatch(req)
 	}
 
-	// A replay refuses to lose what the response handlers change from here on. Those of an outer
-	// pass look at the request too.
+	// A replay would lose what a response handler changes in the request from here on. Replay
+	// notices the change by this note, and refuses. The note is taken even if this pass runs no
+	// response handler, since the handler that asked for the pass is given the request too.
 	if len(p.responses) > 0 {
 		p.noteSent(requestOf(resp, err))
 	}
-	return p.runResponses(resp, err, depth)
+	return p.runResponses(resp, err, responseHandlers)
 }
 
-// runRequests is the request chain. The state is either a request or an error, and each pair of
-// handlers makes the next one of it.
+// runRequests is the request chain. Its state is either a request or an error, and each pair of
+// handlers turns the state into the next one.
 func (p *pass) runRequests(req *Request) (*Request, *Error) {
 	var err *Error
 	for i := range p.requests {
 		l := &p.requests[i]
-		p.setShortCut(req.respond)
+
+		// An earlier handler may have called Respond. Its response is the current one until another
+		// takes its place, so that it is closed if nobody uses it.
+		p.setRespond(req.respond)
 
 		var value *Request
 		var failed error
@@ -192,7 +212,7 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 			continue
 		}
 
-		// Most handlers pass on what they were given.
+		// Most handlers pass on what they were given, and there is nothing to claim.
 		if failed == nil && value == req && err == nil && req.Header != nil && req.Query != nil {
 			continue
 		}
@@ -201,6 +221,7 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 			continue
 		}
 
+		// The request chain has failed, and nobody reads the response that the error may carry.
 		request, response := req, (*Response)(nil)
 		if err != nil {
 			request, response = err.Request, err.Response
@@ -209,19 +230,20 @@ func (p *pass) runRequests(req *Request) (*Request, *Error) {
 		err.Response.close()
 	}
 
+	// After an error nothing is dispatched, and a response of Respond is not used.
 	if err != nil {
-		p.setShortCut(nil)
+		p.setRespond(nil)
 		req.respond, err.Request.respond = nil, nil
 		return req, err
 	}
-	p.setShortCut(req.respond)
+	p.setRespond(req.respond)
 	return req, nil
 }
 
-// runResponses is the response chain up to the handler number depth. The state is either a response
-// or an error.
-func (p *pass) runResponses(resp *Response, err *Error, depth int) (*Response, *Error) {
-	for i := range p.responses[:depth] {
+// runResponses runs the first handlers of the response chain, as many as count says. The state is
+// either a response or an error.
+func (p *pass) runResponses(resp *Response, err *Error, count int) (*Response, *Error) {
+	for i := range p.responses[:count] {
 		l := &p.responses[i]
 		request, given := requestOf(resp, err), responseOf(resp, err)
 		p.enter(stage(i+1), request, given)
@@ -237,7 +259,7 @@ func (p *pass) runResponses(resp *Response, err *Error, depth int) (*Response, *
 			continue
 		}
 
-		// Most handlers pass on what they were given.
+		// Most handlers pass on what they were given, and there is nothing to claim.
 		if failed == nil && value == given && err == nil && p.isClaimed(value) {
 			continue
 		}
@@ -246,6 +268,8 @@ func (p *pass) runResponses(resp *Response, err *Error, depth int) (*Response, *
 			continue
 		}
 
+		// A handler may return a response beside its error. Nobody reads that response, and it is
+		// closed, unless the error carries it or the next stage closes it anyway.
 		err = p.reject(failed, l.name, request, given)
 		if !value.sharesStream(err.Response) && !p.isOpen(value) {
 			value.close()
@@ -257,7 +281,7 @@ func (p *pass) runResponses(resp *Response, err *Error, depth int) (*Response, *
 	return resp, err
 }
 
-// requestOf is the request of a state of the response chain.
+// requestOf returns the request of a state of the response chain.
 func requestOf(resp *Response, err *Error) *Request {
 	if err != nil {
 		return err.Request
@@ -265,7 +289,8 @@ func requestOf(resp *Response, err *Error) *Request {
 	return resp.Request
 }
 
-// responseOf is the response of a state of the response chain; nil if it has none.
+// responseOf returns the response of a state of the response chain; nil if the state is an error
+// without one.
 func responseOf(resp *Response, err *Error) *Response {
 	if err != nil {
 		return err.Response
@@ -273,9 +298,9 @@ func responseOf(resp *Response, err *Error) *Response {
 	return resp
 }
 
-// end closes what a handler's panic left open, and releases the bodies.
-func (p *pass) end() {
-	p.progression.end()
+// finish closes the responses that a handler's panic has left open, and releases the bodies.
+func (p *pass) finish() {
+	p.progression.finish()
 	for _, b := range p.bodies {
 		b.Release()
 	}

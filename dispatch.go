@@ -16,8 +16,9 @@ import (
 
 // This file is one dispatch, from top to bottom: one request out and one response in.
 
-// dispatch is one request on its way out. It is the context of the net/http request that is sent,
-// so that the rules for redirects and the hooks of an engine find it there.
+// dispatch is one request on its way out. It is itself the context of the net/http request that is
+// sent: the rules for redirects and the hooks of an engine see that request alone, and find the
+// dispatch in its context.
 type dispatch struct {
 	timeLimit
 	pass    *pass
@@ -37,33 +38,38 @@ func (d *dispatch) Value(key any) any {
 	return d.Context.Value(key)
 }
 
-// road is how the dispatches of a call go out. There are two. By the first, the client's own, the
-// engine sends and follows redirects. The second is the bridge, where an http.Client above follows
-// the redirects and keeps the cookies, and where its requests go out as it made them. A call has
-// one road from its start to its end.
-type road interface {
+// sender sends the dispatches of a call. There are two. Through an engineSender the client's engine
+// sends, follows redirects and keeps cookies. Behind the bridge a bridgedRequest sends through the
+// engine's transport alone, since an http.Client above follows redirects and keeps cookies, and
+// since its requests go out as it made them. A call has the same sender from its start to its end.
+type sender interface {
 	// keepCredentials removes from req, and from the URL u that it goes to, the credentials that
-	// may not go there, except for bound headers, and returns the URL that remains.
+	// may not go there, and returns the URL that remains. Headers that are bound to an origin have
+	// been removed before.
 	keepCredentials(req *Request, u *url.URL) *url.URL
 
 	// send sends d and returns the response, with its body unread.
 	send(d *dispatch) (*http.Response, error)
 
-	// interrupted returns the error of a request that was called off from above; nil if it was not.
+	// interrupted returns the error of a request that the http.Client above has called off; nil if
+	// none has.
 	interrupted(req *Request, err error) *Error
 
-	// renewCookies puts the jar's present cookies in the place of those that it gave the request of
-	// an earlier attempt.
+	// renewCookies replaces the cookies that the jar gave for an earlier attempt by the cookies that
+	// the jar has now, and returns those. A jar below axle adds its cookies to each dispatch by
+	// itself, and nothing is replaced.
 	renewCookies(header http.Header, before jarCookies) jarCookies
 }
 
-// engineRoad is the client's own road.
-type engineRoad struct{ *settings }
+// engineSender is the sender of every call that does not come through the bridge.
+type engineSender struct{ *settings }
 
-func (e engineRoad) send(d *dispatch) (*http.Response, error) { return e.engine.send(d) }
+func (e engineSender) send(d *dispatch) (*http.Response, error) { return e.engine.send(d) }
 
-// The engine would make an Authorization of the userinfo of a URL.
-func (e engineRoad) keepCredentials(req *Request, u *url.URL) *url.URL {
+// keepCredentials removes the userinfo of the URL, of which the engine would make an Authorization
+// header. The userinfo stays where the request goes to the base URL's origin, or where the caller
+// sends it.
+func (e engineSender) keepCredentials(req *Request, u *url.URL) *url.URL {
 	if u.User == nil || req.destination(u) == e.originOf(u) || req.pass.isCallersDestination(req) {
 		return u
 	}
@@ -72,26 +78,25 @@ func (e engineRoad) keepCredentials(req *Request, u *url.URL) *url.URL {
 	return &plain
 }
 
-func (e engineRoad) interrupted(*Request, error) *Error { return nil }
+func (e engineSender) interrupted(*Request, error) *Error { return nil }
 
-func (e engineRoad) renewCookies(http.Header, jarCookies) jarCookies { return jarCookies{} }
+func (e engineSender) renewCookies(http.Header, jarCookies) jarCookies { return jarCookies{} }
 
-// dispatch sends the request and receives the response. Its error is of bad input, of a network
-// that failed, of a body that could not be read, or of a status that was refused.
+// dispatch sends the request and receives the response. It fails for bad input, a network that
+// fails, a body that cannot be read, and a status that is refused.
 func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	req.attempt = int(p.attempts.Add(1))
-	d := &p.sending
+	d := &p.outgoing
 	*d = dispatch{pass: p, request: req}
 
-	// Respond has the response already, and nothing is sent.
+	// A request handler has called Respond. Its response takes the place of the dispatch.
 	if short := req.respond; short != nil {
 		req.respond = nil
 		d.Context = req.Context()
 		return d.receiveBody(p.claimResponse(short, req))
 	}
 
-	// All that is sent is checked and made out first, so that bad input is refused before anything
-	// is sent.
+	// Bad input is refused before the clock runs and before anything is sent.
 	start := time.Now()
 	if err := d.prepare(); err != nil {
 		return nil, err
@@ -100,21 +105,23 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	if err := d.limitTime(); err != nil {
 		return nil, err
 	}
-	raw, failed := p.road.send(d)
+
+	raw, failed := p.sender.send(d)
 	if failed != nil {
 		err := failure(d.Context, req, failed)
 		d.stopClock()
 		return nil, err
 	}
 
-	resp, err := d.receiveBody(d.receive(raw))
+	resp, err := d.receiveBody(d.newResponse(raw))
 	if r := responseOf(resp, err); r != nil {
 		r.duration = time.Since(start)
 	}
 	return resp, err
 }
 
-// prepare makes out the URL, the body and the header.
+// prepare checks the request, and sets the URL, the payload and the header of the dispatch. The
+// header comes last, since it depends on the other two.
 func (d *dispatch) prepare() *Error {
 	if err := d.check(); err != nil {
 		return badOption(d.request, err.Error(), nil)
@@ -132,7 +139,7 @@ func (d *dispatch) prepare() *Error {
 	return nil
 }
 
-// check finds what the request cannot be sent with.
+// check returns the error of a client's setting or of a request that cannot be sent.
 func (d *dispatch) check() error {
 	if err := d.pass.settings.check(); err != nil {
 		return err
@@ -163,7 +170,8 @@ func (d *dispatch) check() error {
 
 // prepareURL resolves the URL, and removes the credentials that may not go where it leads.
 func (d *dispatch) prepareURL() *Error {
-	// A credential is found by its name, so that each name has to be spelled in one way.
+	// A handler may have written a name in another case. A credential is found by its name, which
+	// therefore needs one spelling.
 	r := d.request
 	if !isCanonical(r.Header) {
 		r.Header = d.pass.canonical(r.Header)
@@ -173,18 +181,21 @@ func (d *dispatch) prepareURL() *Error {
 	if err != nil {
 		return err
 	}
+
+	// A query parameter may be bound to an origin too. Without it, the URL is another one.
 	if len(r.origins) > 0 && r.dropStray(r.destination(u)) {
 		if u, err = d.resolve(); err != nil {
 			return err
 		}
 	}
-	d.url = d.pass.road.keepCredentials(r, u)
+
+	d.url = d.pass.sender.keepCredentials(r, u)
 	maps.DeleteFunc(r.Header, isProxyCredential)
 	return nil
 }
 
-// resolve returns the URL to send to. The one that the bridge was given goes out as it is, unless a
-// handler or a default has changed it.
+// resolve returns the URL to send to. The URL that the bridge was given goes out as it is, unless a
+// handler has set another one, or a handler or a default has added a query parameter.
 func (d *dispatch) resolve() (*url.URL, *Error) {
 	in := &d.pass.inbound
 	if !in.isURLOf(d.request) {
@@ -199,8 +210,8 @@ func (d *dispatch) resolve() (*url.URL, *Error) {
 	return in.url, nil
 }
 
-// prepareBody encodes the body. The Content-Type then is what the body is, for those too who look
-// at the request later.
+// prepareBody encodes the body. The Content-Type of the request then describes the encoded body, so
+// that the response handlers see it too.
 func (d *dispatch) prepareBody() *Error {
 	var err *Error
 	if d.payload, err = d.pass.payload(d.request); err != nil {
@@ -217,9 +228,9 @@ func (d *dispatch) prepareBody() *Error {
 	return nil
 }
 
-// prepareHeader makes out the header as it is sent. It is a map of its own, since the jar adds to
-// it, and since a transport may read it after RoundTrip has returned, as HTTP/2 does when a context
-// ends.
+// prepareHeader makes the header that is sent. It is not the map of the request, since the jar adds
+// to it, and since a transport may read it after RoundTrip has returned, as HTTP/2 does when a
+// context ends.
 func (d *dispatch) prepareHeader() {
 	d.header = make(http.Header, len(d.request.Header)+2)
 	for name, list := range d.request.Header {
@@ -238,8 +249,9 @@ func (d *dispatch) prepareHeader() {
 
 var gzipAlone = []string{"gzip"}
 
-// askForGzip asks for what net/http's transport would ask for, by the transport's own rule. axle
-// then decompresses the response, and can tell damaged data from a network that broke off.
+// askForGzip asks for gzip where net/http's transport would ask for it by itself. Since axle asks,
+// the transport does not decompress the response, and axle does. axle can then tell damaged data
+// from a network that broke off.
 func (d *dispatch) askForGzip() {
 	_, found := d.header["Accept-Encoding"]
 	if found || d.request.method() == http.MethodHead || d.header.Get("Range") != "" {
@@ -250,8 +262,8 @@ func (d *dispatch) askForGzip() {
 	}
 }
 
-// newRequest returns the net/http request to send. It is written out, since http.NewRequest would
-// parse the URL again.
+// newRequest returns the request that the engine over net/http sends. It does without http.NewRequest,
+// which would parse the URL again.
 func (d *dispatch) newRequest() (*http.Request, error) {
 	fresh := http.Request{
 		Method: d.request.method(), URL: d.url, Host: d.url.Host, Header: d.header,
@@ -280,6 +292,8 @@ func (d *dispatch) attach(raw *http.Request) error {
 	}
 	raw.Body, raw.ContentLength = body, d.payload.length
 	raw.GetBody = func() (io.ReadCloser, error) { return d.payload.open(d.Context) }
+
+	// A body that cannot be read a second time must not hide why net/http asks for it again.
 	if isSentOnce(d.request.Body) {
 		sending := &resending{request: d.request}
 		sending.watch(raw)
@@ -301,12 +315,12 @@ func (d *dispatch) attach(raw *http.Request) error {
 	return nil
 }
 
-// receive makes a Response of a net/http response. Its body is still a stream, which fails beyond
-// the limit.
-func (d *dispatch) receive(raw *http.Response) *Response {
+// newResponse returns the Response for a net/http response. Its body is still a stream, which fails
+// beyond the response limit.
+func (d *dispatch) newResponse(raw *http.Response) *Response {
 	stream := &d.pass.stream
 	*stream = responseStream{ReadCloser: raw.Body}
-	resp := &d.pass.answer
+	resp := &d.pass.incoming
 	*resp = Response{
 		Request: d.request, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header,
 		raw: raw, stream: stream,
@@ -322,7 +336,7 @@ func (d *dispatch) receive(raw *http.Response) *Response {
 		return resp
 	}
 
-	// Behind the bridge, decompressing is the caller's or the transport's business.
+	// Behind the bridge axle has not asked for gzip, and does not decompress.
 	if !d.pass.inbound.verbatim {
 		stream.ReadCloser = decodeGzip(d.request, raw)
 	}
@@ -335,9 +349,9 @@ func (d *dispatch) receive(raw *http.Response) *Response {
 	return resp
 }
 
-// receiveBody judges the status, and reads the body unless it is to be streamed. Of a streamed
-// call, a refused status is read all the same, except behind the bridge, where the http.Client
-// above may want the stream.
+// receiveBody judges the status, and reads the body unless the body is to be streamed. The body of a
+// refused status is read even if the call is streamed. Behind the bridge no body is read, since the
+// http.Client above wants the stream.
 func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 	d.pass.setCurrent(resp)
 	accepted := d.accepts(resp.StatusCode)
@@ -366,7 +380,8 @@ func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 	return resp, nil
 }
 
-// accepts reports whether a status fulfils the request.
+// accepts reports whether a status fulfils the request. The request's own rule goes before the
+// client's.
 func (d *dispatch) accepts(status int) bool {
 	validate := d.pass.settings.validate
 	if d.request.overrides.validate {

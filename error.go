@@ -200,7 +200,7 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 		return contextError(ctx, req)
 	}
 	if req.pass != nil {
-		if interrupted := req.pass.road.interrupted(req, err); interrupted != nil {
+		if interrupted := req.pass.sender.interrupted(req, err); interrupted != nil {
 			return interrupted
 		}
 	}

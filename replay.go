@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// This file is Replay: what it sends, and the changes of a request that it refuses to lose. Who may
-// ask for one is in stage.go.
+// This file is Replay: what a replay sends, and the changes of a request that Replay refuses to
+// lose. stage.go decides which request may be replayed, and when.
 
 // Replay sends the same call again, for a response handler such as a retry. It starts from the
 // request as the caller built it, with r's [Key] values and the edits, and goes through the request
@@ -50,13 +50,14 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 	}
 
 	next := &pass{call: p.call, source: p.source}
-	defer next.end()
+	defer next.finish()
 	again, err := next.edited(p, r, edits)
 	if err != nil {
 		return nil, err
 	}
 
-	// The handler's responses are closed before anything is sent.
+	// The response that the handler was given and the outcomes of its earlier replays are closed
+	// before anything is sent. A streamed one would keep its connection.
 	if !p.closeOpen(turn) {
 		return nil, badOption(r, replayAfterHandler, nil)
 	}
@@ -70,19 +71,19 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 		p.offer(turn, err.Response)
 		return nil, err
 	}
-	resp = p.takeOver(resp, turn)
+	resp = p.claimOutcome(resp, turn)
 	if !p.offer(turn, resp) {
 		return nil, badOption(r, replayOutlivedHandler, nil)
 	}
 	return resp, nil
 }
 
-// edited returns the request that a replay of r in the pass outer starts from: as the caller built
-// it, with r's Key values and the edits. The new pass that it is for is p.
+// edited returns the request that p, the pass of a replay, starts from: the source of the outer
+// pass, with the Key values of r and with the edits. r is the request that is replayed.
 func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request, *Error) {
 	again := outer.source.Clone()
 	again.pass, again.turn, again.client, again.values = p, inRequestChain, p.client, r.values
-	p.jars = p.road.renewCookies(again.Header, outer.jars)
+	p.jarCookies = p.sender.renewCookies(again.Header, outer.jarCookies)
 
 	p.settings.noteOrigins(again)
 	again.With(edits...)
@@ -97,16 +98,16 @@ func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request
 	return again, nil
 }
 
-// takeOver makes the outcome of a replay this pass's, for the handler that asked for it. Its maps
-// go from handler to handler, as in any chain.
-func (p *pass) takeOver(outcome *Response, turn stage) *Response {
+// claimOutcome makes the outcome of a replay this pass's own, for the handler that asked for the
+// replay. The header maps are not copied: they go from handler to handler, as in any chain.
+func (p *pass) claimOutcome(outcome *Response, turn stage) *Response {
 	request, response := *outcome.Request, *outcome
 	request.pass, request.turn = p, turn
 	response.Request = &request
 	return &response
 }
 
-// fingerprint tells what a request was sent with. It has the body and hashes of the rest.
+// fingerprint records how a request was sent: the body itself, and hashes of the other parts.
 type fingerprint struct {
 	known     bool
 	withBytes bool // the bytes of a []byte body are in its hash
@@ -122,7 +123,7 @@ const (
 	partQuery
 	partBody
 	partTimeout
-	partAnswer
+	partRespond
 	sentParts
 )
 
@@ -157,7 +158,7 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		taken.parts[partTimeout] = 1 + uint32(r.timeout^r.timeout>>32) //nolint:gosec // half of it will do
 	}
 	if r.respond != nil {
-		taken.parts[partAnswer] = 1
+		taken.parts[partRespond] = 1
 	}
 	switch body := r.Body.(type) {
 	case url.Values:
@@ -170,8 +171,9 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 	return taken
 }
 
-// noteSent takes the fingerprint of the request that the response handlers are given. The caller's
-// own bytes are not read: every attempt sends them, so that a change in them is not lost.
+// noteSent takes the fingerprint of the request that the response handlers are given. The bytes of
+// a []byte body that the caller set are not hashed: every attempt sends that same slice, so that a
+// replay does not lose a change in it.
 func (p *pass) noteSent(r *Request) {
 	r.sent = r.fingerprint(false)
 	if body, ok := r.Body.([]byte); ok && !isSameBody(p.source.Body, body) {
@@ -222,7 +224,8 @@ func (r *Request) refuseChanges() *Error {
 		return nil
 	}
 	message := "the request's " + strings.Join(names, " and ") +
-		" changed since it was sent, and a replay would lose the change: it starts from the request as the caller built it. Pass the change as an edit: " +
+		" changed since it was sent, and a replay would lose the change: " +
+		"it starts from the request as the caller built it. Pass the change as an edit: " +
 		"err.Request.Replay(func(r *axle.Request) { r." + strings.Join(edits, ".") + " })"
 	return badOption(r, message, nil)
 }

@@ -2,10 +2,10 @@ package axle
 
 import "sync"
 
-// This file says where a pass stands, which decides who may replay, and keeps the responses that
-// are open there.
+// This file keeps the stage of a pass, which decides who may replay, and the responses that are open
+// in that stage.
 
-// stage is where a pass stands. From 1 on, the response handler of that number is running.
+// stage is how far a pass has come. From 1 on, the response handler of that number is running.
 type stage int32
 
 const (
@@ -14,7 +14,7 @@ const (
 	ended          stage = -2
 )
 
-// What is wrong with a replay that cannot be.
+// The reasons for which Replay refuses.
 const (
 	replayOutsideCall     = "only a handler can replay: the request is in no call"
 	replayInRequestChain  = "only a response handler can replay: this is the request chain"
@@ -28,65 +28,66 @@ const (
 type progression struct {
 	mu      sync.Mutex
 	stage   stage
-	given   *Request    // to the running response handler
+	given   *Request    // the request that the running response handler was given
 	current *Response   // the response whose stream is still open and which handlers see
 	beside  []*Response // the outcomes of replays that ran at the same time as the one of current
 }
 
-// enter moves on to a stage, in which current is the current response. It closes every other one.
+// enter starts the next stage, in which a handler is given a request and current is the current
+// response. It closes every other open response.
 func (s *progression) enter(next stage, given *Request, current *Response) {
 	s.mu.Lock()
 	s.stage, s.given = next, given
-	left := s.replaceCurrent(current)
+	replaced := s.replaceCurrent(current)
 	s.mu.Unlock()
 
-	closeAll(left)
+	closeAll(replaced)
 }
 
-// setCurrent makes r the current response, and closes every other one.
+// setCurrent makes r the current response, and closes every other open response.
 func (s *progression) setCurrent(r *Response) {
 	s.mu.Lock()
-	left := s.replaceCurrent(r)
+	replaced := s.replaceCurrent(r)
 	s.mu.Unlock()
 
-	closeAll(left)
+	closeAll(replaced)
 }
 
-// setShortCut makes the response of [Request.Respond] the current one. In the request chain no
-// replay runs beside this.
-func (s *progression) setShortCut(r *Response) {
+// setRespond makes the response of [Request.Respond] the current one. It reads current without mu:
+// no replay runs during the request chain.
+func (s *progression) setRespond(r *Response) {
 	if s.current != r {
 		s.setCurrent(r)
 	}
 }
 
-// end ends the pass. If its chains have not run to their end, since a handler has panicked, the
-// open responses are closed.
-func (s *progression) end() {
+// finish ends the pass. If the chains have not run to their end, because a handler has panicked,
+// finish closes the open responses.
+func (s *progression) finish() {
 	s.mu.Lock()
-	var left []*Response
+	var replaced []*Response
 	if s.stage != afterHandlers {
-		left = s.replaceCurrent(nil)
+		replaced = s.replaceCurrent(nil)
 	}
 	s.stage, s.given = ended, nil
 	s.mu.Unlock()
 
-	closeAll(left)
+	closeAll(replaced)
 }
 
-// replaceCurrent makes r the current response, and returns those that are then to be closed,
-// without mu. It is called under mu.
-func (s *progression) replaceCurrent(r *Response) (left []*Response) {
+// replaceCurrent makes r the current response, and returns the responses that it replaces. The
+// caller holds mu, and closes those responses after it has released mu, since a close may block.
+func (s *progression) replaceCurrent(r *Response) (replaced []*Response) {
 	if s.current == r && s.beside == nil {
 		return nil
 	}
 	for _, open := range append(s.beside, s.current) {
 		if open != nil && open != r && !open.sharesStream(r) {
-			left = append(left, open)
+			replaced = append(replaced, open)
 		}
 	}
 	s.current, s.beside = r, nil
-	return left
+	return replaced
 }
 
 func closeAll(list []*Response) {
@@ -113,8 +114,8 @@ func (s *progression) hasEnded() bool {
 	return s.stage == ended
 }
 
-// turnOf returns the response handler that r belongs to: for the request that the running handler
-// was given, that handler. Others know it themselves.
+// turnOf returns the response handler that r belongs to. The request that the running handler was
+// given belongs to that handler. Clones and the outcomes of replays carry their own turn.
 func (s *progression) turnOf(r *Request) stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,18 +140,18 @@ func (s *progression) mayReplay(r *Request) (turn stage, reason string) {
 }
 
 // closeOpen closes the responses that the handler of this turn was given and that its earlier
-// replays returned. It returns false if that handler has returned meanwhile: then they are not the
-// handler's any more.
+// replays returned. If that handler has returned meanwhile, those responses are not the handler's
+// any more: closeOpen closes nothing and returns false.
 func (s *progression) closeOpen(turn stage) bool {
 	s.mu.Lock()
 	inTurn := s.stage == turn
-	var left []*Response
+	var replaced []*Response
 	if inTurn {
-		left = s.replaceCurrent(nil)
+		replaced = s.replaceCurrent(nil)
 	}
 	s.mu.Unlock()
 
-	closeAll(left)
+	closeAll(replaced)
 	return inTurn
 }
 
