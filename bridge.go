@@ -134,22 +134,18 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	return out, nil
 }
 
-// interrupted is the error of a request that the http.Client above has called off by closing its
-// Cancel channel. That is how http.Client.Timeout ends a round trip over a transport that net/http
-// does not know: the channel may be closed before the context, which has the same deadline, has
-// ended.
-func (b *bridgedRequest) interrupted(r *Request, err error) *Error {
-	// Cancel is deprecated, and http.Client still uses it.
-	select {
-	case <-b.Cancel:
-	default:
-		return nil
+// redirectedAcross reports whether an http.Client made r of a redirect that left the first
+// request's origin, in whichever redirect.
+func redirectedAcross(r *http.Request) bool {
+	var via []*http.Request
+	for last := r; last.Response != nil && last.Response.Request != nil; {
+		last = last.Response.Request
+		via = append(via, last)
 	}
-
-	if deadline, ok := b.Context().Deadline(); ok && !time.Now().Before(deadline) {
-		return &Error{Code: CodeTimeout, Request: r, Err: fmt.Errorf("%w: the http.Client's", errTimeout)}
+	if len(via) == 0 {
+		return false
 	}
-	return &Error{Code: CodeCanceled, Request: r, Err: withoutURL(err)}
+	return crossedOrigin(via, r)
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.
@@ -158,86 +154,6 @@ func (b bridge) CloseIdleConnections() {
 	if t, ok := b.client.settings.Load().engine.transport().(closer); ok {
 		t.CloseIdleConnections()
 	}
-}
-
-// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of
-// it.
-func (r *Response) netHTTP(orig *http.Request) *http.Response {
-	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
-	if r.raw != nil {
-		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
-			// net/http adds unannounced trailers to the original, when the body has been read.
-			r.raw.Trailer = http.Header{}
-		}
-		*out = *r.raw
-	}
-	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
-	out.Body = r.Stream()
-	if out.Header == nil { // a handler wrote the Response by hand, and net/http promises a header
-		out.Header = http.Header{}
-	}
-
-	switch {
-	case orig.Method == http.MethodHead:
-		r.leaveOutBody(out)
-		if r.raw == nil {
-			out.ContentLength = headerLength(r.Header)
-		}
-	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
-		r.leaveOutBody(out)
-		out.ContentLength = 0
-	case r.stream == nil:
-		setLength(out, int64(len(r.body)))
-	case r.stream.isReplaced:
-		length := headerLength(r.Header)
-
-		// The header may still have the length of the stream that was replaced.
-		if r.raw != nil && length == r.raw.ContentLength {
-			length = -1
-		}
-		setLength(out, length)
-	}
-	return out
-}
-
-// leaveOutBody leaves a response without the body that it must not have (RFC 9110 §6.4.1), whatever
-// a handler put there.
-func (r *Response) leaveOutBody(out *http.Response) {
-	switch {
-	case r.stream == nil:
-		out.Body = http.NoBody
-	case r.stream.isReplaced:
-		out.Body = struct {
-			io.Reader
-			io.Closer
-		}{http.NoBody, r.stream}
-	}
-}
-
-// headerLength returns the number in a Content-Length header, or -1 if there is none.
-func headerLength(header http.Header) int64 {
-	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
-	if err != nil || length < 0 {
-		return -1
-	}
-	return length
-}
-
-// setLength gives out a length in both places where net/http has it; -1: unknown. The header says
-// it only if it had one before.
-func setLength(out *http.Response, length int64) {
-	out.ContentLength = length
-	written := out.Header["Content-Length"]
-	if written == nil || length >= 0 && slices.Equal(written, []string{strconv.FormatInt(length, 10)}) {
-		return
-	}
-
-	out.Header = out.Header.Clone()
-	if length < 0 {
-		delete(out.Header, "Content-Length")
-		return
-	}
-	out.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
 
 // send sends the request as the handlers left it, past the engine's redirects and jar.
@@ -284,6 +200,24 @@ func completeResponse(resp *http.Response, method string) error {
 		resp.Body = http.NoBody
 	}
 	return nil
+}
+
+// interrupted is the error of a request that the http.Client above has called off by closing its
+// Cancel channel. That is how http.Client.Timeout ends a round trip over a transport that net/http
+// does not know: the channel may be closed before the context, which has the same deadline, has
+// ended.
+func (b *bridgedRequest) interrupted(r *Request, err error) *Error {
+	// Cancel is deprecated, and http.Client still uses it.
+	select {
+	case <-b.Cancel:
+	default:
+		return nil
+	}
+
+	if deadline, ok := b.Context().Deadline(); ok && !time.Now().Before(deadline) {
+		return &Error{Code: CodeTimeout, Request: r, Err: fmt.Errorf("%w: the http.Client's", errTimeout)}
+	}
+	return &Error{Code: CodeCanceled, Request: r, Err: withoutURL(err)}
 }
 
 // keepCookies gives the cookies that a response sets to the jar of the http.Client above, which
@@ -455,16 +389,82 @@ func cutCookies(header, added string) (rest string, found bool) {
 	return strings.CutSuffix(header, "; "+added)
 }
 
-// redirectedAcross reports whether an http.Client made r of a redirect that left the first
-// request's origin, in whichever redirect.
-func redirectedAcross(r *http.Request) bool {
-	var via []*http.Request
-	for last := r; last.Response != nil && last.Response.Request != nil; {
-		last = last.Response.Request
-		via = append(via, last)
+// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of
+// it.
+func (r *Response) netHTTP(orig *http.Request) *http.Response {
+	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
+	if r.raw != nil {
+		if r.raw.Trailer == nil && (r.raw.ContentLength < 0 || r.raw.ProtoMajor > 1) {
+			// net/http adds unannounced trailers to the original, when the body has been read.
+			r.raw.Trailer = http.Header{}
+		}
+		*out = *r.raw
 	}
-	if len(via) == 0 {
-		return false
+	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
+	out.Body = r.Stream()
+	if out.Header == nil { // a handler wrote the Response by hand, and net/http promises a header
+		out.Header = http.Header{}
 	}
-	return crossedOrigin(via, r)
+
+	switch {
+	case orig.Method == http.MethodHead:
+		r.leaveOutBody(out)
+		if r.raw == nil {
+			out.ContentLength = headerLength(r.Header)
+		}
+	case r.StatusCode == http.StatusNoContent, r.StatusCode == http.StatusNotModified:
+		r.leaveOutBody(out)
+		out.ContentLength = 0
+	case r.stream == nil:
+		setLength(out, int64(len(r.body)))
+	case r.stream.isReplaced:
+		length := headerLength(r.Header)
+
+		// The header may still have the length of the stream that was replaced.
+		if r.raw != nil && length == r.raw.ContentLength {
+			length = -1
+		}
+		setLength(out, length)
+	}
+	return out
+}
+
+// leaveOutBody leaves a response without the body that it must not have (RFC 9110 §6.4.1), whatever
+// a handler put there.
+func (r *Response) leaveOutBody(out *http.Response) {
+	switch {
+	case r.stream == nil:
+		out.Body = http.NoBody
+	case r.stream.isReplaced:
+		out.Body = struct {
+			io.Reader
+			io.Closer
+		}{http.NoBody, r.stream}
+	}
+}
+
+// headerLength returns the number in a Content-Length header, or -1 if there is none.
+func headerLength(header http.Header) int64 {
+	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	if err != nil || length < 0 {
+		return -1
+	}
+	return length
+}
+
+// setLength gives out a length in both places where net/http has it; -1: unknown. The header says
+// it only if it had one before.
+func setLength(out *http.Response, length int64) {
+	out.ContentLength = length
+	written := out.Header["Content-Length"]
+	if written == nil || length >= 0 && slices.Equal(written, []string{strconv.FormatInt(length, 10)}) {
+		return
+	}
+
+	out.Header = out.Header.Clone()
+	if length < 0 {
+		delete(out.Header, "Content-Length")
+		return
+	}
+	out.Header["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 }
