@@ -39,6 +39,7 @@ func (c *Client) HTTPClient() *http.Client {
 	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
 }
 
+// bridge is the RoundTripper. Each request that it is given is a call of its own.
 type bridge struct {
 	client *Client
 	jar    http.CookieJar // of the http.Client above, if it is known
@@ -78,9 +79,9 @@ func (in *inbound) refuseScheme() string {
 // it starts.
 type bridgedRequest struct {
 	*http.Request
-	jar     http.CookieJar // of the http.Client above; nil if it is unknown
-	jars    jarCookies     // the cookies of the request that are the jar's
-	request Request        // the request as axle has it
+	jar        http.CookieJar // of the http.Client above; nil if it is unknown
+	jarCookies jarCookies     // the cookies of the request that are from jar
+	request    Request        // the request as axle has it
 }
 
 // RoundTrip runs both chains for one request.
@@ -98,6 +99,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	pending := cookies.PendingOf(orig.Context())
 	applied := pending.Apply(b.jar, orig)
 
+	// The call, its first pass and its sender are one allocation.
 	memory := &struct {
 		call
 		pass
@@ -111,7 +113,7 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		bridgedRequest: bridgedRequest{Request: applied, jar: pending.Over(b.jar)},
 	}
 	bridged := &memory.bridgedRequest
-	bridged.jars = bridged.noteCookies()
+	bridged.jarCookies = bridged.noteCookies()
 	bridged.request = Request{
 		Method: applied.Method, URL: memory.inbound.text, Header: applied.Header,
 		client: b.client, ctx: applied.Context(), stream: true,
@@ -119,8 +121,9 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	if body != nil {
 		bridged.request.Body = body
 	}
-	memory.sender, memory.pass.jarCookies = bridged, bridged.jars
+	memory.sender, memory.pass.jarCookies = bridged, bridged.jarCookies
 
+	// A refused status is an error in the chains. To the http.Client above it is a response.
 	resp, err := b.client.start(&memory.call, &memory.pass, &bridged.request)
 	if err != nil {
 		if !err.refused {
@@ -129,13 +132,14 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		}
 		resp = err.Response
 	}
+
 	out := resp.netHTTP(orig)
 	pending.Mark(b.jar, out)
 	return out, nil
 }
 
-// redirectedAcross reports whether an http.Client made r of a redirect that left the first
-// request's origin, in whichever redirect.
+// redirectedAcross reports whether r follows a redirect that has left the origin of the first
+// request. It may be an earlier redirect than the last.
 func redirectedAcross(r *http.Request) bool {
 	var via []*http.Request
 	for last := r; last.Response != nil && last.Response.Request != nil; {
@@ -156,7 +160,8 @@ func (b bridge) CloseIdleConnections() {
 	}
 }
 
-// send sends the request as the handlers left it, past the engine's redirects and jar.
+// send sends the request as the handlers left it. It sends through the transport of the engine, so
+// that the engine neither follows redirects nor adds cookies.
 func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	out := b.WithContext(d.Context)
 	out.URL, out.Header = d.url, d.header
@@ -165,6 +170,8 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	if method := d.request.method(); !strings.EqualFold(method, out.Method) {
 		out.Method = method
 	}
+
+	// The caller's Host belongs to the caller's URL.
 	if d.url.Host != b.URL.Host {
 		out.Host = ""
 	}
@@ -179,6 +186,8 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	if err := completeResponse(resp, out.Method); err != nil {
 		return nil, err
 	}
+
+	// Without response handlers the http.Client above sees each response, and keeps its cookies.
 	if len(d.pass.responses) > 0 {
 		b.keepCookies(out, resp)
 	}
@@ -202,7 +211,7 @@ func completeResponse(resp *http.Response, method string) error {
 	return nil
 }
 
-// interrupted is the error of a request that the http.Client above has called off by closing its
+// interrupted returns the error of a request that the http.Client above has called off by closing its
 // Cancel channel. That is how http.Client.Timeout ends a round trip over a transport that net/http
 // does not know: the channel may be closed before the context, which has the same deadline, has
 // ended.
@@ -259,7 +268,7 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 	// The cookies are those that were given, and not what a handler made of them.
 	if kept := b.withoutCallersCookies(); kept != nil {
 		req.Header["Cookie"] = kept
-		b.renewCookies(req.Header, b.jars)
+		b.renewCookies(req.Header, b.jarCookies)
 	}
 	return u
 }
@@ -281,7 +290,7 @@ func (b *bridgedRequest) withoutCallersCookies() []string {
 	}
 
 	written := cookiePairs(first.Header["Cookie"])
-	jars := cookiePairs([]string{b.jars.text})
+	jars := cookiePairs([]string{b.jarCookies.text})
 	kept := slices.DeleteFunc(cookiePairs(b.Header["Cookie"]), func(pair string) bool {
 		isSame := func(other string) bool { return isSameCookie(pair, other) }
 		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isSame)
@@ -307,8 +316,8 @@ type jarCookies struct {
 	text  string
 }
 
-// noteCookies tells the jar's cookies in the request's Cookie header from the caller's, while the
-// jar still has what it gave.
+// noteCookies finds the jar's cookies in the request's Cookie header, which has the caller's too.
+// It runs before the chains, while the jar still has what it gave.
 func (b *bridgedRequest) noteCookies() jarCookies {
 	list := b.Header["Cookie"]
 	switch {
@@ -371,7 +380,7 @@ func (b *bridgedRequest) renewCookies(header http.Header, before jarCookies) jar
 	return jarCookies{known: true, text: now}
 }
 
-// cookieText is what net/http makes of cookies in a header that has none.
+// cookieText returns the Cookie header that net/http writes for these cookies alone.
 func cookieText(list []*http.Cookie) string {
 	r := http.Request{Header: http.Header{}}
 	for _, c := range list {
@@ -380,8 +389,8 @@ func cookieText(list []*http.Cookie) string {
 	return r.Header.Get("Cookie")
 }
 
-// cutCookies takes the cookies at the end of a Cookie header away, as they were added there; false:
-// they are not there.
+// cutCookies returns a Cookie header without the cookies that were added at its end. It returns
+// false if they are not there.
 func cutCookies(header, added string) (rest string, found bool) {
 	if added == "" || header == added {
 		return strings.TrimSuffix(header, added), true
@@ -389,8 +398,8 @@ func cutCookies(header, added string) (rest string, found bool) {
 	return strings.CutSuffix(header, "; "+added)
 }
 
-// netHTTP makes out the response as net/http has it: the raw one, with what the handlers made of
-// it.
+// netHTTP returns the response as net/http has it: the raw response, with the status, the header
+// and the body that the handlers have left.
 func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	out := &http.Response{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: -1}
 	if r.raw != nil {
@@ -402,7 +411,9 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	}
 	out.Request, out.Status, out.StatusCode, out.Header = orig, r.Status, r.StatusCode, r.Header
 	out.Body = r.Stream()
-	if out.Header == nil { // a handler wrote the Response by hand, and net/http promises a header
+
+	// A handler may have made the Response without a header, and net/http promises one.
+	if out.Header == nil {
 		out.Header = http.Header{}
 	}
 
@@ -429,8 +440,8 @@ func (r *Response) netHTTP(orig *http.Request) *http.Response {
 	return out
 }
 
-// leaveOutBody leaves a response without the body that it must not have (RFC 9110 §6.4.1), whatever
-// a handler put there.
+// leaveOutBody takes the body of a handler's from a response that must not have one (RFC 9110
+// §6.4.1).
 func (r *Response) leaveOutBody(out *http.Response) {
 	switch {
 	case r.stream == nil:
@@ -452,8 +463,8 @@ func headerLength(header http.Header) int64 {
 	return length
 }
 
-// setLength gives out a length in both places where net/http has it; -1: unknown. The header says
-// it only if it had one before.
+// setLength sets the length of a body, in bytes, in both places where net/http has it; -1: unknown.
+// A Content-Length header is changed, and never added.
 func setLength(out *http.Response, length int64) {
 	out.ContentLength = length
 	written := out.Header["Content-Length"]

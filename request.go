@@ -48,7 +48,7 @@ type Request struct {
 	origins    []binding
 
 	pass *pass // the pass of the call that this copy belongs to; nil outside a call
-	turn stage // of a clone and of a replay's outcome: the response handler that it belongs to
+	turn stage // of a clone or a replay's outcome: the response handler that may replay it
 
 	sent fingerprint // what it was sent with; unknown before
 }
