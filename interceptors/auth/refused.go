@@ -26,8 +26,7 @@ import (
 // also under a status of success. It counts only if it is a code that a token endpoint may give,
 // since an API may use the name "error" for words of its own.
 func Refused(refreshErr error) bool {
-	var retrieve *oauth2.RetrieveError
-	if errors.As(refreshErr, &retrieve) {
+	if retrieve, ok := errors.AsType[*oauth2.RetrieveError](refreshErr); ok {
 		if retrieve.ErrorCode != "" {
 			return retrieve.ErrorCode == invalidGrant
 		}
@@ -35,8 +34,8 @@ func Refused(refreshErr error) bool {
 		return resp != nil && isRefusal(resp.StatusCode, resp.Header, retrieve.Body)
 	}
 
-	var call *axle.Error
-	if !errors.As(refreshErr, &call) || call.Response == nil {
+	call, ok := errors.AsType[*axle.Error](refreshErr)
+	if !ok || call.Response == nil {
 		return false
 	}
 	resp := call.Response
