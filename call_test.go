@@ -362,8 +362,12 @@ func TestCall_AContextThatAHandlerSetBoundsTheDispatch(t *testing.T) {
 
 func TestCall_ANilContextFailsTheCall(t *testing.T) {
 	c, network := newFakeClient(always(200, ""))
+	var log callTrace
+	log.onRequest(c, "request")
+	log.onResponse(c, "response")
 	_, err := c.Get(nil, "/") //nolint:staticcheck // the bad input that this is about
 	require.ErrorIs(t, err, axle.CodeBadOption)
+	assert.Empty(t, log.taken(), "no handler is given a nil context")
 	useRequest(c, func(req *axle.Request) { req.SetContext(nil) }) //nolint:staticcheck // likewise
 	_, err = c.Get(t.Context(), "/")
 	require.ErrorIs(t, err, axle.CodeBadOption)
@@ -488,4 +492,118 @@ func TestNested_IsACallThatAHandlerSendsFromItsOwnRequest(t *testing.T) {
 	_, err = c.Do(resp.Request)
 	require.NoError(t, err)
 	assert.Equal(t, []bool{false, true, false}, nested)
+}
+
+func TestCall_TheErrorOfARejectedRequestHandlerIsAboutTheEarlierErrorsRequestAndResponse(t *testing.T) {
+	for name, failure := range map[string]error{"an error of its own": errBoom, "nothing": nil} {
+		t.Run(name, func(t *testing.T) {
+			c, network := newFakeClient(always(200, ""))
+			c.SetInterceptorOrder(axle.FIFO)
+			c.Interceptors.Request.Use(func(context.Context, *axle.Request) (*axle.Request, error) {
+				login := &axle.Request{URL: "/login"}
+				return nil, &axle.Error{Code: axle.CodeBadRequest, Request: login, Response: axle.NewResponse(login, 403, nil, nil)}
+			}, nil)
+			c.Interceptors.Request.Use(nil, func(context.Context, *axle.Error) (*axle.Request, error) { return nil, failure })
+			_, err := c.Get(t.Context(), "/")
+			e := asAxle(t, err)
+			assert.Equal(t, axle.CodeInterceptor, e.Code)
+			assert.Equal(t, "/login", e.Request.URL)
+			assert.Equal(t, 403, e.StatusCode())
+			assert.Zero(t, network.Sent.Load())
+		})
+	}
+}
+
+func TestCall_TheStreamOfARequestHandlersErrorIsClosedBeforeAnotherHandlerRuns(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	body := newWatchedBody("nobody reads this")
+	useRequest(c, func(*axle.Request) {})
+	c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		return nil, &axle.Error{Code: axle.CodeNetwork, Response: axle.NewResponse(r, 200, nil, nil).SetStream(body)}
+	}, nil)
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		assert.True(t, body.IsClosed())
+		return axle.NewResponse(err.Request, 200, nil, nil), nil
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.True(t, body.IsClosed())
+}
+
+func TestCall_ANilFormStaysNilForTheHandlers(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	var seen any
+	useRequest(c, func(r *axle.Request) { seen = r.Body })
+	_, err := c.R(t.Context()).SetBody(url.Values(nil)).Post("/")
+	require.NoError(t, err)
+	assert.Equal(t, url.Values(nil), seen)
+}
+
+func TestCall_AValueBesideAnErrorDoesNotHideTheError(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) { return r, errBoom }, nil)
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+	assert.Zero(t, network.Sent.Load())
+
+	c.Interceptors.Request.Eject(id)
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp, errBoom })
+	_, err = c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+}
+
+func TestCall_TheResponseOfAHandlersErrorStaysOpenForTheNextHandler(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	body := newWatchedBody("why")
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		made := axle.NewResponse(resp.Request, 502, nil, nil).SetStream(body)
+		return made, &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: made}
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		assert.False(t, body.IsClosed())
+		return nil, err
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.Error(t, err)
+	assert.True(t, body.IsClosed())
+}
+
+func TestCall_TheMapsThatAHandlerTakesAwayAreThereAgainForTheNext(t *testing.T) {
+	take := map[string]func(*axle.Request){
+		"the header": func(r *axle.Request) { r.Header = nil },
+		"the query":  func(r *axle.Request) { r.Query = nil },
+	}
+	for name, take := range take {
+		t.Run(name, func(t *testing.T) {
+			c, _ := newFakeClient(always(200, ""))
+			c.SetInterceptorOrder(axle.FIFO)
+			look := func(r *axle.Request) {
+				assert.NotNil(t, r.Header)
+				assert.NotNil(t, r.Query)
+			}
+			useRequest(c, take)
+			useRequest(c, look)
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { take(resp.Request); return resp, nil })
+			useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { look(resp.Request); return nil, errBoom })
+			useRejected(c, func(err *axle.Error) (*axle.Response, error) { take(err.Request); return nil, err })
+			useRejected(c, func(err *axle.Error) (*axle.Response, error) { look(err.Request); return nil, err })
+			_, err := c.Get(t.Context(), "/")
+			require.ErrorIs(t, err, errBoom)
+		})
+	}
+}
+
+func TestAttempt_IsThatOfTheCallAndNotOfTheCallAround(t *testing.T) {
+	c, _ := newFakeClient(inTurn(500, 500, 200))
+	var seen []int
+	useRequest(c, func(r *axle.Request) { seen = append(seen, r.Attempt()) })
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		if err.Request.Nested() {
+			return err.Request.Replay()
+		}
+		return c.Do(err.Request)
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, []int{0, 0, 1}, seen)
 }

@@ -417,9 +417,12 @@ func TestRespond_AnAnswerThatIsNotUsedIsClosed(t *testing.T) {
 		"a later handler's other request": func(*axle.Request) (*axle.Request, error) { return &axle.Request{URL: "/other"}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, _ := newFakeClient(always(200, ""))
-			c.SetInterceptorOrder(axle.FIFO)
 			body := newWatchedBody("")
+			c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				assert.True(t, body.IsClosed(), "before anything is sent")
+				return reply(r, 200, ""), nil
+			})
+			c.SetInterceptorOrder(axle.FIFO)
 			useRequest(c, func(req *axle.Request) { req.Respond(axle.NewResponse(nil, 200, nil, nil).SetStream(body)) })
 			c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) { return after(r) }, nil)
 			_, err := c.Get(t.Context(), "/")
@@ -427,6 +430,33 @@ func TestRespond_AnAnswerThatIsNotUsedIsClosed(t *testing.T) {
 				require.ErrorIs(t, err, errBoom)
 			}
 			assert.True(t, body.IsClosed())
+		})
+	}
+}
+
+func TestRespond_AStreamThatBreaksFailsTheCall(t *testing.T) {
+	for name, test := range map[string]struct {
+		code  axle.Code
+		cause error
+		end   bool
+	}{
+		"by itself":              {axle.CodeNetwork, errBoom, false},
+		"when the context ended": {axle.CodeCanceled, context.Canceled, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, network := newFakeClient(unreachable)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			useRequest(c, func(r *axle.Request) {
+				if test.end {
+					cancel()
+				}
+				r.Respond(axle.NewResponse(r, 200, nil, nil).SetStream(io.NopCloser(failingReader{})))
+			})
+			_, err := c.Get(ctx, "/")
+			require.ErrorIs(t, err, test.cause)
+			assert.Equal(t, test.code, asAxle(t, err).Code)
+			assert.Zero(t, network.Sent.Load())
 		})
 	}
 }

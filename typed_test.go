@@ -345,3 +345,19 @@ func TestResponse_DecodedBytesAreTheCallersOwn(t *testing.T) {
 }
 
 // Bodies in memory and streams.
+
+func TestResult_ThatAHandlerSetsOnItsOwnRequestIsDecodedWhenItSendsThat(t *testing.T) {
+	c, _ := newFakeClient(inTurn(500, 200))
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp.SetBytes([]byte("{}")), nil })
+	var callers, handlers decodeCounter
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		resp, again := c.Do(err.Request.Clone().SetResult(&handlers))
+		assert.Equal(t, 1, handlers.times)
+		assert.Zero(t, callers.times)
+		return resp, again
+	})
+	_, err := c.R(t.Context()).SetResult(&callers).Get("/")
+	require.NoError(t, err)
+	assert.Equal(t, 1, handlers.times)
+	assert.Equal(t, 1, callers.times)
+}

@@ -391,3 +391,22 @@ func TestBridge_ARoundTripperAloneKeepsNoAnswersCookies(t *testing.T) {
 	assert.Equal(t, "own=1", string(body))
 	assert.Equal(t, "sid=0", cookiesOf(jar, home))
 }
+
+func TestBridge_AReplayWithoutCookiesHasNoCookieHeader(t *testing.T) {
+	var sent []http.Header
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = append(sent, r.Header)
+		return reply(r, 500, ""), nil
+	})
+	jar, home := withJar(t, c, "sid=1")
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		setCookies(t, jar, home, "sid=; Max-Age=0")
+		return err.Request.Replay()
+	})
+	resp, err := c.HTTPClient().Do(newRequest(t, "GET", c.BaseURL(), nil))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Len(t, sent, 2)
+	assert.Equal(t, "sid=1", sent[0].Get("Cookie"))
+	assert.NotContains(t, sent[1], "Cookie")
+}

@@ -397,3 +397,36 @@ func TestBridge_AReplaysEditsOfTheURLAreSent(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	assert.Contains(t, string(body), "GET /elsewhere?a=b")
 }
+
+func TestBridge_AnEmptyAnswerHasNoTrailer(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		resp := replyWith(r, 200, http.NoBody)
+		resp.ContentLength = 0
+		return resp, nil
+	})
+	resp, err := c.HTTPClient().Do(newRequest(t, "GET", "http://home.example/", nil))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Nil(t, resp.Trailer)
+}
+
+// Only an http.Client always tells which request a response answers.
+func TestBridge_AResponseThatNamesNoRequestBeginsTheRedirects(t *testing.T) {
+	var sent http.Header
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header
+		return reply(r, 200, ""), nil
+	})
+	first := newRequest(t, "GET", "http://home.example/", nil)
+	first.Header.Set("Cookie", "own=1")
+	first.Response = &http.Response{}
+	hop := newRequest(t, "GET", "http://other.example/", nil)
+	hop.Header.Set("Cookie", "own=1; others=1")
+	hop.Response = &http.Response{Request: first}
+	for _, req := range []*http.Request{first, hop} {
+		resp, err := c.RoundTripper().RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, map[*http.Request]string{first: "own=1", hop: "others=1"}[req], sent.Get("Cookie"))
+	}
+}

@@ -521,3 +521,24 @@ func TestBindHeader_OfACloneLeavesTheOriginalsAlone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"axle.test": "originals", "third.test": ""}, sent)
 }
+
+// A handler may send another call's request instead. Each credential keeps the place that it was meant for.
+func TestOrigins_ARequestOfAnotherCallKeepsItsOwnCredentialsAndGetsNoneOfTheCall(t *testing.T) {
+	var sent http.Header
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header
+		return reply(r, 200, r.URL.Host), nil
+	})
+	resp, err := c.R(t.Context()).SetHeader("Authorization", "token").Get("https://b.example/")
+	require.NoError(t, err)
+	earlier := resp.Request
+	c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		return earlier.Clone().SetHeader("X-Api-Key", r.Header.Get("X-Api-Key")), nil
+	}, nil)
+
+	resp, err = c.R(t.Context()).SetHeader("Authorization", "token").SetHeader("X-Api-Key", "key").Get("https://a.example/")
+	require.NoError(t, err)
+	assert.Equal(t, "b.example", resp.String())
+	assert.Equal(t, "token", sent.Get("Authorization"), "it was given for b.example too")
+	assert.Empty(t, sent.Get("X-Api-Key"))
+}
