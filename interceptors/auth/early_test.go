@@ -528,3 +528,27 @@ func TestEarlyRefresh_ATokenThatCameExpiredFromARefreshBeforeTheInterceptorIsSen
 		time.Sleep(10 * time.Minute) // Select forgets the session
 	})
 }
+
+func TestEarly_AStateThatIsReadLateDoesNotMakeTheNewerTokenYoung(t *testing.T) {
+	for name, older := range map[string]auth.Generation{
+		"of an earlier refresh": {Login: 2, Refresh: 0},
+		"of an earlier login":   {Login: 1, Refresh: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				session := &changing{now: at(2, 1, living("new", time.Hour)), then: at(older.Login, older.Refresh, bearer("old"))}
+				var seen []string
+				client := newClient(seeing(&seen, http.StatusOK)).Use(auth.New(session, auth.WithEarlyRefresh(window)))
+				for n, isLate := range []bool{false, true, false} {
+					time.Sleep(time.Duration(n) * 18 * time.Minute) // after the third it is due
+					session.moved.Store(isLate)
+					_, err := client.Get(t.Context(), "/")
+					require.NoError(t, err)
+				}
+				synctest.Wait()
+				assert.Equal(t, []string{"Bearer new", "Bearer old", "Bearer new"}, seen)
+				assert.EqualValues(t, 1, session.refreshes.Load())
+			})
+		})
+	}
+}
