@@ -59,17 +59,17 @@ func TestSelect_IsAskedWhenACallThatWasLeftAloneIsSentAgainForASession(t *testin
 // remembers it from before the token was due. So a call after the token is due tells whether the
 // session was remembered.
 //
-// remembers makes calls for two sessions at the given times, and reports whether the first session
-// was remembered from the last call but one to the last.
-func remembers(t *testing.T, times ...time.Duration) (remembered bool) {
+// remembers makes calls for the named sessions at the given times, and reports whether the first
+// session was remembered from the last call but one to the last.
+func remembers(t *testing.T, names []string, times ...time.Duration) (remembered bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		last := times[len(times)-1]
-		session := func() *changing {
-			token := living("a1", last-time.Second+window)
-			return &changing{now: at(1, 0, token), then: at(1, 1, living("a2", 100*time.Hour))}
+		sessions := map[string]*changing{}
+		for _, name := range names {
+			token := living("t1", last-time.Second+window)
+			sessions[name] = &changing{now: at(1, 0, token), then: at(1, 1, living("t2", 100*time.Hour))}
 		}
-		sessions := map[string]*changing{"a": session(), "b": session()}
 		client := newClient(roundTrip(emptyResponse)).Use(auth.Select(func(r *axle.Request) auth.StatefulSession {
 			name, _ := tenantKey.Get(r)
 			return sessions[name]
@@ -78,18 +78,20 @@ func remembers(t *testing.T, times ...time.Duration) (remembered bool) {
 		began := time.Now()
 		for _, after := range times {
 			time.Sleep(after - time.Since(began))
-			require.Zero(t, sessions["a"].refreshes.Load())
-			for _, name := range []string{"a", "b"} {
+			require.Zero(t, sessions[names[0]].refreshes.Load())
+			for _, name := range names {
 				_, err := client.Get(t.Context(), "/", forTenant(name))
 				require.NoError(t, err)
 				time.Sleep(100 * time.Millisecond)
 			}
 		}
 		synctest.Wait()
-		remembered = sessions["a"].refreshes.Load() > 0
+		remembered = sessions[names[0]].refreshes.Load() > 0
 	})
 	return remembered
 }
+
+var two = []string{"a", "b"}
 
 // every returns n times, the first at start.
 func every(gap time.Duration, n int, start time.Duration) (times []time.Duration) {
@@ -102,16 +104,17 @@ func every(gap time.Duration, n int, start time.Duration) (times []time.Duration
 func TestSelect_RemembersASessionThatCallsKeepUsing(t *testing.T) {
 	for _, gap := range []time.Duration{time.Minute, 110 * time.Second} {
 		for n := 2; n < 15; n++ {
-			assert.True(t, remembers(t, every(gap, n, 0)...), "%d calls, %v apart", n, gap)
+			assert.True(t, remembers(t, two, every(gap, n, 0)...), "%d calls, %v apart", n, gap)
 		}
 	}
 }
 
 func TestSelect_ForgetsASessionThatNoCallUses(t *testing.T) {
 	for _, idle := range []time.Duration{5 * time.Minute, time.Hour} {
-		assert.False(t, remembers(t, 0, idle), "%v", idle)
+		assert.False(t, remembers(t, []string{"alone"}, 0, idle), "%v", idle)
+		assert.False(t, remembers(t, two, 0, idle), "%v", idle)
 		busy := every(time.Minute, 10, 0)
-		assert.False(t, remembers(t, append(busy, 9*time.Minute+idle)...), "%v after it was busy", idle)
+		assert.False(t, remembers(t, two, append(busy, 9*time.Minute+idle)...), "%v after it was busy", idle)
 	}
 }
 
@@ -119,8 +122,8 @@ func TestSelect_RemembersAndForgetsAfterAllSessionsWereForgotten(t *testing.T) {
 	for _, idle := range []time.Duration{10 * time.Minute, 11 * time.Minute, time.Hour + 30*time.Second} {
 		for n := 2; n < 15; n++ {
 			times := append([]time.Duration{0}, every(110*time.Second, n, idle)...)
-			assert.True(t, remembers(t, times...), "%v", times)
+			assert.True(t, remembers(t, two, times...), "%v", times)
 		}
-		assert.False(t, remembers(t, 0, idle, idle+5*time.Minute), "%v", idle)
+		assert.False(t, remembers(t, two, 0, idle, idle+5*time.Minute), "%v", idle)
 	}
 }
