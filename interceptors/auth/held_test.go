@@ -165,3 +165,21 @@ func TestRefusal_ASessionThatCountsAFailureAndDoesNotTellWhichIsRefreshed(t *tes
 	assert.Equal(t, []string{"Bearer a1", "Bearer a1"}, seen)
 	assert.EqualValues(t, 1, session.refreshes.Load())
 }
+
+func TestRefusal_OfATokenThatHasBeenReplacedIsReplayedThoughALaterRefreshFailed(t *testing.T) {
+	replaced := at(1, 1, bearer("a2"))
+	replaced.Failures, replaced.Failure = 1, errBoom
+	session := &changing{now: at(1, 0, bearer("a1")), then: replaced}
+	var seen []string
+	client := newClient(responding(func(r *http.Request) int {
+		if seen = append(seen, r.Header.Get("Authorization")); len(seen) > 1 {
+			return http.StatusOK
+		}
+		session.moved.Store(true)
+		return http.StatusUnauthorized
+	})).Use(auth.New(session))
+	resp, err := client.Get(t.Context(), "/")
+	requireOK(t, resp, err)
+	assert.Equal(t, []string{"Bearer a1", "Bearer a2"}, seen)
+	assert.Zero(t, session.refreshes.Load())
+}
