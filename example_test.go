@@ -54,6 +54,41 @@ func Example() {
 	// 404 ERR_BAD_REQUEST
 }
 
+// The program of the package documentation, over a server that is busy at first.
+func Example_tour() {
+	busy := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if busy {
+			busy = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `[{"text":"traced by %s"}]`, r.Header.Get("X-Trace"))
+	}))
+	defer server.Close()
+	traceOf := func(context.Context) string { return "t-1" }
+	ctx := context.Background()
+
+	client := axle.New().SetBaseURL(server.URL)
+
+	client.Interceptors.Request.Use(
+		func(ctx context.Context, req *axle.Request) (*axle.Request, error) {
+			return req.SetHeader("X-Trace", traceOf(ctx)), nil
+		}, nil)
+
+	client.Interceptors.Response.Use(nil,
+		func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+			if err.StatusCode() == http.StatusServiceUnavailable && err.Request.Attempt() == 1 {
+				return err.Request.Replay() // the same call, once more
+			}
+			return nil, err
+		})
+
+	items, err := axle.Get[[]greeting](ctx, client, "/items")
+	fmt.Println(items[0].Text, err)
+	// Output: traced by t-1 <nil>
+}
+
 func ExampleChain_Use() {
 	server := exampleServer()
 	defer server.Close()
