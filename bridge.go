@@ -52,10 +52,10 @@ type inbound struct {
 	// header and decodes no body.
 	verbatim bool
 
+	crossed bool     // the request follows a redirect that left its origin
 	url     *url.URL // nil outside the bridge
 	text    string   // url as text: Request.URL, until a handler changes that
 	host    string   // http.Request.Host
-	crossed bool     // the request follows a redirect that left its origin
 }
 
 // isURLOf reports whether a request goes to the URL that was given.
@@ -80,7 +80,7 @@ func (in *inbound) refuseScheme() string {
 type bridgedRequest struct {
 	*http.Request
 	jar        http.CookieJar // of the http.Client above; nil if it is unknown
-	jarCookies jarCookies     // the cookies of the request that are from jar
+	jarCookies *jarCookies    // the cookies of the request that are from jar
 	request    Request        // the request as axle has it
 }
 
@@ -179,7 +179,7 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 		return nil, err
 	}
 
-	resp, err := d.pass.settings.engine.transport().RoundTrip(out)
+	resp, err := d.request.pass.settings.engine.transport().RoundTrip(out)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (b *bridgedRequest) send(d *dispatch) (*http.Response, error) {
 	}
 
 	// Without response handlers the http.Client above sees each response, and keeps its cookies.
-	if len(d.pass.responses) > 0 {
+	if len(d.request.pass.responses) > 0 {
 		b.keepCookies(out, resp)
 	}
 	return resp, nil
@@ -290,7 +290,10 @@ func (b *bridgedRequest) withoutCallersCookies() []string {
 	}
 
 	written := cookiePairs(first.Header["Cookie"])
-	jars := cookiePairs([]string{b.jarCookies.text})
+	var jars []string
+	if b.jarCookies != nil {
+		jars = cookiePairs([]string{b.jarCookies.text})
+	}
 	kept := slices.DeleteFunc(cookiePairs(b.Header["Cookie"]), func(pair string) bool {
 		isSame := func(other string) bool { return isSameCookie(pair, other) }
 		return slices.ContainsFunc(written, isSame) && !slices.ContainsFunc(jars, isSame)
@@ -310,27 +313,24 @@ func isSameCookie(a, b string) bool {
 }
 
 // jarCookies is the end of a Cookie header that the http.Client above has added to what the caller
-// wrote there: its jar's cookies.
-type jarCookies struct {
-	known bool
-	text  string
-}
+// wrote there: its jar's cookies. A nil one is unknown.
+type jarCookies struct{ text string }
 
 // noteCookies finds the jar's cookies in the request's Cookie header, which has the caller's too.
 // It runs before the chains, while the jar still has what it gave.
-func (b *bridgedRequest) noteCookies() jarCookies {
+func (b *bridgedRequest) noteCookies() *jarCookies {
 	list := b.Header["Cookie"]
 	switch {
 	case b.jar == nil:
-		return jarCookies{}
+		return nil
 	case len(list) == 0:
-		return jarCookies{known: true}
+		return &jarCookies{}
 	}
 
 	now := b.jar.Cookies(cookies.URLOf(b.Request))
 	text := cookieText(now)
 	if _, ok := cutCookies(list[0], text); ok {
-		return jarCookies{known: true, text: text}
+		return &jarCookies{text}
 	}
 
 	// Another call has changed the jar meanwhile. The cookies that stand last and have names of the
@@ -344,15 +344,15 @@ func (b *bridgedRequest) noteCookies() jarCookies {
 		}
 		rest = rest[:max(i, 0)]
 	}
-	return jarCookies{known: true, text: strings.TrimPrefix(list[0][len(rest):], "; ")}
+	return &jarCookies{strings.TrimPrefix(list[0][len(rest):], "; ")}
 }
 
 // renewCookies puts the cookies that the jar has now in the place of those that it gave a request
 // before. Whatever else the Cookie header has is the caller's, and stays byte for byte. It returns
 // what is the jar's now.
-func (b *bridgedRequest) renewCookies(header http.Header, before jarCookies) jarCookies {
-	if !before.known {
-		return jarCookies{}
+func (b *bridgedRequest) renewCookies(header http.Header, before *jarCookies) *jarCookies {
+	if before == nil {
+		return nil
 	}
 	list, given := header["Cookie"], ""
 	if len(list) > 0 {
@@ -377,7 +377,7 @@ func (b *bridgedRequest) renewCookies(header http.Header, before jarCookies) jar
 	default:
 		delete(header, "Cookie")
 	}
-	return jarCookies{known: true, text: now}
+	return &jarCookies{now}
 }
 
 // cookieText returns the Cookie header that net/http writes for these cookies alone.

@@ -44,8 +44,8 @@ type pass struct {
 	merged Request
 	bodies []*rewind.Body // retained until the pass finishes
 
-	defaultType []string   // the client's default Content-Type, where the caller sets none
-	jarCookies  jarCookies // behind the bridge: the cookies of source that come from a jar
+	defaultType []string    // the client's default Content-Type, where the caller sets none
+	jarCookies  *jarCookies // behind the bridge: the cookies of source that come from a jar
 
 	// The dispatch, what it received, and the first header that is bound to an origin are parts of
 	// the pass, so that a call does not allocate each of them.
@@ -125,7 +125,7 @@ func (p *pass) begin(source *Request) *Request {
 	*r = *p.source
 	r.pass, r.turn, r.client, r.inherited = p, inRequestChain, p.client, true
 	r.sent = fingerprint{}
-	r.attempt = int(p.attempts.Load())
+	r.attempt = p.attempts.Load()
 	r.Method = source.method()
 	if r.ctx == nil {
 		r.ctx = context.Background()

@@ -21,7 +21,6 @@ import (
 // dispatch in its context.
 type dispatch struct {
 	timeLimit
-	pass    *pass
 	request *Request // as the handlers left it
 	url     *url.URL
 	header  http.Header
@@ -58,7 +57,7 @@ type sender interface {
 	// renewCookies replaces the cookies that the jar gave for an earlier attempt by the cookies that
 	// the jar has now, and returns those. A jar below axle adds its cookies to each dispatch by
 	// itself, and nothing is replaced.
-	renewCookies(header http.Header, before jarCookies) jarCookies
+	renewCookies(header http.Header, before *jarCookies) *jarCookies
 }
 
 // engineSender is the sender of every call that does not come through the bridge.
@@ -80,14 +79,14 @@ func (e engineSender) keepCredentials(req *Request, u *url.URL) *url.URL {
 
 func (e engineSender) interrupted(*Request, error) *Error { return nil }
 
-func (e engineSender) renewCookies(http.Header, jarCookies) jarCookies { return jarCookies{} }
+func (e engineSender) renewCookies(http.Header, *jarCookies) *jarCookies { return nil }
 
 // dispatch sends the request and receives the response. It fails for bad input, a network that
 // fails, a body that cannot be read, and a status that is refused.
 func (p *pass) dispatch(req *Request) (*Response, *Error) {
-	req.attempt = int(p.attempts.Add(1))
+	req.attempt = p.attempts.Add(1)
 	d := &p.outgoing
-	*d = dispatch{pass: p, request: req}
+	*d = dispatch{request: req}
 
 	// A request handler has called Respond. Its response takes the place of the dispatch.
 	if short := req.respond; short != nil {
@@ -141,7 +140,7 @@ func (d *dispatch) prepare() *Error {
 
 // check returns the error of a client's setting or of a request that cannot be sent.
 func (d *dispatch) check() error {
-	if err := d.pass.settings.check(); err != nil {
+	if err := d.request.pass.settings.check(); err != nil {
 		return err
 	}
 
@@ -174,7 +173,7 @@ func (d *dispatch) prepareURL() *Error {
 	// therefore needs one spelling.
 	r := d.request
 	if !isCanonical(r.Header) {
-		r.Header = d.pass.canonical(r.Header)
+		r.Header = d.request.pass.canonical(r.Header)
 	}
 
 	u, err := d.resolve()
@@ -189,7 +188,7 @@ func (d *dispatch) prepareURL() *Error {
 		}
 	}
 
-	d.url = d.pass.sender.keepCredentials(r, u)
+	d.url = d.request.pass.sender.keepCredentials(r, u)
 	maps.DeleteFunc(r.Header, isProxyCredential)
 	return nil
 }
@@ -197,7 +196,7 @@ func (d *dispatch) prepareURL() *Error {
 // resolve returns the URL to send to. The URL that the bridge was given goes out as it is, unless a
 // handler has set another one, or a handler or a default has added a query parameter.
 func (d *dispatch) resolve() (*url.URL, *Error) {
-	in := &d.pass.inbound
+	in := &d.request.pass.inbound
 	if !in.isURLOf(d.request) {
 		return d.request.resolve()
 	}
@@ -214,7 +213,7 @@ func (d *dispatch) resolve() (*url.URL, *Error) {
 // that the response handlers see it too.
 func (d *dispatch) prepareBody() *Error {
 	var err *Error
-	if d.payload, err = d.pass.payload(d.request); err != nil {
+	if d.payload, err = d.request.pass.payload(d.request); err != nil {
 		return err
 	}
 
@@ -236,7 +235,7 @@ func (d *dispatch) prepareHeader() {
 	for name, list := range d.request.Header {
 		d.header[name] = slices.Clip(list)
 	}
-	if d.pass.inbound.verbatim {
+	if d.request.pass.inbound.verbatim {
 		return
 	}
 
@@ -244,7 +243,7 @@ func (d *dispatch) prepareHeader() {
 		d.header[contentTypeHeader] = []string{d.payload.contentType}
 	}
 	d.askForGzip()
-	d.pass.setXSRF(d.header, d.request, d.url)
+	d.request.pass.setXSRF(d.header, d.request, d.url)
 }
 
 var gzipAlone = []string{"gzip"}
@@ -257,7 +256,7 @@ func (d *dispatch) askForGzip() {
 	if found || d.request.method() == http.MethodHead || d.header.Get("Range") != "" {
 		return
 	}
-	if asksForGzip(d.pass.settings.engine.transport()) {
+	if asksForGzip(d.request.pass.settings.engine.transport()) {
 		d.header["Accept-Encoding"] = gzipAlone
 	}
 }
@@ -318,9 +317,9 @@ func (d *dispatch) attach(raw *http.Request) error {
 // newResponse returns the Response for a net/http response. Its body is still a stream, which fails
 // beyond the response limit.
 func (d *dispatch) newResponse(raw *http.Response) *Response {
-	stream := &d.pass.stream
+	stream := &d.request.pass.stream
 	*stream = responseStream{ReadCloser: raw.Body}
-	resp := &d.pass.incoming
+	resp := &d.request.pass.incoming
 	*resp = Response{
 		Request: d.request, StatusCode: raw.StatusCode, Status: raw.Status, Header: raw.Header,
 		raw: raw, stream: stream,
@@ -337,10 +336,10 @@ func (d *dispatch) newResponse(raw *http.Response) *Response {
 	}
 
 	// Behind the bridge axle has not asked for gzip, and does not decompress.
-	if !d.pass.inbound.verbatim {
+	if !d.request.pass.inbound.verbatim {
 		stream.ReadCloser = decodeGzip(d.request, raw)
 	}
-	if limit := d.pass.settings.responseLimit; limit > 0 {
+	if limit := d.request.pass.settings.responseLimit; limit > 0 {
 		stream.ReadCloser = &limited{what: "response", body: stream.ReadCloser, left: limit, limit: limit}
 	}
 	if tell := d.request.onDownload; tell != nil {
@@ -353,12 +352,12 @@ func (d *dispatch) newResponse(raw *http.Response) *Response {
 // refused status is read even if the call is streamed. Behind the bridge no body is read, since the
 // http.Client above wants the stream.
 func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
-	d.pass.setCurrent(resp)
+	d.request.pass.setCurrent(resp)
 	accepted := d.accepts(resp.StatusCode)
 	switch {
 	case resp.stream == nil:
 		d.stopClock()
-	case d.pass.inbound.verbatim, d.request.stream && accepted:
+	case d.request.pass.inbound.verbatim, d.request.stream && accepted:
 		resp.stream.ReadCloser = d.stopClockOver(resp.stream.ReadCloser)
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		resp.SetBytes(nil)
@@ -383,7 +382,7 @@ func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 // accepts reports whether a status fulfils the request. The request's own rule goes before the
 // client's.
 func (d *dispatch) accepts(status int) bool {
-	validate := d.pass.settings.validate
+	validate := d.request.pass.settings.validate
 	if d.request.overrides.validate {
 		validate = d.request.validate
 	}

@@ -37,7 +37,7 @@ func (r Request) LogValue() slog.Value {
 		slog.String("url", r.redactedURL()),
 	}
 	if r.attempt > 0 {
-		attrs = append(attrs, slog.Int("attempt", r.attempt))
+		attrs = append(attrs, slog.Int("attempt", r.Attempt()))
 	}
 	return slog.GroupValue(appendHeader(attrs, r.shownHeader())...)
 }
@@ -46,7 +46,7 @@ func (r Request) LogValue() slog.Value {
 // nor the values of most headers, so that no request can be made of it.
 func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(requestForm{
-		Method: redact.OneLine(r.method()), URL: r.redactedURL(), Attempt: r.attempt, Header: r.shownHeader(),
+		Method: redact.OneLine(r.method()), URL: r.redactedURL(), Attempt: r.Attempt(), Header: r.shownHeader(),
 	})
 }
 

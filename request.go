@@ -28,27 +28,30 @@ type Request struct {
 
 	client     *Client
 	ctx        context.Context
-	nilContext bool
 	pathParams wire.Params
 	timeout    time.Duration
 	validate   func(status int) bool
-	overrides  overrides
 	result     any
+
+	// These stand together, since each request in flight is in memory twice.
+	nilContext bool
+	overrides  overrides
 	inherited  bool // the result is that of the call which this copy belongs to
 	stream     bool
+
 	respond    *Response // takes the place of the next dispatch; nil: the request is sent
 	redirect   func(req *http.Request, via []*http.Request) error
 	onUpload   func(Progress)
 	onDownload func(Progress)
 	base       *settings // of another client, to whose base URL the URL is joined; nil: the call's own
 	bad        error     // of a setter, whose argument cannot be sent
-	attempt    int       // counted from 1 within the call; 0: not sent yet
 	values     values
 	reader     *rewind.Body // the io.Reader that SetBody was given; nil: none
 	origins    []binding
 
-	pass *pass // the pass of the call that this copy belongs to; nil outside a call
-	turn stage // of a clone or a replay's outcome: the response handler that may replay it
+	pass    *pass // the pass of the call that this copy belongs to; nil outside a call
+	turn    stage // of a clone or a replay's outcome: the response handler that may replay it
+	attempt int32 // counted from 1 within the call; 0: not sent yet
 
 	sent fingerprint // what it was sent with; unknown before
 }
@@ -197,7 +200,7 @@ func (r *Request) SetStream(stream bool) *Request {
 // Attempt returns the number of the attempt, within its call, in which this copy of the request was
 // sent last: 1 for the first, more for replays, and 0 before it is sent. A Do in a handler is a
 // call of its own.
-func (r *Request) Attempt() int { return r.attempt }
+func (r *Request) Attempt() int { return int(r.attempt) }
 
 // Nested reports whether a handler started this call with [Client.Do] from its own request, while
 // the call of that request was running: axios(error.config). A request that a caller sends again

@@ -24,7 +24,7 @@ func (d *dispatch) limitTime() *Error {
 		return contextError(ctx, req)
 	}
 
-	after := d.pass.settings.timeout
+	after := d.request.pass.settings.timeout
 	if req.overrides.timeout {
 		after = req.timeout
 	}

@@ -19,12 +19,13 @@ type attachment struct {
 	// attempt.
 	generation Generation
 
-	// failures is the session's count of failed refreshes when the attempt was sent.
-	failures uint64
-
 	// header holds the value that was attached. An empty value is none: the session's tokens are
 	// cookies. It is an array so that the request's header can share its memory.
 	header [1]string
+
+	// failures is the session's count of failed refreshes when the attempt was sent. Its low half
+	// tells whether one has failed since, and every waiting call keeps it in memory.
+	failures uint32
 
 	// anonymous: the session was not active when the call was first made.
 	anonymous bool
@@ -32,6 +33,9 @@ type attachment struct {
 	hadFreeReplay bool // the call has spent its free replay
 	hadRefresh    bool // the call has spent its refresh
 }
+
+// failuresOf returns the session's count of failed refreshes as an attachment keeps it.
+func failuresOf(s Snapshot) uint32 { return uint32(s.Failures) } //nolint:gosec // the low half is meant
 
 // attach is the request handler. It finds out which session a request belongs to, and attaches the
 // session's token.
@@ -134,7 +138,7 @@ func (i *Interceptor) attachSession(
 			return ErrSessionChanged
 		}
 	}
-	next.generation, next.failures = now.Generation, now.Failures
+	next.generation, next.failures = now.Generation, failuresOf(now)
 
 	if next.header[0], err = i.headerOf(session, now.Token); err != nil {
 		return err

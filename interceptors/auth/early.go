@@ -38,11 +38,11 @@ func (i *Interceptor) waitForRefresh(ctx context.Context, t *tracked, now Snapsh
 
 	switch {
 	case now.Refreshing && (expired || !now.Early):
-		return t.refreshSince(ctx, now.Generation, ask{})
+		return t.refreshSince(ctx, now.Generation, false, nil)
 	case now.Refreshing:
 		return now, nil
 	case i.early > 0 && expired:
-		return t.refreshSince(ctx, now.Generation, ask{})
+		return t.refreshSince(ctx, now.Generation, false, nil)
 	case i.early > 0 && t.isDue(now, i.early):
 		t.startEarlyRefresh(ctx, now.Generation)
 	}
@@ -79,7 +79,7 @@ func (t *tracked) startEarlyRefresh(ctx context.Context, seen Generation) {
 			time.AfterFunc(pause, func() { t.earlyIsBlocked.Store(false) })
 		}()
 
-		if _, err := t.refreshSince(ctx, seen, ask{early: true}); err == nil {
+		if _, err := t.refreshSince(ctx, seen, true, nil); err == nil {
 			pause = 0
 		}
 	}()

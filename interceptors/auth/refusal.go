@@ -81,7 +81,7 @@ func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Respo
 		r.drain()
 
 		// A refresh that failed while the call was under way was for this refusal, too.
-		if !isReplaced && now.Failures != sent.failures && now.Failure != nil {
+		if !isReplaced && failuresOf(now) != sent.failures && now.Failure != nil {
 			return r.fail(ctx, now.Failure)
 		}
 
@@ -140,7 +140,7 @@ func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Respo
 // refresh refreshes the session that the attachment is of, unless it has moved on already. If the
 // login is over, the error is or holds [ErrSessionChanged].
 func (a *attachment) refresh(ctx context.Context, r refusal) error {
-	after, err := a.session.refreshSince(ctx, a.generation, ask{refused: r.copy()})
+	after, err := a.session.refreshSince(ctx, a.generation, false, r.response)
 	if err == nil && after.Generation.Login != a.generation.Login {
 		return ErrSessionChanged
 	}
@@ -190,14 +190,6 @@ func (r refusal) drain() {
 
 	// This closes the stream, too.
 	r.response.SetBytes(body)
-}
-
-// copy returns the response for [Challenge]. The refresh may outlive the call, whose handlers and
-// caller may modify the original.
-func (r refusal) copy() *axle.Response {
-	c := *r.response
-	c.Header, c.Request = c.Header.Clone(), c.Request.Clone()
-	return &c
 }
 
 // stand returns the refusal itself. The reason says why it was not mended. A nil reason adds

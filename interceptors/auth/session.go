@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -116,23 +117,68 @@ type bypass struct {
 	session any
 	outer   *bypass // the next mark, or nil
 
-	// refused is the response that asked for this refresh first. It is nil for a refresh that no
-	// response asked for, and for a logout that is not of a refresh.
-	refused *axle.Response
+	// asked is the interceptor's question that started this refresh. It is nil for a refresh that
+	// no interceptor asked for, and for a logout that is not of a refresh.
+	asked *ask
 
 	// attaches is true if requests carry the session's token all the same. A plain session's Logout
 	// tells the server by such a request.
 	attaches bool
 }
 
-// ask is what an interceptor tells the session when it asks for a refresh. It travels in the
-// context of RefreshSince, and ends where the session marks that context by [Bypass].
+// ask is the context that RefreshSince gets. It carries what the interceptor tells the session, and
+// ends where the session marks the context by [Bypass].
+//
+// Most calls that ask for a refresh join one that another call has started, and nobody looks at
+// their responses. So the response is copied only when somebody asks for it, or when its call leaves
+// a refresh that may still run: from then on the call's handlers and caller may modify the original.
 type ask struct {
-	// by is the session as the interceptor knows it. It may wrap the one that refreshes.
-	by Session
+	context.Context
 
-	early   bool           // see IsEarly
-	refused *axle.Response // see Challenge
+	// by is the session as the interceptor knows it. It may wrap the one that refreshes.
+	by    *tracked
+	early bool // see IsEarly
+
+	mu       sync.Mutex
+	copied   bool
+	response *axle.Response // see Challenge; nil: no response asked
+}
+
+// Value implements context.Context.
+func (a *ask) Value(key any) any {
+	if key == (askKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// refused returns a copy of the response that asked, or nil.
+func (a *ask) refused() *axle.Response {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+
+	if !a.copied && a.response != nil {
+		c := *a.response
+		c.Header, c.Request = c.Header.Clone(), c.Request.Clone()
+		a.response, a.copied = &c, true
+	}
+	return a.response
+}
+
+// leave ends the use of the original. After a refresh that succeeded nobody needs a copy any more.
+func (a *ask) leave(succeeded bool) {
+	if !succeeded {
+		a.refused()
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.copied {
+		a.response = nil
+	}
 }
 
 type (
@@ -154,8 +200,8 @@ func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
 	// The interceptor may know the session by another value, such as one that wraps s. Requests
 	// under this context bypass that one, too.
 	if asked := askOf(ctx); asked != nil {
-		mark.refused = asked.refused
-		mark.outer = &bypass{session: asked.by, outer: mark.outer, attaches: attaches}
+		mark.asked = asked
+		mark.outer = &bypass{session: asked.by.marked, outer: mark.outer, attaches: attaches}
 		ctx = context.WithValue(ctx, askKey{}, (*ask)(nil))
 	}
 	return context.WithValue(ctx, bypassKey{}, mark)
@@ -218,10 +264,10 @@ func Challenge(ctx context.Context) *axle.Response {
 
 	// A session that does not use Bypass passes on the context of RefreshSince.
 	if asked := askOf(ctx); asked != nil {
-		return asked.refused
+		return asked.refused()
 	}
 	if mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil {
-		return mark.refused
+		return mark.asked.refused()
 	}
 	return nil
 }

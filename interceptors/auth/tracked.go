@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/internal/expiry"
 )
@@ -64,10 +65,11 @@ func (t *tracked) snapshot(ctx context.Context) (Snapshot, error) {
 }
 
 // refreshSince asks the session for a refresh. A panic of the session is an error of the call.
-func (t *tracked) refreshSince(ctx context.Context, seen Generation, asked ask) (Snapshot, error) {
-	asked.by = t.marked
-	ctx = context.WithValue(ctx, askKey{}, &asked)
-	return guard("the session", func() (Snapshot, error) { return t.session.RefreshSince(ctx, seen) })
+func (t *tracked) refreshSince(ctx context.Context, seen Generation, early bool, refused *axle.Response) (Snapshot, error) {
+	asked := &ask{Context: ctx, by: t, early: early, response: refused}
+	now, err := guard("the session", func() (Snapshot, error) { return t.session.RefreshSince(asked, seen) })
+	asked.leave(err == nil)
+	return now, err
 }
 
 // guard calls a function that users wrote. If the function panics, guard returns an error that
