@@ -607,3 +607,37 @@ func TestAttempt_IsThatOfTheCallAndNotOfTheCallAround(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []int{0, 0, 1}, seen)
 }
+
+func TestCall_ARequestPassesOverHandlersWithoutAFulfilledOne(t *testing.T) {
+	c, network := newFakeClient(always(200, ""))
+	c.Interceptors.Request.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Request, error) {
+		t.Error("a rejected request handler ran without an error")
+		return nil, err
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, network.Sent.Load())
+}
+
+func TestCall_HandlersSeeTheMethodThatIsSent(t *testing.T) {
+	for given, sent := range map[string]string{"": "GET", "patch": "PATCH"} {
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) { return reply(r, 200, r.Method), nil })
+		var seen string
+		useRequest(c, func(r *axle.Request) { seen = r.Method })
+		resp, err := c.Do(&axle.Request{Method: given, URL: "/"})
+		require.NoError(t, err)
+		assert.Equal(t, sent, seen)
+		assert.Equal(t, sent, resp.String())
+	}
+}
+
+func TestCall_HTTPNoBodyIsNoBody(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		assert.Empty(t, r.Header.Get("Content-Type"), "a default labels no empty request")
+		return reply(r, 200, ""), nil
+	})
+	c.SetHeader("Content-Type", "text/x-default")
+	useRequest(c, func(r *axle.Request) { assert.Nil(t, r.Body) })
+	_, err := c.R(t.Context()).SetBody(http.NoBody).Post("/")
+	require.NoError(t, err)
+}

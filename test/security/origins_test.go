@@ -542,3 +542,19 @@ func TestOrigins_ARequestOfAnotherCallKeepsItsOwnCredentialsAndGetsNoneOfTheCall
 	assert.Equal(t, "token", sent.Get("Authorization"), "it was given for b.example too")
 	assert.Empty(t, sent.Get("X-Api-Key"))
 }
+
+func TestOrigins_ACredentialWithTheValueOfAnotherIsBoundToo(t *testing.T) {
+	var sent http.Header
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header
+		return reply(r, 200, r.URL.Host), nil
+	})
+	resp, err := c.R(t.Context()).SetHeader("Authorization", "same").Get("https://a.example/")
+	require.NoError(t, err)
+	useRequest(c, func(r *axle.Request) { r.SetURL("https://b.example/") })
+	resp, err = c.Do(resp.Request.Clone().SetHeader("X-Api-Key", "same"))
+	require.NoError(t, err)
+	assert.Equal(t, "b.example", resp.String())
+	assert.Empty(t, sent.Get("Authorization"))
+	assert.Empty(t, sent.Get("X-Api-Key"))
+}
