@@ -277,9 +277,10 @@ func (b *bridgedRequest) keepCredentials(req *Request, u *url.URL) *url.URL {
 // origin, without the cookies that the caller wrote: the http.Client copies those to each
 // redirected request to the same host, whatever its port and scheme, and adds its jar's.
 //
-// A cookie is the caller's if the first request had it, unless the jar gave it for this URL. What
-// the jar has by now says nothing of that: a refresh may have changed it. Where the jar is unknown, a request that has come back to its first origin keeps its cookies: whosever
-// they are, they belong there.
+// A cookie is the caller's if the first request had it, unless the jar gave it for this URL. The
+// jar's present cookies do not decide that, since a refresh may have changed them. Where the jar is
+// unknown, a request that has come back to its first origin keeps all its cookies: they belong
+// there, whether the caller or the jar wrote them.
 func (b *bridgedRequest) withoutCallersCookies() []string {
 	first := b.Request
 	for first.Response != nil && first.Response.Request != nil {
