@@ -82,7 +82,7 @@ func (m *headerMerge) addDefault(name string, list []string) {
 	}
 
 	// A default Content-Type labels only bodies that carry no type of their own.
-	if name == contentTypeHeader && !r.pass.inbound.verbatim {
+	if name == contentTypeHeader {
 		r.pass.defaultType = list
 		if r.Body != nil && !takesDefaultType(r.Body) {
 			return

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -428,5 +429,43 @@ func TestBridge_AResponseThatNamesNoRequestBeginsTheRedirects(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, resp.Body.Close())
 		assert.Equal(t, map[*http.Request]string{first: "own=1", hop: "others=1"}[req], sent.Get("Cookie"))
+	}
+}
+
+// A client's default labels the bodies that have no type of their own, as it does outside the bridge.
+func TestBridge_ADefaultContentTypeLabelsNeitherAnEmptyRequestNorAHandlersForm(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body   io.Reader
+		handle func(r *axle.Request)
+		want   string // Content-Type and body, as the server sees them
+	}{
+		"a body without a type": {strings.NewReader("text"), func(*axle.Request) {}, "[application/json] text"},
+		"no body":               {nil, func(*axle.Request) {}, "[] "},
+		"a handler's form": {
+			nil,
+			func(r *axle.Request) { r.SetBody(url.Values{"a": {"1"}}) },
+			"[application/x-www-form-urlencoded] a=1",
+		},
+		"a handler's type": {
+			nil,
+			func(r *axle.Request) { r.SetHeader("Content-Type", "text/csv") },
+			"[text/csv] ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var saw string
+			c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(t, err)
+				saw = fmt.Sprint(r.Header["Content-Type"], " ", string(body))
+			})
+			c.SetHeader("Content-Type", "application/json")
+			useRequest(c, tc.handle)
+
+			resp, err := c.HTTPClient().Do(newRequest(t, "POST", c.BaseURL(), tc.body))
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, tc.want, saw)
+		})
 	}
 }
