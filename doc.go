@@ -81,7 +81,7 @@
 //
 //   - client.go, settings.go and transport.go: the client and its settings
 //   - request.go, response.go and error.go: what a call works on
-//   - key.go and typed.go: typed values of a request, and typed results
+//   - edits.go, key.go and typed.go: ready-made edits, typed values of a request, typed results
 //   - print.go, errorform.go and curl.go: how these types are printed, without secrets
 //   - bridge.go: the chains behind an http.Client, by [Client.HTTPClient] and [Client.RoundTripper]
 package axle

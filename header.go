@@ -17,6 +17,10 @@ func BasicAuth(username, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password))
 }
 
+// Bearer returns the value of an Authorization header for a bearer token (RFC 6750 §2.1):
+// r.SetHeader("Authorization", axle.Bearer(token)). interceptors/auth does it for a whole session.
+func Bearer(token string) string { return "Bearer " + token }
+
 // axleHeaders are the headers that each request has where neither the caller nor the client sets
 // them, except behind the bridge.
 var axleHeaders = [...]struct{ name, value string }{

@@ -18,9 +18,13 @@ func NewKey[T any](name string) *Key[T] { return &Key[T]{name: name} }
 // are not affected.
 func (k *Key[T]) Set(r *Request, value T) { r.values = r.values.with(k, value) }
 
-// Get returns the value attached to r, and whether there is one.
+// Get returns the value attached to r, or else the default that the client of r has by
+// [Key.SetDefault], and whether there is either.
 func (k *Key[T]) Get(r *Request) (value T, ok bool) {
 	v, found := r.values.get(k)
+	if s := r.settings(); !found && s != nil {
+		v, found = s.keyDefaults.get(k)
+	}
 	if !found {
 		return value, false
 	}
@@ -30,11 +34,23 @@ func (k *Key[T]) Get(r *Request) (value T, ok bool) {
 	return value, true
 }
 
+// Delete removes the value attached to r, so that Get returns the client's default, if there is
+// one. Copies of r that exist already are not affected.
+func (k *Key[T]) Delete(r *Request) { r.values = r.values.without(k) }
+
+// SetDefault sets what Get returns for every request of c that has no value of its own. It is a
+// setting of c, as [Client.SetHeader] sets one: calls that have started keep the default that they
+// started with, and a clone of c made later has it too. It may be called at any time.
+func (k *Key[T]) SetDefault(c *Client, value T) {
+	c.update(func(s *settings) { s.keyDefaults = s.keyDefaults.with(k, value) })
+}
+
 // String returns the name.
 func (k *Key[T]) String() string { return k.name }
 
-// values are a Request's Key values. They are copied on write, so that copies of a Request share
-// them. The first value is in the struct itself, since most requests have at most one.
+// values are a Request's Key values, or a client's defaults of them. They are copied on write, so
+// that copies of a Request share them. The first value is in the struct itself, since most requests
+// have at most one. Without a first value there is no value at all.
 type values struct {
 	first value
 	rest  []value
@@ -66,5 +82,19 @@ func (v values) with(key, val any) values {
 	}
 	v.rest = slices.Clone(v.rest)
 	v.rest[i].val = val
+	return v
+}
+
+func (v values) without(key any) values {
+	if v.first.key == key {
+		v.first = value{}
+		if len(v.rest) > 0 {
+			v.first, v.rest = v.rest[0], v.rest[1:]
+		}
+		return v
+	}
+	if i := slices.IndexFunc(v.rest, func(e value) bool { return e.key == key }); i >= 0 {
+		v.rest = slices.Delete(slices.Clone(v.rest), i, i+1)
+	}
 	return v
 }

@@ -174,6 +174,17 @@ func (r *Request) SetTimeout(d time.Duration) *Request {
 	return r
 }
 
+// Timeout returns the time limit that the request sets itself, by [Request.SetTimeout], and whether
+// it sets one. The limit that it inherits from the client is not told: d is then zero. So a handler
+// can give a request a limit where its caller has not:
+//
+//	if _, set := req.Timeout(); !set {
+//		req.SetTimeout(limits[req.Operation()])
+//	}
+func (r *Request) Timeout() (d time.Duration, set bool) {
+	return r.timeout, r.overrides.timeout
+}
+
 // SetValidateStatus decides which statuses fulfil this request; nil: every one. A request that does
 // not set it has the client's.
 func (r *Request) SetValidateStatus(ok func(status int) bool) *Request {

@@ -44,6 +44,7 @@ type settings struct {
 	codecs        map[string]codec // by media type, in lower case; JSON's is marshal and unmarshal
 	codecErr      error            // what is wrong with the media type that SetCodec was given
 	form          formDefaults
+	keyDefaults   values
 	resty         *restySource // nil: the engine is net/http's
 	restyErr      error        // what is wrong with the client that FromResty was given
 	needsBase     string       // a credential of FromResty's, which has no place without a base URL

@@ -52,6 +52,8 @@
 //
 // Remember. Keep the state of a call in a Key, and not in the Interceptor or in a map by request. A
 // replay has another *Request with the same values. Make the Key once, in New or in Install.
+// [axle.Key.SetDefault] is for a value that a client has and a call may replace. A rule that differs
+// by operation asks [axle.Request.Operation].
 //
 // Wait. The ctx that a handler gets bounds its waits. A handler whose wait ends with ctx returns
 // context.Cause(ctx), and the call's error is then [axle.CodeTimeout] or [axle.CodeCanceled]. Do

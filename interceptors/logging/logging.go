@@ -11,6 +11,7 @@
 //	duration  of the dispatch ([axle.Response.Duration]); without a response, since the attempt began
 //	bytes     length of the response's body, decompressed; absent for a stream of unknown length
 //	attempt   1, 2, …
+//	operation users.get; absent for a call without [axle.Operation]
 //	code      ERR_NETWORK, …; for errors only
 //	error     the error's text, without secrets; for errors only
 //	request   a group of header and body, with WithHeaders and WithBodies
@@ -264,6 +265,9 @@ func (l *installed) record(
 
 	// Without a count this is the first attempt, whose beginning was not enabled.
 	attrs = append(attrs, slog.Int("attempt", max(this.number, 1)))
+	if operation := req.Operation(); operation != "" {
+		attrs = append(attrs, slog.String("operation", operation))
+	}
 	if err != nil {
 		attrs = append(attrs,
 			slog.String("code", string(err.Code)),

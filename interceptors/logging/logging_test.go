@@ -341,3 +341,18 @@ func Example() {
 type exampleOutput struct{}
 
 func (exampleOutput) Write(p []byte) (int, error) { return fmt.Print(string(p)) }
+
+func TestLogging_TheOperationIsInTheRecordOfACallThatHasOne(t *testing.T) {
+	for _, status := range []int{200, 404} {
+		out := &journal{}
+		c := memory(status)
+		c.Use(logging.New(logging.WithLogger(out.logger())))
+		_, _ = c.Get(t.Context(), "/users/7", axle.Operation("users.get"))
+		_, _ = c.Get(t.Context(), "/users/7")
+
+		records := out.records(t)
+		require.Len(t, records, 2)
+		assert.Equal(t, "users.get", records[0]["operation"], status)
+		assert.NotContains(t, records[1], "operation", status)
+	}
+}

@@ -409,12 +409,9 @@ func TestPorting_BeforeRedirect(t *testing.T) {
 func TestPorting_ADefaultForAConfigMemberOfOnesOwn(t *testing.T) { // axios.create({ tenant: 'a' })
 	tenant := axle.NewKey[string]("tenant")
 	c := newLoopback(t, echo)
+	tenant.SetDefault(c, "a")
 	useRequest(c, func(r *axle.Request) {
-		name, ok := tenant.Get(r)
-		if !ok {
-			name = "a"
-			tenant.Set(r, name)
-		}
+		name, _ := tenant.Get(r)
 		r.SetHeader("X-Tenant", name)
 	})
 	for want, edit := range map[string]func(*axle.Request){"a": nil, "b": func(r *axle.Request) { tenant.Set(r, "b") }} {
