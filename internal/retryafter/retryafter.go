@@ -6,13 +6,12 @@ package retryafter
 import (
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/delay"
 )
 
 // Limit is the longest pause. A server that asks for a longer one gets the next request after this
@@ -32,7 +31,7 @@ type Pause struct {
 func Of(err error, now time.Time) Pause {
 	now = now.Round(0)
 
-	wait := parse(headerOf(err), now)
+	wait, _ := delay.Of(headerOf(err), now)
 	if wait <= 0 {
 		return Pause{}
 	}
@@ -57,29 +56,4 @@ func headerOf(err error) http.Header {
 	}
 
 	return nil
-}
-
-// parse returns how long to wait from now on. It is zero or less for a header that asks for no
-// wait.
-func parse(header http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(header.Get("Retry-After"))
-
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		// More seconds than the limit could overflow a Duration.
-		return time.Duration(min(seconds, uint64(Limit/time.Second))) * time.Second
-	} else if errors.Is(err, strconv.ErrRange) {
-		return Limit
-	}
-
-	date, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-
-	// The date was made by the server's clock, and the Date header shows that clock. The local
-	// clock may differ.
-	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
-		return date.Sub(sent)
-	}
-	return date.Sub(now)
 }

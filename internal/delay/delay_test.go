@@ -1,0 +1,54 @@
+package delay_test
+
+import (
+	"math"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/axlehttp/axle/internal/delay"
+)
+
+func TestDelay_IsReadAsSecondsOrAsADate(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	date := func(after time.Duration) string { return now.Add(after).Format(http.TimeFormat) }
+
+	cases := []struct {
+		name  string
+		value string
+		sent  string // the Date header
+		want  time.Duration
+		found bool
+	}{
+		{"none", "", "", 0, false},
+		{"seconds", "60", "", time.Minute, true},
+		{"seconds, with space around", " 60 ", "", time.Minute, true},
+		{"zero", "0", "", 0, true},
+		{"less than zero", "-1", "", 0, false},
+		{"a fraction", "1.5", "", 0, false},
+		{"a word", "soon", "", 0, false},
+		{"seconds that overflow a Duration", "99999999999999", "", math.MaxInt64, true},
+		{"seconds that overflow 64 bits", "99999999999999999999999", "", math.MaxInt64, true},
+		{"a date", date(time.Minute), "", time.Minute, true},
+		{"a date that has passed", date(-time.Minute), "", -time.Minute, true},
+		{"a date by the server's clock", date(61 * time.Minute), date(time.Hour), time.Minute, true},
+		{"a date beside a malformed Date", date(time.Minute), "now", time.Minute, true},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			header := http.Header{}
+			if c.value != "" {
+				header.Set("Retry-After", c.value)
+			}
+			if c.sent != "" {
+				header.Set("Date", c.sent)
+			}
+
+			wait, found := delay.Of(header, now)
+			assert.Equal(t, c.found, found)
+			assert.Equal(t, c.want, wait)
+		})
+	}
+}
