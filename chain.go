@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"runtime"
@@ -54,8 +55,15 @@ type link[T any] struct {
 }
 
 type useOptions struct {
-	name string
-	when func(*Request) bool
+	name   string
+	when   func(*Request) bool
+	places []place
+}
+
+// place is what Before or After asks for: to run next to the interceptors that have the name anchor.
+type place struct {
+	anchor string
+	after  bool
 }
 
 // UseOption is an option of [Chain.Use].
@@ -70,8 +78,28 @@ func Named(name string) UseOption { return func(o *useOptions) { o.name = name }
 // request, which it must not modify. A nil cond stands for every call.
 func RunWhen(cond func(*Request) bool) UseOption { return func(o *useOptions) { o.when = cond } }
 
+// Before makes an interceptor run directly before the one of that name, which another package may
+// have installed. "Before" is meant in running order, in both chains and in each [Order]. If several
+// interceptors have the name, the new one runs before all of them. If none has it, Before is as if
+// it were not given.
+//
+// The place is chosen when Use is called. To eject the interceptor of that name later, or to add
+// another one, moves nothing. Only [Client.SetInterceptorOrder] with another order chooses all
+// places anew, as if the interceptors were added again in the order in which they were added.
+//
+// Of several Before and After options of one interceptor, the first whose name is in the chain
+// decides.
+func Before(name string) UseOption { return placed(place{anchor: name}) }
+
+// After makes an interceptor run directly after the one of that name; if several have it, after all
+// of them. For everything else see [Before].
+func After(name string) UseOption { return placed(place{anchor: name, after: true}) }
+
+func placed(p place) UseOption { return func(o *useOptions) { o.places = append(o.places, p) } }
+
 // Use adds a pair of handlers and returns its id. A nil handler passes its value or error on
-// unchanged.
+// unchanged. The pair runs as the last of its chain, or as the first in the request chain of [LIFO],
+// unless [Before] or [After] gives it another place.
 //
 // Both handlers get the context of the request that they are given. The result of a handler is the
 // input of the next pair: a value goes to the pair's fulfilled handler, an error to its rejected
@@ -83,7 +111,7 @@ func (c *Chain[T]) Use(
 	rejected func(ctx context.Context, err *Error) (T, error),
 	opts ...UseOption,
 ) InterceptorID {
-	l := link[T]{id: InterceptorID{lastID.Add(1)}, fulfilled: fulfilled, rejected: rejected}
+	l := link[T]{fulfilled: fulfilled, rejected: rejected}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&l.useOptions)
@@ -95,16 +123,14 @@ func (c *Chain[T]) Use(
 	}
 
 	c.update(func(s *links[T]) {
-		if s.order == LIFO {
-			s.list = append([]link[T]{l}, s.list...)
-		} else {
-			s.list = append(slices.Clip(s.list), l)
-		}
+		// The ids of one chain grow in the order in which its interceptors were added.
+		l.id = InterceptorID{lastID.Add(1)}
+		s.add(l)
 	})
 	return l.id
 }
 
-// callSite returns the file and the line outside this file that is adding an interceptor.
+// callSite returns the file and the line that called its caller.
 func callSite() string {
 	_, file, line, ok := runtime.Caller(2)
 	if !ok {
@@ -160,10 +186,18 @@ func (c *Chain[T]) update(change func(*links[T])) {
 
 func (c *Chain[T]) setOrder(order Order) {
 	c.update(func(s *links[T]) {
-		if s.order != order {
-			s.order = order
-			s.list = slices.Clone(s.list)
-			slices.Reverse(s.list)
+		if s.order == order {
+			return
+		}
+
+		// All are added again. In a reversed list, an interceptor that Before has placed would run
+		// after the one that it was placed before.
+		added := slices.SortedFunc(slices.Values(s.list), func(a, b link[T]) int {
+			return cmp.Compare(a.id.n, b.id.n)
+		})
+		s.order, s.list = order, nil
+		for _, l := range added {
+			s.add(l)
 		}
 	})
 }
@@ -179,6 +213,41 @@ func (c *Chain[T]) clone() *Chain[T] {
 	d := new(Chain[T])
 	d.snapshot.Store(c.load())
 	return d
+}
+
+// add inserts l at its place in a copy of the list.
+func (s *links[T]) add(l link[T]) {
+	at := s.placeOf(l)
+	s.list = slices.Concat(s.list[:at], []link[T]{l}, s.list[at:])
+}
+
+// placeOf returns the index at which l has to be inserted.
+func (s *links[T]) placeOf(l link[T]) int {
+	for _, p := range l.places {
+		first, end := -1, -1
+		for i := range s.list {
+			if s.list[i].name != p.anchor {
+				continue
+			}
+			if first < 0 {
+				first = i
+			}
+			end = i + 1
+		}
+
+		switch {
+		case first < 0:
+			continue
+		case p.after:
+			return end
+		}
+		return first
+	}
+
+	if s.order == LIFO {
+		return 0
+	}
+	return len(s.list)
 }
 
 // running returns the links that take part in the call of this request.

@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -46,23 +47,6 @@ func (c *Client) Clone() *Client {
 	return d
 }
 
-// Plugin is a ready-made interceptor, or several that belong together.
-type Plugin interface {
-	// Install adds its handlers to c and returns what removes them; calls in flight keep them.
-	Install(c *Client) (uninstall func())
-}
-
-// PluginFunc is a Plugin.
-type PluginFunc func(c *Client) (uninstall func())
-
-// Install calls f; a nil one installs nothing.
-func (f PluginFunc) Install(c *Client) (uninstall func()) {
-	if f == nil {
-		return func() {}
-	}
-	return f(c)
-}
-
 // Use installs plugins, in argument order. Nil plugins are skipped. To uninstall a plugin later,
 // call its Install directly and keep the function that it returns.
 func (c *Client) Use(plugins ...Plugin) *Client {
@@ -72,6 +56,16 @@ func (c *Client) Use(plugins ...Plugin) *Client {
 		}
 	}
 	return c
+}
+
+// String returns the names of both chains in running order, one chain a line, for people. It shows no
+// setting and so no secret.
+//
+//	request chain:  request-id -> auth -> logging
+//	response chain: logging -> auth
+func (c *Client) String() string {
+	return "request chain:  " + cmp.Or(c.Interceptors.Request.String(), "none") +
+		"\nresponse chain: " + cmp.Or(c.Interceptors.Response.String(), "none")
 }
 
 // R starts a fluent request. A nil context fails the call.

@@ -63,7 +63,11 @@ var (
 	_ func(*axle.Chain[response]) string                        = (*axle.Chain[response]).String
 	_ func(string) axle.UseOption                               = axle.Named
 	_ func(func(request) bool) axle.UseOption                   = axle.RunWhen
+	_ []func(string) axle.UseOption                             = []func(string) axle.UseOption{axle.Before, axle.After}
 	_ axle.Plugin                                               = axle.PluginFunc(nil)
+	_ axle.Plugin                                               = axle.OnRequest("", (func(ctx, request) (request, error))(nil), (func(ctx, *axle.Error) (request, error))(nil), axle.Before(""))
+	_ axle.Plugin                                               = axle.OnResponse("", (func(ctx, response) (response, error))(nil), (func(ctx, *axle.Error) (response, error))(nil), axle.After(""))
+	_ func(client) string                                       = client.String
 	_ [2]axle.Order                                             = [...]axle.Order{axle.LIFO, axle.FIFO}
 	_                                                           = axle.Request{Method: "", URL: "", Header: http.Header{}, Query: url.Values{}, Body: any(nil)}
 	_ func(request) ctx                                         = request.Context

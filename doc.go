@@ -80,6 +80,7 @@
 // The vocabulary of users:
 //
 //   - client.go, settings.go and transport.go: the client and its settings
+//   - plugin.go: ready-made interceptors, and OnRequest and OnResponse, which make one
 //   - request.go, response.go and error.go: what a call works on
 //   - edits.go, key.go and typed.go: ready-made edits, typed values of a request, typed results
 //   - print.go, errorform.go and curl.go: how these types are printed, without secrets

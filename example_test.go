@@ -3,6 +3,7 @@ package axle_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -105,13 +106,60 @@ func ExampleChain_Use() {
 		return nil, err
 	}, axle.Named("not-found"))
 
-	fmt.Println(client.Interceptors.Request, "/", client.Interceptors.Response)
+	fmt.Println(client)
 	g, err := axle.Get[greeting](context.Background(), client, "/nowhere")
 	fmt.Println(g.Text, err)
 	// Output:
-	// announce / not-found
+	// request chain:  announce
+	// response chain: not-found
 	// sending GET /nowhere
 	// nobody there <nil>
+}
+
+// A signature has to cover what the interceptors of an SDK add, so it is made after them.
+func ExampleAfter() {
+	sdk := axle.New().Use(
+		axle.OnRequest("tenant", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			return r.SetHeader("X-Tenant", "acme"), nil
+		}, nil),
+	)
+
+	sdk.Use(axle.OnRequest("signature", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		return r.SetHeader("X-Signed", r.Header.Get("X-Tenant")), nil
+	}, nil, axle.After("tenant")))
+
+	fmt.Println(sdk)
+	// Output:
+	// request chain:  tenant -> signature
+	// response chain: none
+}
+
+// The handler takes the envelope off before the SDK's own handler, which expects none.
+func ExampleBefore() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"data":{"text":"hello"}}`)
+	}))
+	defer server.Close()
+	sdk := axle.New().SetBaseURL(server.URL).Use(
+		axle.OnResponse("print", func(_ context.Context, r *axle.Response) (*axle.Response, error) {
+			fmt.Println("the SDK got", r.String())
+			return r, nil
+		}, nil),
+	)
+
+	sdk.Use(axle.OnResponse("unwrap", func(_ context.Context, r *axle.Response) (*axle.Response, error) {
+		var envelope struct{ Data json.RawMessage }
+		if err := r.Decode(&envelope); err != nil {
+			return nil, err
+		}
+		return r.SetBytes(envelope.Data), nil
+	}, nil, axle.Before("print")))
+
+	g, err := axle.Get[greeting](context.Background(), sdk, "/")
+	fmt.Println(g.Text, err)
+	// Output:
+	// the SDK got {"text":"hello"}
+	// hello <nil>
 }
 
 func ExampleRequest_Replay() {
@@ -213,10 +261,10 @@ func ExampleRunWhen() {
 	client := axle.New().SetBaseURL(server.URL)
 
 	changesSomething := func(r *axle.Request) bool { return r.Method != http.MethodGet }
-	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+	client.Use(axle.OnRequest("audit", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		fmt.Println("audit:", r.Method, r.URL)
 		return r, nil
-	}, nil, axle.Named("audit"), axle.RunWhen(changesSomething))
+	}, nil, axle.RunWhen(changesSomething)))
 
 	_, err := client.Get(context.Background(), "/greet/ada")
 	fmt.Println("GET", err)
@@ -276,10 +324,10 @@ func ExampleRequest_SetPathParam() {
 type requestIDs struct{ last atomic.Int64 }
 
 func (ids *requestIDs) Install(c *axle.Client) (uninstall func()) {
-	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+	setID := func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		return r.SetHeader("X-Request-Id", strconv.FormatInt(ids.last.Add(1), 10)), nil
-	}, nil, axle.Named("request-ids"))
-	return func() { c.Interceptors.Request.Eject(id) }
+	}
+	return axle.OnRequest("request-ids", setID, nil).Install(c)
 }
 
 func ExamplePlugin() {

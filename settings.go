@@ -250,7 +250,8 @@ func (c *Client) SetJSON(marshal func(v any) ([]byte, error), unmarshal func(dat
 	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }
 
-// SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO.
+// SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO. What [Before]
+// and [After] say holds in both.
 func (c *Client) SetInterceptorOrder(o Order) *Client {
 	c.Interceptors.Request.setOrder(o)
 	return c

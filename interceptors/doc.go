@@ -29,6 +29,9 @@
 // handlers run once, on the outcome of the replay. So install logging before auth for a record per
 // attempt, which shows the 401 too. Install it after auth for a record per call.
 //
+// A handler of your own can be placed beside an interceptor that is installed already, by its name:
+// see [axle.Before] and [axle.After]. fmt.Println(client) prints the order that a client has.
+//
 // # What a handler may do
 //
 // Change. A request handler may change its request in any way, because the request is the call's

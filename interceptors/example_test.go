@@ -34,8 +34,7 @@ func NewAgain(opts ...Option) *Again {
 
 // Install makes Again an [axle.Plugin]. It adds the handler and returns the function that removes it.
 func (a *Again) Install(c *axle.Client) (uninstall func()) {
-	id := c.Interceptors.Response.Use(nil, a.rejected, axle.Named("again"), axle.RunWhen(isGet))
-	return func() { c.Interceptors.Response.Eject(id) }
+	return axle.OnResponse("again", nil, a.rejected, axle.RunWhen(isGet)).Install(c)
 }
 
 func isGet(r *axle.Request) bool { return r.Method == http.MethodGet }

@@ -23,12 +23,12 @@ type ETags struct {
 func (e *ETags) Install(c *axle.Client) (uninstall func()) {
 	onlyGets := axle.RunWhen(func(r *axle.Request) bool { return r.Method == http.MethodGet })
 
-	request := c.Interceptors.Request.Use(e.ask, nil, axle.Named("etag"), onlyGets)
-	response := c.Interceptors.Response.Use(e.remember, e.recover, axle.Named("etag"), onlyGets)
+	uninstallRequest := axle.OnRequest("etag", e.ask, nil, onlyGets).Install(c)
+	uninstallResponse := axle.OnResponse("etag", e.remember, e.recover, onlyGets).Install(c)
 
 	return func() {
-		c.Interceptors.Request.Eject(request)
-		c.Interceptors.Response.Eject(response)
+		uninstallRequest()
+		uninstallResponse()
 	}
 }
 

@@ -37,8 +37,7 @@ func run(ctx context.Context) error {
 	defer server.Close()
 
 	client := axle.New().SetBaseURL(server.URL).Use(new(ETags))
-	fmt.Println("request chain: ", client.Interceptors.Request)
-	fmt.Println("response chain:", client.Interceptors.Response)
+	fmt.Println(client)
 
 	for range 3 {
 		resp, err := client.Get(ctx, "/document")

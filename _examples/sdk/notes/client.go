@@ -48,7 +48,7 @@ func New(baseURL string, opts ...Option) *Client {
 		}
 	}
 
-	c.Use(axle.PluginFunc(idempotency), axle.PluginFunc(envelope))
+	c.Use(idempotency, envelope)
 	return &Client{c}
 }
 

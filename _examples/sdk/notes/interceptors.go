@@ -26,34 +26,30 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // envelope unwraps {"data": …} and turns {"error": …} into an Error, whatever the status. A stream,
 // such as an attachment, has no envelope and is passed on unread.
-func envelope(c *axle.Client) (uninstall func()) {
-	id := c.Interceptors.Response.Use(
-		func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
-			if resp.IsStream() {
-				return resp, nil
-			}
+var envelope = axle.OnResponse("notes: envelope",
+	func(_ context.Context, resp *axle.Response) (*axle.Response, error) {
+		if resp.IsStream() {
+			return resp, nil
+		}
 
-			data, apiErr := open(resp)
-			if apiErr != nil {
-				apiErr.cause = &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: resp}
-				return nil, apiErr
-			}
-			return resp.SetBytes(data), nil
-		},
-		func(_ context.Context, err *axle.Error) (*axle.Response, error) {
-			if err.Response == nil || err.Response.IsStream() {
-				return nil, err
-			}
-
-			if _, apiErr := open(err.Response); apiErr != nil {
-				apiErr.cause = err
-				return nil, apiErr
-			}
+		data, apiErr := open(resp)
+		if apiErr != nil {
+			apiErr.cause = &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: resp}
+			return nil, apiErr
+		}
+		return resp.SetBytes(data), nil
+	},
+	func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+		if err.Response == nil || err.Response.IsStream() {
 			return nil, err
-		},
-		axle.Named("notes: envelope"))
-	return func() { c.Interceptors.Response.Eject(id) }
-}
+		}
+
+		if _, apiErr := open(err.Response); apiErr != nil {
+			apiErr.cause = err
+			return nil, apiErr
+		}
+		return nil, err
+	})
 
 // open returns the data of a response's envelope, or the API's error.
 func open(resp *axle.Response) (data []byte, apiErr *Error) {
@@ -77,8 +73,8 @@ func open(resp *axle.Response) (data []byte, apiErr *Error) {
 var key = axle.NewKey[string]("notes: idempotency key")
 
 // idempotency gives each call that writes an idempotency key of its own.
-func idempotency(c *axle.Client) (uninstall func()) {
-	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+var idempotency = axle.OnRequest("notes: idempotency",
+	func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		if r.Header.Get("Idempotency-Key") == "" {
 			k, ok := key.Get(r)
 			if !ok {
@@ -88,8 +84,6 @@ func idempotency(c *axle.Client) (uninstall func()) {
 			r.Header.Set("Idempotency-Key", k)
 		}
 		return r, nil
-	}, nil, axle.Named("notes: idempotency"), axle.RunWhen(writes))
-	return func() { c.Interceptors.Request.Eject(id) }
-}
+	}, nil, axle.RunWhen(writes))
 
 func writes(r *axle.Request) bool { return r.Method == http.MethodPost }
