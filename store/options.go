@@ -16,6 +16,7 @@ type options struct {
 	logoutWhen func(error) bool
 	onLogout   func(context.Context, *oauth2.Token) error
 	timeout    time.Duration
+	observer   auth.Observer
 }
 
 // WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The
@@ -62,4 +63,12 @@ func WithRefreshTimeout(d time.Duration) Option {
 			o.timeout = d
 		}
 	}
+}
+
+// WithObserver sets who is told of the refreshes and of the waits for them: also of those that
+// [UserStore.RefreshToken], [UserStore.TokenSource] and [UserStore.KeepFresh] ask for. The default,
+// also for nil, is nobody. A refresh is done when its RefreshFunc has returned, also after the
+// refresh timeout.
+func WithObserver(o auth.Observer) Option {
+	return func(opts *options) { opts.observer = o }
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/axlehttp/axle/internal/cookies"
 	"github.com/axlehttp/axle/internal/detached"
 	"github.com/axlehttp/axle/internal/expiry"
+	"github.com/axlehttp/axle/internal/observed"
 	"github.com/axlehttp/axle/internal/redact"
 	"github.com/axlehttp/axle/internal/retryafter"
 )
@@ -28,6 +29,9 @@ import (
 type refresh struct {
 	token   *future.Future[*oauth2.Token] // the outcome of the RefreshFunc
 	pending *cookies.Pending              // the cookies that its responses have set
+
+	// observed is the refresh as the observer sees it. It is nil without an observer.
+	observed *observed.Refresh
 
 	// The fields below are guarded by the store's lock.
 
@@ -150,9 +154,14 @@ func (s *UserStore[U]) refreshIf(
 	}
 	early = idle || early && !expiry.Passed(now.Token, time.Now())
 	w := s.join(ctx, early)
+	r := s.login.refresh
 	s.mu.Unlock()
 
-	return w.outcome.Await(ctx)
+	// An early caller does not count as one who waits.
+	if early {
+		return w.outcome.Await(ctx)
+	}
+	return observed.Await(ctx, r.observed, w.outcome)
 }
 
 // join adds a caller to the wait for the login's refresh, and starts the refresh if there is none.
@@ -174,7 +183,7 @@ func (s *UserStore[U]) join(ctx context.Context, early bool) *wait {
 // start starts a refresh. The lock is held, so ctx may be wrapped here but not asked.
 func (s *UserStore[U]) start(ctx context.Context) {
 	own, pending := cookies.NewPending(ctx)
-	r := &refresh{pending: pending}
+	r := &refresh{pending: pending, observed: observed.New(s.observer)}
 	s.login.refresh = r
 
 	current, deadline := copyOf(s.state.Token), time.Now().Add(s.timeout)
@@ -182,11 +191,13 @@ func (s *UserStore[U]) start(ctx context.Context) {
 		own, cancel := context.WithDeadline(context.WithoutCancel(auth.Bypass(own, s)), deadline)
 		defer cancel()
 
-		token, err := s.refreshFunc(own, current)
-		if err == nil {
-			err = usable(token)
-		}
-		return token, err
+		return observed.Run(own, r.observed, func(own context.Context) (*oauth2.Token, error) {
+			token, err := s.refreshFunc(own, current)
+			if err == nil {
+				err = usable(token)
+			}
+			return token, err
+		})
 	})
 
 	go func() {

@@ -76,6 +76,7 @@ type UserStore[U any] struct {
 	logoutWhen  func(error) bool
 	onLogout    func(context.Context, *oauth2.Token) error
 	timeout     time.Duration
+	observer    auth.Observer // nil: none
 
 	// settling is held while a refresh settles and while a login begins or ends. So a login cannot
 	// change between the check that a refresh belongs to it and the moment when the jar and the
@@ -126,6 +127,7 @@ func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 		logoutWhen:  o.logoutWhen,
 		onLogout:    o.onLogout,
 		timeout:     o.timeout,
+		observer:    o.observer,
 	}
 }
 

@@ -19,6 +19,7 @@
 //   - early.go: waiting for a refresh, and refreshing before the token expires.
 //   - plainsession.go and plainrefresh.go: how a plain [Session] becomes a [StatefulSession].
 //   - select.go: many sessions.
+//   - observer.go: telling others of refreshes and waits.
 //   - header.go: the header that carries the token.
 //   - challenge.go and refused.go: what a server's refusal means.
 //
@@ -63,6 +64,7 @@ type Interceptor struct {
 	codes         []int
 	shouldRefresh func(*axle.Response) bool
 	timeout       time.Duration // of a plain session's refresh
+	observer      Observer      // of a plain session's refreshes; nil: none
 	early         time.Duration // before the expiry; not positive: off
 	origins       []string      // nil: that of the client's base URL
 
@@ -91,7 +93,7 @@ func New(s Session, opts ...Option) *Interceptor {
 		// This notes when the first token was there.
 		_, _ = i.session.snapshot(context.Background())
 	default:
-		i.session = trackPlain(s, i.timeout)
+		i.session = trackPlain(s, i.timeout, i.observer)
 	}
 	return i
 }

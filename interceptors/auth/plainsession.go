@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/internal/observed"
 	"github.com/axlehttp/axle/internal/retryafter"
 )
 
@@ -40,6 +41,8 @@ type watcher struct {
 	// timeout bounds each call of RefreshToken and Logout, and each wait for Token.
 	timeout time.Duration
 
+	observer Observer // nil: none
+
 	slot future.Shared[Snapshot]
 
 	// mu guards the fields below. No method of the session is called under it.
@@ -69,6 +72,10 @@ type watcher struct {
 
 	// unreturned is the last call of RefreshToken, until that call returns.
 	unreturned *refreshCall
+
+	// observed is the refresh in flight, or the last one, as the observer sees it. It is nil without
+	// an observer.
+	observed *observed.Refresh
 
 	// onlyEarly is true if all who wait for the refresh in flight are early, see [IsEarly].
 	onlyEarly bool
@@ -106,9 +113,12 @@ func (p phase) isActive() bool { return p == open || p == unconfirmed }
 // errStuck is the error of a call that waited in vain for the session's Token.
 var errStuck = fmt.Errorf("auth: the session does not answer: %w", context.DeadlineExceeded)
 
-// watch returns a watcher of s. The timeout bounds each refresh and each logout.
-func watch(s Session, timeout time.Duration) *watcher {
-	w := &watcher{Session: s, marked: s, timeout: timeout, generation: Generation{Login: 1}}
+// watch returns a watcher of s. The timeout bounds each refresh and each logout. A nil observer is
+// none.
+func watch(s Session, timeout time.Duration, o Observer) *watcher {
+	w := &watcher{
+		Session: s, marked: s, timeout: timeout, observer: o, generation: Generation{Login: 1},
+	}
 	if !reflect.ValueOf(s).Comparable() {
 		w.marked = w
 	}
@@ -137,10 +147,16 @@ func (w *watcher) RefreshSince(ctx context.Context, seen Generation) (Snapshot, 
 	}
 
 	f, now, err := w.joinSince(ctx, seen)
-	if f == nil {
+	if f.Future == nil {
 		return now, err
 	}
-	return f.Await(ctx)
+	return observed.Await(ctx, f.observed, f.Future)
+}
+
+// inFlight is a refresh in flight, for one of its callers.
+type inFlight struct {
+	*future.Future[Snapshot]
+	observed *observed.Refresh // nil: no observer is told of this caller
 }
 
 // update reads the session's token and returns the state after that. During a refresh, and under a
@@ -192,7 +208,7 @@ func (w *watcher) readToken(ctx context.Context, mayBlock bool) (*oauth2.Token, 
 // at the generation any more, or is in a pause: then the state and the error are the outcome.
 func (w *watcher) joinSince(
 	ctx context.Context, seen Generation,
-) (*future.Future[Snapshot], Snapshot, error) {
+) (inFlight, Snapshot, error) {
 	isEarly := IsEarly(ctx) // asks ctx, which may be the user's code, so not under the lock
 
 	w.mu.Lock()
@@ -200,18 +216,27 @@ func (w *watcher) joinSince(
 	now := w.state()
 	switch {
 	case now.Generation.Login != seen.Login:
-		return nil, now, ErrSessionChanged
+		return inFlight{}, now, ErrSessionChanged
 	case now.Generation.Refresh != seen.Refresh:
-		return nil, now, nil
+		return inFlight{}, now, nil
 	case w.pause.Holds(time.Now()):
-		return nil, now, w.pauseErr
+		return inFlight{}, now, w.pauseErr
 	}
 
 	// startEarlyRefresh lets one early refresh run at a time, so a caller who joins an early one is
 	// not early, and needs it.
-	f, joined := w.slot.Join(func() (Snapshot, error) { return w.refresh(ctx) })
+	next := observed.New(w.observer)
+	f, joined := w.slot.Join(func() (Snapshot, error) { return observed.Run(ctx, next, w.refresh) })
+	if !joined {
+		w.observed = next
+	}
 	w.onlyEarly = isEarly && !joined
-	return f, Snapshot{}, nil
+
+	// An early caller does not count as one who waits.
+	if w.onlyEarly {
+		return inFlight{Future: f}, Snapshot{}, nil
+	}
+	return inFlight{f, w.observed}, Snapshot{}, nil
 }
 
 // The caller of each method below holds mu.

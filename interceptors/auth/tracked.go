@@ -41,9 +41,9 @@ type tracked struct {
 func track(s StatefulSession) *tracked { return &tracked{session: s, marked: s} }
 
 // trackPlain returns a plain session with its watcher. The timeout bounds its refreshes and
-// logouts.
-func trackPlain(s Session, timeout time.Duration) *tracked {
-	w := watch(s, timeout)
+// logouts. A nil observer is none.
+func trackPlain(s Session, timeout time.Duration, o Observer) *tracked {
+	w := watch(s, timeout, o)
 	return &tracked{session: w, watcher: w, marked: w.marked}
 }
 
