@@ -30,7 +30,8 @@
 // attempt, which shows the 401 too. Install it after auth for a record per call.
 //
 // A handler of your own can be placed beside an interceptor that is installed already, by its name:
-// see [axle.Before] and [axle.After]. fmt.Println(client) prints the order that a client has.
+// see [axle.Before] and [axle.After]. docs/order.md has one recommended order and its reasons, and
+// fmt.Println(client) prints the order that a client has.
 //
 // # What a handler may do
 //
