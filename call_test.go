@@ -105,6 +105,22 @@ func TestCall_AnErrorPassesOverHandlersWithoutARejectedOne(t *testing.T) {
 	assert.Zero(t, network.Sent.Load())
 }
 
+func TestRespond_ALaterHandlerCanTellThatNothingWillBeSent(t *testing.T) {
+	c, _ := newFakeClient(always(200, "sent"))
+	c.SetInterceptorOrder(axle.FIFO)
+	var told []bool
+	tell := func(r *axle.Request) { told = append(told, r.Responded()) }
+
+	useRequest(c, tell)
+	useRequest(c, func(r *axle.Request) { r.Respond(axle.NewResponse(nil, 200, nil, nil)) })
+	useRequest(c, tell)
+	useRequest(c, func(r *axle.Request) { r.Respond(nil) })
+	useRequest(c, tell)
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, []bool{false, true, false}, told)
+}
+
 // A short cut is of the request chain that took it, and is gone with that chain's failure.
 func TestRespond_ARequestThatALaterHandlerRejectedIsSentWhenItIsSentAgain(t *testing.T) {
 	c, network := newFakeClient(always(200, "sent"))

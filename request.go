@@ -242,6 +242,10 @@ func (r *Request) Respond(resp *Response) *Request {
 	return r
 }
 
+// Responded reports whether a handler of the request chain has called [Request.Respond], so that
+// nothing will be sent. A later handler that counts or delays what is sent asks it.
+func (r *Request) Responded() bool { return r.respond != nil }
+
 // Client returns the client whose call this is; nil for a Request that was not started with
 // [Client.R] and is in no call.
 func (r *Request) Client() *Client { return r.client }
