@@ -8,6 +8,7 @@ require (
 	go.uber.org/goleak v1.3.0 // tests: a goroutine left behind fails the suite
 	golang.org/x/net v0.43.0 // the cookie jar's list of public suffixes
 	golang.org/x/oauth2 v0.37.0 // the token type, and the refresh grant
+	golang.org/x/time v0.16.0 // interceptors/limit: the token bucket
 	pgregory.net/rapid v1.3.0 // tests: random chains against a model, with shrinking
 )
 

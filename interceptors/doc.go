@@ -2,6 +2,7 @@
 // to write another one. It has no code. Each interceptor is a package in a folder beside this file:
 //
 //	auth     after a 401, refreshes the token once for all calls and replays them
+//	limit    keeps to a rate, and holds back while a server's own limit is reached
 //	logging  writes one record per attempt to a slog.Logger, without secrets
 //
 // All of them have the same shape, so that a reader of one knows the others:

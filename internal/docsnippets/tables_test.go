@@ -4,6 +4,7 @@ package docsnippets
 var imports = map[string]string{
 	"axle":    "github.com/axlehttp/axle",
 	"auth":    "github.com/axlehttp/axle/interceptors/auth",
+	"limit":   "github.com/axlehttp/axle/interceptors/limit",
 	"logging": "github.com/axlehttp/axle/interceptors/logging",
 	"store":   "github.com/axlehttp/axle/store",
 	"future":  "github.com/axlehttp/axle/future",
