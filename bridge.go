@@ -457,11 +457,11 @@ func (r *Response) leaveOutBody(out *http.Response) {
 
 // headerLength returns the number in a Content-Length header, or -1 if there is none.
 func headerLength(header http.Header) int64 {
-	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
-	if err != nil || length < 0 {
+	length, err := strconv.ParseUint(header.Get("Content-Length"), 10, 63)
+	if err != nil {
 		return -1
 	}
-	return length
+	return int64(length)
 }
 
 // setLength sets the length of a body, in bytes, in both places where net/http has it; -1: unknown.

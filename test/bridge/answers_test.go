@@ -215,6 +215,13 @@ func TestBridge_AnAnswerThatMustHaveNoBodyHasNone(t *testing.T) {
 }
 
 func TestBridge_AStreamThatAHandlerPutInHasNoStaleLength(t *testing.T) {
+	anotherOfLength := func(said string) func(r *axle.Response) {
+		return func(r *axle.Response) {
+			_ = r.Stream().Close()
+			r.Header.Set("Content-Length", said)
+			r.SetStream(io.NopCloser(strings.NewReader("another")))
+		}
+	}
 	for name, tc := range map[string]struct {
 		put    func(r *axle.Response)
 		body   string
@@ -231,11 +238,16 @@ func TestBridge_AStreamThatAHandlerPutInHasNoStaleLength(t *testing.T) {
 				io.Closer
 			}{io.MultiReader(strings.NewReader("wrapped "), r.Stream()), r.Stream()})
 		}, "wrapped short", -1, ""},
-		"of a length that the handler knows": {func(r *axle.Response) {
+		"of a length that the handler knows": {anotherOfLength("7"), "another", 7, "7"},
+		"of no bytes, as the handler knows": {func(r *axle.Response) {
 			_ = r.Stream().Close()
-			r.Header.Set("Content-Length", "7")
-			r.SetStream(io.NopCloser(strings.NewReader("another")))
-		}, "another", 7, "7"},
+			r.Header.Set("Content-Length", "0")
+			r.SetStream(http.NoBody)
+		}, "", 0, "0"},
+		"of a length below zero":  {anotherOfLength("-7"), "another", -1, ""},
+		"of the length -1":        {anotherOfLength("-1"), "another", -1, ""},
+		"of a length with a sign": {anotherOfLength("+7"), "another", -1, ""},
+		"of a length in words":    {anotherOfLength("seven"), "another", -1, ""},
 		"of a response by hand": {func(r *axle.Response) {
 			_ = r.Stream().Close()
 			*r = *axle.NewResponse(r.Request, 200, http.Header{"Content-Length": {"7"}}, nil)

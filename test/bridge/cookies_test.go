@@ -410,3 +410,73 @@ func TestBridge_AReplayWithoutCookiesHasNoCookieHeader(t *testing.T) {
 	assert.Equal(t, "sid=1", sent[0].Get("Cookie"))
 	assert.NotContains(t, sent[1], "Cookie")
 }
+
+// An edit of a replay may add a Cookie line of its own, behind the line that has the jar's cookies.
+func TestBridge_ALineOfCookiesThatAReplaysEditAddsStaysWhenTheJarHasNoneLeft(t *testing.T) {
+	var sent [][]string
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		sent = append(sent, r.Header["Cookie"])
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	jar, home := withJar(t, c, "sid=1")
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		if len(sent) == 3 {
+			setCookies(t, jar, home, "sid=; Max-Age=0")
+		}
+		return err.Request.Replay()
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return err.Request.Replay(func(r *axle.Request) { r.Header.Add("Cookie", "edit=1") })
+	})
+
+	resp, err := c.HTTPClient().Get(c.BaseURL())
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Equal(t, [][]string{{"sid=1"}, {"sid=1"}, {"sid=1", "edit=1"}, {"edit=1"}}, sent)
+}
+
+// toldJar notes the cookies that it is given, and gives none.
+type toldJar struct{ told []string }
+
+func (j *toldJar) Cookies(*url.URL) []*http.Cookie { return nil }
+
+func (j *toldJar) SetCookies(u *url.URL, list []*http.Cookie) {
+	j.told = append(j.told, fmt.Sprint(u.Path, len(list)))
+}
+
+func TestBridge_AJarIsToldOnlyOfCookiesAndTwiceOnlyWhereResponseHandlersMayReplaceTheResponse(t *testing.T) {
+	for name, tc := range map[string]struct {
+		install func(*axle.Client)
+		want    []string
+	}{
+		"no handler": {func(*axle.Client) {}, []string{"/set1"}},
+		"a request handler": {
+			func(c *axle.Client) { useRequest(c, func(*axle.Request) {}) },
+			[]string{"/set1"},
+		},
+		"a response handler": {
+			func(c *axle.Client) {
+				useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp, nil })
+			},
+			[]string{"/set1", "/set1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/set" {
+					w.Header().Set("Set-Cookie", "sid=1")
+				}
+			})
+			jar := &toldJar{}
+			c.SetCookieJar(jar)
+			tc.install(c)
+
+			for _, path := range []string{"/none", "/set"} {
+				resp, err := c.HTTPClient().Get(c.BaseURL() + path)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+			}
+			assert.Equal(t, tc.want, jar.told)
+		})
+	}
+}

@@ -215,6 +215,17 @@ func TestBridge_AHandlersBytesHaveTheirLengthInEveryPlace(t *testing.T) {
 	}
 }
 
+func TestBridge_AHandlersEmptyBytesHaveTheLengthZero(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "short") })
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp.SetBytes(nil), nil })
+
+	resp, err := c.HTTPClient().Get(c.BaseURL())
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	assert.Zero(t, resp.ContentLength)
+	assert.Equal(t, []string{"0"}, resp.Header["Content-Length"])
+}
+
 func TestBridge_AnUpgradePassesThroughAReverseProxy(t *testing.T) {
 	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, buf, err := http.NewResponseController(w).Hijack()

@@ -184,6 +184,27 @@ var bridgeScenarios = []bridgeScenario{
 		req.Trailer = http.Header{"X-Request-Sum": {"7"}}
 		bridgeDo(t, c, req, report)
 	}},
+	{"a trailer is announced before the body is read", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		_, _ = io.WriteString(w, "body")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("X-Sum", "42")
+	}, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
+		resp, err := c.Do(newRequest(t, "GET", url, nil))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		report("before: %v", resp.Trailer)
+		_, err = io.Copy(io.Discard, resp.Body)
+		report("after: %v %v", resp.Trailer, err)
+	}},
+	{"a trailer behind a body of a known length", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "4")
+		_, _ = io.WriteString(w, "body")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set(http.TrailerPrefix+"X-Late", "42")
+	}, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
+		bridgeDo(t, c, newRequest(t, "GET", url, nil), report)
+	}},
 	{"trailers that were not announced", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "body")
 		_ = http.NewResponseController(w).Flush()

@@ -762,6 +762,42 @@ func TestOrigins_BehindTheBridgeTheCallersCookieDoesNotFollowToAnotherOrigin(t *
 	assert.Equal(t, "jars=1; others=1", o.at("other/jar").Get("Cookie"))
 }
 
+// A chain of redirects that has come back to its first origin may take a cookie of the jar for one
+// of the caller's, where axle does not know the jar. The cookie belongs there either way.
+func TestOrigins_AChainThatComesBackHasTheCallersCookieOnlyWhereTheJarIsUnknown(t *testing.T) {
+	for name, tc := range map[string]struct {
+		client func(c *axle.Client, jar http.CookieJar) *http.Client
+		want   string
+	}{
+		"HTTPClient": {
+			func(c *axle.Client, jar http.CookieJar) *http.Client { return c.SetCookieJar(jar).HTTPClient() },
+			"jars=1",
+		},
+		"a jar that axle does not know": {
+			func(c *axle.Client, jar http.CookieJar) *http.Client {
+				return &http.Client{Transport: c.RoundTripper(), Jar: jar}
+			},
+			"own=1; jars=1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrigins(t, httptest.NewServer)
+			home, err := url.Parse(o.home.URL)
+			require.NoError(t, err)
+			jar, err := cookiejar.New(nil)
+			require.NoError(t, err)
+			jar.SetCookies(home, []*http.Cookie{{Name: "jars", Value: "1", Path: "/"}})
+			r := newRequest(t, http.MethodGet, o.home.URL+via(o.home.URL+"/back", "/start", o.other.URL+"/away"), nil)
+			r.Header.Set("Cookie", "own=1")
+
+			resp, err := tc.client(o.newClient(t), jar).Do(r)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, tc.want, o.at("home/back").Get("Cookie"))
+		})
+	}
+}
+
 func TestOrigins_AHopsCookiesDoNotGoWhereAHandlerSendsIt(t *testing.T) {
 	o := newOrigins(t, httptest.NewServer)
 	third := newOrigins(t, httptest.NewServer)
