@@ -167,7 +167,7 @@ func ExampleRequest_Replay() {
 	defer server.Close()
 	client := axle.New().SetBaseURL(server.URL)
 
-	client.Interceptors.Response.Use(nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+	client.Use(axle.OnResponse("retry", nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
 		for tries := 1; tries < 5 && err.StatusCode() == http.StatusServiceUnavailable; tries++ {
 			resp, again := err.Request.Replay()
 			if again == nil {
@@ -178,7 +178,7 @@ func ExampleRequest_Replay() {
 			}
 		}
 		return nil, err
-	}, axle.Named("retry"))
+	}))
 
 	g, err := axle.Get[greeting](context.Background(), client, "/flaky")
 	fmt.Println(g.Text, err)
@@ -242,12 +242,12 @@ func ExampleRequest_Respond() {
 	client := axle.New().SetBaseURL("https://api.example.com")
 	cached := map[string][]byte{"/greet/ada": []byte(`{"text":"hello from the cache"}`)}
 
-	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+	client.Use(axle.OnRequest("cache", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		if body, found := cached[r.URL]; found {
 			r.Respond(axle.NewResponse(r, http.StatusOK, nil, body))
 		}
 		return r, nil
-	}, nil, axle.Named("cache"))
+	}, nil))
 
 	g, err := axle.Get[greeting](context.Background(), client, "/greet/ada")
 	fmt.Println(g.Text, err)

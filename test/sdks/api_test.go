@@ -169,7 +169,7 @@ type witness struct {
 
 // Install implements axle.Plugin.
 func (w *witness) Install(c *axle.Client) (uninstall func()) {
-	id := c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+	return axle.OnRequest("witness", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
 		u, err := r.ResolveURL()
 		if err != nil {
 			return nil, err
@@ -178,8 +178,7 @@ func (w *witness) Install(c *axle.Client) (uninstall func()) {
 		defer w.mu.Unlock()
 		w.seen = append(w.seen, r.Method+" "+u.RequestURI())
 		return r.SetHeader(witnessed, "yes"), nil
-	}, nil, axle.Named("witness"))
-	return func() { c.Interceptors.Request.Eject(id) }
+	}, nil).Install(c)
 }
 
 // requests are those seen, but for the refreshes.
