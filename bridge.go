@@ -46,7 +46,7 @@ type bridge struct {
 }
 
 // inbound is what the rest of a call has to know of the request that the bridge was given. Outside
-// the bridge it is the zero value.
+// the bridge it is notBridged.
 type inbound struct {
 	// verbatim says that the request goes out, and the response comes in, as it is: axle adds no
 	// header and decodes no body.
@@ -57,6 +57,8 @@ type inbound struct {
 	text    string   // url as text: Request.URL, until a handler changes that
 	host    string   // http.Request.Host
 }
+
+var notBridged inbound
 
 // isURLOf reports whether a request goes to the URL that was given.
 func (in *inbound) isURLOf(r *Request) bool { return in.url != nil && r.URL == in.text }
@@ -82,6 +84,7 @@ type bridgedRequest struct {
 	jar        http.CookieJar // of the http.Client above; nil if it is unknown
 	jarCookies *jarCookies    // the cookies of the request that are from jar
 	request    Request        // the request as axle has it
+	inbound    inbound
 }
 
 // RoundTrip runs both chains for one request.
@@ -105,26 +108,32 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 		pass
 		bridgedRequest
 	}{
-		call: call{settings: b.client.settings.Load(), inbound: inbound{
-			verbatim: true,
-			url:      applied.URL, text: applied.URL.String(), host: applied.Host,
-			crossed: redirectedAcross(orig),
-		}},
-		bridgedRequest: bridgedRequest{Request: applied, jar: pending.Over(b.jar)},
+		call: call{settings: b.client.settings.Load()},
+		bridgedRequest: bridgedRequest{
+			Request: applied, jar: pending.Over(b.jar),
+			inbound: inbound{
+				verbatim: true,
+				url:      applied.URL, text: applied.URL.String(), host: applied.Host,
+				crossed: redirectedAcross(orig),
+			},
+		},
 	}
-	bridged := &memory.bridgedRequest
+	bridged, k := &memory.bridgedRequest, &memory.call
+	k.inbound, k.sender = &bridged.inbound, bridged
 	bridged.jarCookies = bridged.noteCookies()
+	memory.pass.jarCookies = bridged.jarCookies
 	bridged.request = Request{
-		Method: applied.Method, URL: memory.inbound.text, Header: applied.Header,
+		Method: applied.Method, URL: bridged.inbound.text, Header: applied.Header,
 		client: b.client, ctx: applied.Context(), stream: true,
 	}
 	if body != nil {
 		bridged.request.Body = body
 	}
-	memory.sender, memory.pass.jarCookies = bridged, bridged.jarCookies
 
 	// A refused status is an error in the chains. To the http.Client above it is a response.
-	resp, err := b.client.start(&memory.call, &memory.pass, &bridged.request)
+	defer k.end.leave(&memory.merged)
+	resp, err := b.client.start(k, &memory.pass, &bridged.request)
+	k.end.response, k.end.err = resp, err
 	if err != nil {
 		if !err.refused {
 			err.Response.close()
@@ -134,6 +143,9 @@ func (b bridge) RoundTrip(orig *http.Request) (*http.Response, error) {
 	}
 
 	out := resp.netHTTP(orig)
+	if out.Body != http.NoBody {
+		out.Body = k.end.leaveWith(out.Body, true)
+	}
 	pending.Mark(b.jar, out)
 	return out, nil
 }

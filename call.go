@@ -23,8 +23,9 @@ type call struct {
 	// sender sends the dispatches: by the client's engine, or by the transport below the bridge.
 	sender sender
 
-	// inbound is what the bridge was given. Outside the bridge it is the zero value.
-	inbound inbound
+	// inbound is what the bridge was given. Outside the bridge it is notBridged.
+	inbound *inbound
+	end     ending
 
 	// nested says that a handler of another call sends this call, with the request of that other
 	// call ([Request.Nested]).
@@ -73,21 +74,26 @@ func (c *Client) Do(req *Request) (*Response, error) {
 	memory := &struct {
 		call
 		pass
-	}{call: call{settings: s, sender: engineSender{s}}}
-	resp, err := c.start(&memory.call, &memory.pass, req)
+	}{call: call{settings: s, sender: engineSender{s}, inbound: &notBridged}}
+	k := &memory.call
+	defer k.end.leave(&memory.merged)
+	resp, err := c.start(k, &memory.pass, req)
+
+	// A handler may send the request of its own call by Do. Only the outer call then decodes the
+	// result, so that it is decoded once.
+	if err == nil && req.result != nil && !req.isInner() {
+		err = resp.decode(req.result)
+	}
+
+	k.end.response, k.end.err = resp, err
 	if err != nil {
 		// A handler may have rejected a response whose stream is open. Nobody reads that stream any
 		// more.
 		err.Response.close()
 		return nil, err
 	}
-
-	// A handler may send the request of its own call by Do. Only the outer call then decodes the
-	// result, so that it is decoded once.
-	if req.result != nil && !req.isInner() {
-		if err := resp.Decode(req.result); err != nil {
-			return nil, err
-		}
+	if resp.stream != nil {
+		resp.stream.ReadCloser = k.end.leaveWith(resp.stream.ReadCloser, false)
 	}
 	return resp, nil
 }
@@ -104,6 +110,9 @@ func (r *Request) isUnderWay() bool { return r.pass != nil && !r.pass.hasEnded()
 func (c *Client) start(k *call, p *pass, req *Request) (*Response, *Error) {
 	requests, responses := c.Interceptors.Request.load(), c.Interceptors.Response.load()
 	k.client, k.nested, p.call = c, req.isUnderWay(), k
+	if req.pass == nil {
+		k.end.functions.Store(req.endFunctions())
+	}
 	defer p.finish()
 
 	merged := p.begin(req)

@@ -45,6 +45,11 @@ func (p *pass) claim(r, given *Request) *Request {
 		c.inheritBindings(given)
 	}
 
+	// A request that was in no call yet may have functions of OnEnd, which are for this call now.
+	if r.pass == nil {
+		p.end.adopt(r.endFunctions())
+	}
+
 	c.pass, c.turn, c.client = p, inRequestChain, p.client
 	if !c.sent.known {
 		p.noteSent(c)

@@ -196,7 +196,7 @@ func (d *dispatch) prepareURL() *Error {
 // resolve returns the URL to send to. The URL that the bridge was given goes out as it is, unless a
 // handler has set another one, or a handler or a default has added a query parameter.
 func (d *dispatch) resolve() (*url.URL, *Error) {
-	in := &d.request.pass.inbound
+	in := d.request.pass.inbound
 	if !in.isURLOf(d.request) {
 		return d.request.resolve()
 	}

@@ -36,7 +36,8 @@
 //	 4. Response handlers, the first added first, in the same way: a response for the next fulfilled
 //	    handler, or an error for the next rejected one. A handler may send the call again by
 //	    [Request.Replay]: that goes through steps 2 and 3 and the response handlers before this one.
-//	 5. End. The response is decoded into the result, or the caller gets the error.
+//	 5. End. The response is decoded into the result, or the caller gets the error. The functions of
+//	    [Request.OnEnd] run: for a stream, when it is closed.
 //
 // Nothing is swallowed. An error that no handler recovered from reaches the caller as an [*Error],
 // which carries the request and the response that it is about.
@@ -61,6 +62,7 @@
 //   - claim.go: what becomes of the request, the response or the error that a handler returned
 //   - replay.go: Replay, which sends the same call again
 //   - stage.go: the stage of a pass through the chains, which decides who may replay
+//   - ending.go: the end of a call, and OnEnd
 //
 // What a dispatch is made of:
 //

@@ -97,6 +97,13 @@ func (r *Response) SetStream(body io.ReadCloser) *Response {
 // it. The body is then in memory. If reading fails, the bytes that came before the error are kept.
 // Without a stream Buffer does nothing. Its error is an [*Error].
 func (r *Response) Buffer() error {
+	if err := r.bufferWhole(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (r *Response) bufferWhole() *Error {
 	if r.stream == nil {
 		return nil
 	}
@@ -104,10 +111,7 @@ func (r *Response) Buffer() error {
 	if r.Request != nil {
 		ctx = r.Request.Context()
 	}
-	if err := r.buffer(ctx); err != nil {
-		return err
-	}
-	return nil
+	return r.buffer(ctx)
 }
 
 func (r *Response) buffer(ctx context.Context) *Error {
@@ -151,7 +155,14 @@ func (r *Response) Raw() *http.Response { return r.raw }
 // The error is an [*Error] with CodeBadResponse. It names the Content-Type, and a Content-Encoding
 // that is still on the body, and it keeps the body.
 func (r *Response) Decode(v any) error {
-	if err := r.Buffer(); err != nil {
+	if err := r.decode(v); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (r *Response) decode(v any) *Error {
+	if err := r.bufferWhole(); err != nil {
 		return err
 	}
 	if len(r.body) == 0 {
