@@ -3,6 +3,7 @@ module github.com/axlehttp/axle
 go 1.26.0
 
 require (
+	github.com/cenkalti/backoff/v5 v5.0.3 // the waits of interceptors/retry
 	github.com/go-resty/resty/v2 v2.17.2 // the engine
 	github.com/stretchr/testify v1.12.1 // tests
 	go.uber.org/goleak v1.3.0 // tests: a goroutine left behind fails the suite

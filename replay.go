@@ -37,18 +37,12 @@ import (
 // that made it. A body that cannot be read again is refused (CodeBadOption) before anything is
 // sent.
 func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
-	p := r.pass
-	if p == nil {
-		return nil, badOption(r, replayOutsideCall, nil)
-	}
-	turn, reason := p.mayReplay(r)
-	if reason != "" {
-		return nil, badOption(r, reason, nil)
-	}
-	if err := r.refuseChanges(); err != nil {
-		return nil, err
+	turn, refused := r.mayReplay()
+	if refused != nil {
+		return nil, refused
 	}
 
+	p := r.pass
 	next := &pass{call: p.call, source: p.source}
 	defer next.finish()
 	again, err := next.edited(p, r, edits)
@@ -76,6 +70,35 @@ func (r *Request) Replay(edits ...func(*Request)) (*Response, error) {
 		return nil, badOption(r, replayOutlivedHandler, nil)
 	}
 	return resp, nil
+}
+
+// CheckReplay returns the error for which [Request.Replay] without edits would send nothing now, and
+// nil if Replay would send. A handler that waits before it replays asks first, so that it does not
+// wait in vain: the body may be one that cannot be read again.
+//
+// CheckReplay closes no response. A body that is an io.Reader is taken from the attempt before, which
+// may still be sending it.
+func (r *Request) CheckReplay() error {
+	if _, refused := r.mayReplay(); refused != nil {
+		return refused
+	}
+	if err := rewindBody(r.Context(), r.pass.source.Body); err != nil {
+		return failure(r.Context(), r, err)
+	}
+	return nil
+}
+
+// mayReplay returns the response handler in which r may be replayed now, or the error of a request
+// that may not be replayed.
+func (r *Request) mayReplay() (stage, *Error) {
+	if r.pass == nil {
+		return 0, badOption(r, replayOutsideCall, nil)
+	}
+	turn, reason := r.pass.mayReplay(r)
+	if reason != "" {
+		return 0, badOption(r, reason, nil)
+	}
+	return turn, r.refuseChanges()
 }
 
 // edited returns the request that p, the pass of a replay, starts from: the source of the outer

@@ -531,3 +531,58 @@ func TestReplay_KeepsTheCallersCredentialsWhenTheBaseURLChangesMeanwhile(t *test
 	assert.Equal(t, "axle.test", resp.Raw().Request.URL.Host)
 	assert.Equal(t, "Bearer own", resp.Raw().Request.Header.Get("Authorization"))
 }
+
+func TestCheckReplay_TellsWhyReplayWouldSendNothing(t *testing.T) {
+	spent := io.MultiReader(strings.NewReader(strings.Repeat("x", axle.ReplayLimit+1)))
+	cases := []struct {
+		name   string
+		body   any
+		change func(r *axle.Request)
+		want   string
+	}{
+		{"a body in memory", "body", nil, ""},
+		{"a seeker", strings.NewReader("body"), nil, ""},
+		{"a body that is too long to keep", spent, nil, "cannot be sent again"},
+		{"a changed request", "body", func(r *axle.Request) { r.SetHeader("X-Changed", "1") }, "header changed"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			client, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				return reply(r, 503, ""), nil
+			})
+			var checked, replayed error
+			useRejected(client, func(err *axle.Error) (*axle.Response, error) {
+				if c.change != nil {
+					c.change(err.Request)
+				}
+				checked = err.Request.CheckReplay()
+				assert.EqualValues(t, 1, network.Sent.Load(), "it sends nothing")
+				_, replayed = err.Request.Replay()
+				return nil, err
+			})
+			_, _ = client.Post(t.Context(), "/", c.body)
+
+			if c.want == "" {
+				assert.NoError(t, checked)
+				assert.EqualValues(t, 2, network.Sent.Load())
+				return
+			}
+			assert.ErrorIs(t, checked, axle.CodeBadOption)
+			assert.ErrorContains(t, checked, c.want)
+			assert.EqualError(t, replayed, checked.Error())
+			assert.EqualValues(t, 1, network.Sent.Load())
+		})
+	}
+}
+
+func TestCheckReplay_OutsideAHandlerThatMayReplayIsAnError(t *testing.T) {
+	c, _ := newFakeClient(inTurn(200))
+	var inRequestChain error
+	useRequest(c, func(r *axle.Request) { inRequestChain = r.CheckReplay() })
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	for _, err := range []error{inRequestChain, resp.Request.CheckReplay(), c.R(t.Context()).CheckReplay()} {
+		assert.ErrorIs(t, err, axle.CodeBadOption)
+	}
+}

@@ -4,6 +4,7 @@
 //	auth     after a 401, refreshes the token once for all calls and replays them
 //	limit    keeps to a rate, and holds back while a server's own limit is reached
 //	logging  writes one record per attempt to a slog.Logger, without secrets
+//	retry    sends a call again after a failure that may pass
 //
 // All of them have the same shape, so that a reader of one knows the others:
 //
@@ -63,7 +64,8 @@
 // Wait. The ctx that a handler gets bounds its waits. A handler whose wait ends with ctx returns
 // context.Cause(ctx), and the call's error is then [axle.CodeTimeout] or [axle.CodeCanceled]. Do
 // not wait while you hold a lock. Handlers run on the caller's goroutine. A handler that starts
-// another goroutine has to see that it ends.
+// another goroutine has to see that it ends. A handler that waits before it replays asks
+// [axle.Request.CheckReplay] first, so that it does not wait in vain.
 //
 // Close. If a handler replaces, rejects or replays the response that it was given, axle closes that
 // response, which need not be read. If a handler gets a stream from Do and does not return it, the

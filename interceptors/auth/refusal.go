@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"time"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/drained"
 	"github.com/axlehttp/axle/internal/origin"
 )
 
@@ -78,7 +77,7 @@ func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Respo
 		}
 
 		// This frees the connection while the call waits, and for the replay.
-		r.drain()
+		drained.IntoMemory(r.response)
 
 		// A refresh that failed while the call was under way was for this refusal, too.
 		if !isReplaced && failuresOf(now) != sent.failures && now.Failure != nil {
@@ -168,28 +167,6 @@ func (i *Interceptor) attachmentOf(resp *axle.Response) *attachment {
 		}
 	}
 	return sent
-}
-
-// drainLimit and drainTime bound how much of a refused body is read, and how long that may take.
-const (
-	drainLimit = 1 << 20 // bytes
-	drainTime  = 5 * time.Second
-)
-
-// drain reads the body of a stream into memory and closes the stream, so that its connection is
-// free. Other responses are in memory already.
-func (r refusal) drain() {
-	if r.response.Bytes() != nil {
-		return
-	}
-
-	stream := r.response.Stream()
-	clock := time.AfterFunc(drainTime, func() { _ = stream.Close() })
-	body, _ := io.ReadAll(io.LimitReader(stream, drainLimit))
-	clock.Stop()
-
-	// This closes the stream, too.
-	r.response.SetBytes(body)
 }
 
 // stand returns the refusal itself. The reason says why it was not mended. A nil reason adds

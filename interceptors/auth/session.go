@@ -11,6 +11,7 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/expiry"
+	"github.com/axlehttp/axle/internal/sessionwork"
 )
 
 // Session is a login: its token, its refresh and its logout. store.UserStore implements Session and
@@ -181,10 +182,7 @@ func (a *ask) leave(succeeded bool) {
 	}
 }
 
-type (
-	bypassKey struct{}
-	askKey    struct{}
-)
+type askKey struct{}
 
 // Bypass returns a context for the requests that s itself sends while it refreshes or logs out.
 // Requests under this context wait for no refresh of s, start none, and carry no token of s unless
@@ -195,7 +193,7 @@ func Bypass(ctx context.Context, s Session) context.Context {
 
 func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
 	mark := &bypass{session: s, attaches: attaches}
-	mark.outer, _ = ctx.Value(bypassKey{}).(*bypass)
+	mark.outer, _ = ctx.Value(sessionwork.Key{}).(*bypass)
 
 	// The interceptor may know the session by another value, such as one that wraps s. Requests
 	// under this context bypass that one, too.
@@ -204,7 +202,7 @@ func withBypass(ctx context.Context, s Session, attaches bool) context.Context {
 		mark.outer = &bypass{session: asked.by.marked, outer: mark.outer, attaches: attaches}
 		ctx = context.WithValue(ctx, askKey{}, (*ask)(nil))
 	}
-	return context.WithValue(ctx, bypassKey{}, mark)
+	return context.WithValue(ctx, sessionwork.Key{}, mark)
 }
 
 // Bypassed reports whether ctx comes from [Bypass] for s. If sessions of a type cannot be compared,
@@ -218,7 +216,7 @@ func bypassOf(ctx context.Context, s Session) *bypass {
 	if ctx == nil || s == nil {
 		return nil
 	}
-	for mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil; mark = mark.outer {
+	for mark, _ := ctx.Value(sessionwork.Key{}).(*bypass); mark != nil; mark = mark.outer {
 		if isSame(mark.session, s) {
 			return mark
 		}
@@ -266,7 +264,7 @@ func Challenge(ctx context.Context) *axle.Response {
 	if asked := askOf(ctx); asked != nil {
 		return asked.refused()
 	}
-	if mark, _ := ctx.Value(bypassKey{}).(*bypass); mark != nil {
+	if mark, _ := ctx.Value(sessionwork.Key{}).(*bypass); mark != nil {
 		return mark.asked.refused()
 	}
 	return nil

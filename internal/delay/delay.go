@@ -1,5 +1,5 @@
 // Package delay reads from a response's header how long the server asks its clients to wait
-// (Retry-After, RFC 9110 §10.2.3). It imports nothing of axle's, so that package axle can use it.
+// (Retry-After, RFC 9110 §10.2.3, and Retry-After-Ms, as Azure and OpenAI send it). It imports nothing of axle's, so that package axle can use it.
 // Package retryafter is for the errors of calls.
 package delay
 
@@ -12,15 +12,20 @@ import (
 	"time"
 )
 
-// Of returns how long to wait from now on, and whether the header says so. Retry-After is a number
-// of seconds or a date. A date that has passed gives zero or less. A number that no Duration can
+// Of returns how long to wait from now on, and whether the header says so. Retry-After-Ms, a number
+// of milliseconds, is the more exact one and goes first. Retry-After is a number of seconds or a
+// date. A date that has passed gives zero or less. A number that no Duration can
 // hold gives the longest one. A header that is malformed says nothing.
 func Of(header http.Header, now time.Time) (wait time.Duration, found bool) {
-	value := strings.TrimSpace(header.Get("Retry-After"))
+	milliseconds := strings.TrimSpace(header.Get("Retry-After-Ms"))
+	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil && ms >= 0 {
+		return ofMilliseconds(ms), true
+	}
 
+	value := strings.TrimSpace(header.Get("Retry-After"))
 	const most = uint64(math.MaxInt64 / time.Second)
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil && seconds <= most {
-		return time.Duration(seconds) * time.Second, true //nolint:gosec // it is at most most
+		return time.Duration(seconds) * time.Second, true
 	} else if err == nil || errors.Is(err, strconv.ErrRange) {
 		return math.MaxInt64, true
 	}
@@ -36,4 +41,11 @@ func Of(header http.Header, now time.Time) (wait time.Duration, found bool) {
 		return date.Sub(sent), true
 	}
 	return date.Sub(now), true
+}
+
+func ofMilliseconds(ms float64) time.Duration {
+	if wait := ms * float64(time.Millisecond); wait < math.MaxInt64 {
+		return time.Duration(wait)
+	}
+	return math.MaxInt64
 }

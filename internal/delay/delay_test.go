@@ -52,3 +52,28 @@ func TestDelay_IsReadAsSecondsOrAsADate(t *testing.T) {
 		})
 	}
 }
+
+func TestDelay_MillisecondsGoBeforeSeconds(t *testing.T) {
+	cases := []struct {
+		name, value string
+		want        time.Duration
+	}{
+		{"a number", " 1500 ", 1500 * time.Millisecond},
+		{"a fraction", "0.5", 500 * time.Microsecond},
+		{"zero", "0", 0},
+		{"a number that overflows", "1e300", math.MaxInt64},
+		{"without end", "Inf", math.MaxInt64},
+		{"malformed: the seconds hold", "soon", time.Minute},
+		{"less than zero: the seconds hold", "-5", time.Minute},
+		{"no number: the seconds hold", "NaN", time.Minute},
+		{"none: the seconds hold", "", time.Minute},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			header := http.Header{"Retry-After": {"60"}, "Retry-After-Ms": {c.value}}
+			wait, found := delay.Of(header, time.Now())
+			assert.True(t, found)
+			assert.Equal(t, c.want, wait)
+		})
+	}
+}

@@ -1,0 +1,51 @@
+package retry
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/delay"
+)
+
+// backoff returns a random wait before the retry of this number, counted from 1: between zero and
+// the full interval, which doubles with each retry.
+func (i *Interceptor) backoff(retry int) time.Duration {
+	// The library's wait is between zero and twice its interval.
+	policy := backoff.ExponentialBackOff{
+		InitialInterval:     i.first / 2,
+		MaxInterval:         i.most / 2,
+		Multiplier:          2,
+		RandomizationFactor: 1,
+	}
+
+	wait := policy.NextBackOff()
+	for range retry - 1 {
+		wait = policy.NextBackOff()
+	}
+	return wait
+}
+
+// retryAfter returns how long a response asks the client to wait, and whether it asks for a wait.
+func retryAfter(resp *axle.Response) (wait time.Duration, asked bool) {
+	if resp == nil {
+		return 0, false
+	}
+	wait, _ = delay.Of(resp.Header, time.Now())
+	return wait, wait > 0
+}
+
+// sleep waits for d, and reports whether ctx did not end before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	clock := time.NewTimer(d)
+	defer clock.Stop()
+
+	select {
+	case <-clock.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
