@@ -99,7 +99,7 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 
 // attachSession attaches the session's token to a request that goes to the origin target. If the
 // session refreshes and the token will not do, it waits for the outcome, unless the request is the
-// session's own. before is what the call's earlier attempt was sent with. It is nil in the first
+// session's own or has a response already. before is what the call's earlier attempt was sent with. It is nil in the first
 // attempt.
 func (i *Interceptor) attachSession(
 	ctx context.Context, r *axle.Request, session *tracked, target string,
@@ -129,8 +129,9 @@ func (i *Interceptor) attachSession(
 		return nil
 	}
 
-	// The wait may end in another login.
-	if !isSessionsOwn {
+	// A request that a handler has answered is not sent, and needs no fresh token. The wait may end in
+	// another login.
+	if !isSessionsOwn && !r.Responded() {
 		if now, err = i.waitForRefresh(ctx, session, now); err != nil {
 			return err
 		}

@@ -324,3 +324,31 @@ func TestAttach_ARequestThatIsSentAgainLaterIsANewCall(t *testing.T) {
 		assert.Equal(t, 2, w.api.refreshed())
 	})
 }
+
+func TestAttach_ARequestThatACacheAnswersWaitsForNoRefresh(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world) {
+		// The cache is installed after auth, and so its request handler runs first.
+		w.client.Use(axle.OnRequest("cache", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			if r.URL == "/cached" {
+				r.Respond(axle.NewResponse(r, http.StatusOK, nil, []byte("a hit")))
+			}
+			return r, nil
+		}, nil))
+		delayed := w.delayRefresh()
+		w.api.expire()
+		first := w.get(t.Context(), "/data")
+		synctest.Wait()
+
+		cached := w.get(t.Context(), "/cached")
+		synctest.Wait()
+		require.True(t, isDone(cached), "it waits for the refresh")
+		resp, err := result(cached)
+		requireOK(t, resp, err)
+		assert.Equal(t, "a hit", resp.String())
+
+		delayed.open()
+		resp, err = result(first)
+		requireOK(t, resp, err)
+		assert.Equal(t, 1, w.api.refreshed())
+	})
+}
