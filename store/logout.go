@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/oauth2"
 
@@ -30,6 +31,10 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	s.settling.Lock()
 	s.mu.Lock()
 	inFlight := s.login.refresh
+	if inFlight != nil && inFlight.phase == queued {
+		// It spends nothing, and it will not.
+		inFlight = nil
+	}
 	last, ended := s.end()
 	s.mu.Unlock()
 	s.settling.Unlock()
@@ -38,16 +43,34 @@ func (s *UserStore[U]) Logout(ctx context.Context) error {
 	}
 	s.deliver()
 
-	if s.onLogout == nil {
+	if s.onLogout == nil && s.persistence == nil {
 		return nil
 	}
 	if nested {
 		inFlight = nil
 	}
 	_, err := future.Go(func() (struct{}, error) {
-		return struct{}{}, s.tellLogout(ctx, last, inFlight)
+		last, saveErr := s.saveEnd(ctx, last)
+		return struct{}{}, errors.Join(s.tellLogout(ctx, last, inFlight), saveErr)
 	}).Await(ctx)
 	return err
+}
+
+// saveEnd deletes the saved session. It waits for a refresh of another holder, and returns the token
+// that was saved last.
+func (s *UserStore[U]) saveEnd(ctx context.Context, last *oauth2.Token) (*oauth2.Token, error) {
+	p := s.persistence
+	if p == nil {
+		return last, nil
+	}
+	err := s.persist(ctx)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.last != nil {
+		last, p.last = p.last, nil
+	}
+	return last, err
 }
 
 // tellLogout calls WithLogout's function. If a refresh was in flight when the session ended,
@@ -79,9 +102,9 @@ func (s *UserStore[U]) newest(ctx context.Context, last *oauth2.Token, inFlight 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 
-	token, err := inFlight.token.Await(ctx)
+	out, err := inFlight.outcome.Await(ctx)
 	if err != nil {
 		return last
 	}
-	return renewed(last, token)
+	return renewed(last, out.token)
 }

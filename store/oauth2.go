@@ -56,7 +56,7 @@ type grant struct {
 
 func (g *grant) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
 	if current == nil || current.RefreshToken == "" {
-		return nil, errors.New("store: there is no refresh token to refresh with")
+		return nil, errNothingToSpend
 	}
 	ctx = context.WithValue(detached.WithoutLimits(ctx), oauth2.HTTPClient, tokenClient(ctx))
 
@@ -113,6 +113,8 @@ func (g *grant) send(
 	}
 	return withTypeOf(current, token), nil
 }
+
+var errNothingToSpend = errors.New("store: there is no refresh token to refresh with")
 
 func other(style oauth2.AuthStyle) oauth2.AuthStyle {
 	if style == oauth2.AuthStyleInHeader {

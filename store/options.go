@@ -17,6 +17,9 @@ type options struct {
 	onLogout   func(context.Context, *oauth2.Token) error
 	timeout    time.Duration
 	observer   auth.Observer
+
+	persister      Persister // nil: the session is kept in memory alone
+	storageFailure func(error)
 }
 
 // WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The

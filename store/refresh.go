@@ -27,8 +27,11 @@ import (
 // refresh is started in that login until the RefreshFunc has returned, however long that takes,
 // because two refreshes would spend the same refresh token.
 type refresh struct {
-	token   *future.Future[*oauth2.Token] // the outcome of the RefreshFunc
-	pending *cookies.Pending              // the cookies that its responses have set
+	outcome *future.Future[outcome] // of the RefreshFunc, and saved
+	pending *cookies.Pending        // the cookies that its responses have set
+
+	since  uint64 // the refreshes of the saved login when this one started
+	locked bool   // the lock of the saved session is held until the refresh has settled
 
 	// observed is the refresh as the observer sees it. It is nil without an observer.
 	observed *observed.Refresh
@@ -57,6 +60,10 @@ const (
 	// returned: the RefreshFunc has returned. If it failed, WithLogoutWhen's function may be being
 	// asked about that.
 	returned
+
+	// queued: the refresh waits for the lock of the saved session, or reads the record. Nothing has
+	// been sent. The lock has a time limit of its own.
+	queued
 )
 
 // wait is shared by all callers who wait for a refresh. It ends after the time limit at the latest.
@@ -95,9 +102,16 @@ type pause struct {
 // fail with that same error and send nothing until the time is over, or for five minutes if the
 // header asks for more.
 //
+// With a Persister, the error matches [ErrBusy] or [ErrStorage] if the refresh was not sent. If there
+// is a new token and it could not be saved yet, RefreshToken returns the token and an error that
+// matches ErrStorage.
+//
 // If ctx ends first, only this wait ends.
 func (s *UserStore[U]) RefreshToken(ctx context.Context) (*oauth2.Token, error) {
 	after, err := s.refreshIf(ctx, false, func() bool { return true })
+	if err == nil {
+		err = s.unsaved()
+	}
 	return after.Token, err
 }
 
@@ -186,26 +200,42 @@ func (s *UserStore[U]) start(ctx context.Context) {
 	r := &refresh{pending: pending, observed: observed.New(s.observer)}
 	s.login.refresh = r
 
-	current, deadline := copyOf(s.state.Token), time.Now().Add(s.timeout)
-	r.token = future.Go(func() (*oauth2.Token, error) {
-		own, cancel := context.WithDeadline(context.WithoutCancel(auth.Bypass(own, s)), deadline)
-		defer cancel()
-
-		return observed.Run(own, r.observed, func(own context.Context) (*oauth2.Token, error) {
-			token, err := s.refreshFunc(own, current)
-			if err == nil {
-				err = usable(token)
-			}
-			return token, err
-		})
+	current := copyOf(s.state.Token)
+	if p := s.persistence; p != nil {
+		r.phase, r.since = queued, p.refreshes
+	}
+	r.outcome = future.Go(func() (outcome, error) {
+		own := context.WithoutCancel(auth.Bypass(own, s))
+		if s.persistence != nil {
+			return s.spend(own, r)
+		}
+		token, err := s.call(own, r, current)
+		return outcome{token: token}, err
 	})
 
 	go func() {
 		// ctx may have ended long before. It does not matter to a future that has settled.
-		<-r.token.Done()
-		token, err := r.token.Await(ctx)
-		s.settle(ctx, r, token, err)
+		<-r.outcome.Done()
+		out, err := r.outcome.Await(ctx)
+		s.settle(ctx, r, out, err)
+		s.letGo(r, out)
 	}()
+}
+
+// call calls the RefreshFunc, whose time limit begins now.
+func (s *UserStore[U]) call(
+	ctx context.Context, r *refresh, current *oauth2.Token,
+) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+
+	return observed.Run(ctx, r.observed, func(ctx context.Context) (*oauth2.Token, error) {
+		token, err := s.refreshFunc(ctx, current)
+		if err == nil {
+			err = usable(token)
+		}
+		return token, err
+	})
 }
 
 // beginWait begins a wait for a refresh and publishes that the session is being checked. The lock
@@ -214,18 +244,24 @@ func (s *UserStore[U]) beginWait(ctx context.Context, r *refresh) {
 	w := &wait{early: true}
 	w.outcome, w.resolve, w.reject = future.WithResolvers[auth.Snapshot]()
 	r.wait = w
-	if r.phase != returned {
+	if r.phase != returned && r.phase != queued {
 		r.phase = running
-		w.limit = time.AfterFunc(s.timeout, func() { s.overrun(ctx, r, w) })
+		s.startLimit(ctx, r)
 	}
 
 	s.publishChecking(true)
 	go s.deliver()
 }
 
+// startLimit starts the clock of the wait for a refresh. The lock is held.
+func (s *UserStore[U]) startLimit(ctx context.Context, r *refresh) {
+	w := r.wait
+	w.limit = time.AfterFunc(s.timeout, func() { s.overrun(ctx, r, w) })
+}
+
 // settle ends a refresh whose RefreshFunc has returned, early or late. If the login of the refresh
 // is over, nothing of the session changes.
-func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Token, err error) {
+func (s *UserStore[U]) settle(ctx context.Context, r *refresh, out outcome, err error) {
 	// err may be the user's code, which is not called under a lock.
 	timedOut := errors.Is(err, context.DeadlineExceeded)
 	asked := pause{retryafter.Of(err, time.Now()), err}
@@ -252,7 +288,7 @@ func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Tok
 		// The jar gets the cookies first. Once the state says that the refresh is over, calls do
 		// not wait any more.
 		s.settleCookies(r, true)
-		s.succeed(r, token)
+		s.succeed(r, out)
 	case told:
 		// The RefreshFunc gave up at its time limit, and its callers have been told of that before.
 		s.settleCookies(r, true)
@@ -272,13 +308,20 @@ func (s *UserStore[U]) settle(ctx context.Context, r *refresh, token *oauth2.Tok
 }
 
 // succeed stores the new token and wakes the callers. They may have joined at any time until now.
-func (s *UserStore[U]) succeed(r *refresh, token *oauth2.Token) {
+func (s *UserStore[U]) succeed(r *refresh, out outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	s.generation.Refresh++
-	s.login = login{obtained: time.Now(), refreshed: true}
-	s.publish(State[U]{User: s.state.User, Token: renewed(s.state.Token, token)})
+	if out.adopted {
+		// The memory has the new token already.
+		s.login.refresh = nil
+		s.publishChecking(false)
+	} else {
+		s.generation.Refresh++
+		s.login = login{obtained: time.Now(), refreshed: true}
+		s.persistence.noteRotated(out)
+		s.publish(State[U]{User: s.state.User, Token: renewed(s.state.Token, out.token)})
+	}
 
 	if r.wait != nil {
 		r.wait.resolve(s.snapshot())
@@ -333,6 +376,8 @@ func (s *UserStore[U]) fail(ctx context.Context, r *refresh, err error) {
 	}
 
 	if ended {
+		// The end is saved before anybody hears of it.
+		_ = s.persist(ctx)
 		go s.deliver()
 		if logoutErr := s.tellLogout(ctx, last, nil); logoutErr != nil {
 			err = fmt.Errorf("%w (and the logout failed: %w)", err, logoutErr)
@@ -369,10 +414,14 @@ func (s *UserStore[U]) publishChecking(checking bool) {
 
 // ends asks WithLogoutWhen's function whether a failure ends the session. If the function does not
 // answer, because it panics, exits or takes longer than the refresh timeout, that counts as a yes.
-// A refresh that was nested in itself, or in one of a session that changed, never ends the session.
+// A refresh that was nested in itself, or in one of a session that changed, never ends the session,
+// nor does one that was not sent. A refresh token that is lost always does.
 func (s *UserStore[U]) ends(err error) bool {
-	if errors.Is(err, auth.ErrNestedRefresh) || errors.Is(err, auth.ErrSessionChanged) {
+	switch {
+	case errors.Is(err, auth.ErrNestedRefresh), errors.Is(err, auth.ErrSessionChanged), isNotSent(err):
 		return false
+	case errors.Is(err, ErrOutcomeUnknown):
+		return true
 	}
 
 	yes, failed := detached.Run(context.Background(), s.timeout, func(context.Context) (bool, error) {

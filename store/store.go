@@ -77,6 +77,7 @@ type UserStore[U any] struct {
 	onLogout    func(context.Context, *oauth2.Token) error
 	timeout     time.Duration
 	observer    auth.Observer // nil: none
+	persistence *persistence  // nil: the session is kept in memory alone
 
 	// settling is held while a refresh settles and while a login begins or ends. So a login cannot
 	// change between the check that a refresh belongs to it and the moment when the jar and the
@@ -110,7 +111,23 @@ type login struct {
 
 // New returns a store whose refreshes call the RefreshFunc. If that is nil, every refresh fails.
 func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
-	o := options{logoutWhen: func(error) bool { return true }, timeout: 30 * time.Second}
+	s := build[U](refresh, opts)
+	if s.persistence != nil {
+		if err := s.watch(); err != nil {
+			s.persistence.report(err)
+		}
+		s.look()
+	}
+	return s
+}
+
+// build returns a store that does not look at its Persister yet.
+func build[U any](refresh RefreshFunc, opts []Option) *UserStore[U] {
+	o := options{
+		logoutWhen:     func(error) bool { return true },
+		timeout:        30 * time.Second,
+		storageFailure: logStorageFailure,
+	}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&o)
@@ -128,6 +145,7 @@ func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 		onLogout:    o.onLogout,
 		timeout:     o.timeout,
 		observer:    o.observer,
+		persistence: newPersistence(o),
 	}
 }
 
@@ -147,6 +165,10 @@ func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 // The token expires at its Expiry. A token that was decoded from the response of a login has only
 // ExpiresIn, and the caller has to set Expiry from that. Without an Expiry, [auth.WithEarlyRefresh]
 // and [UserStore.KeepFresh] do nothing, and the token is used until a 401.
+//
+// With a Persister the login is saved when Login returns. If the storage fails, or if another holder
+// has the lock for longer than the refresh timeout, the function of [WithStorageFailure] is told, and
+// saving goes on in the background. The session counts from the start of Login.
 func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.settling.Lock()
 	s.mu.Lock()
@@ -154,6 +176,7 @@ func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 	s.mu.Unlock()
 	s.settling.Unlock()
 
+	_ = s.persist(context.Background())
 	s.deliver()
 }
 
@@ -163,7 +186,7 @@ func (s *UserStore[U]) Login(user U, token *oauth2.Token) {
 //
 // SetState starts a new login only if it sets another token, or takes the user from or to nil. If
 // it takes the user to nil and leaves no token, the session has ended. The store alone writes
-// CheckingAuth.
+// CheckingAuth. With a Persister the change is saved as that of [UserStore.Login] is.
 func (s *UserStore[U]) SetState(update func(*State[U])) {
 	if update == nil {
 		return
@@ -179,6 +202,7 @@ func (s *UserStore[U]) SetState(update func(*State[U])) {
 		update(&next)
 
 		if s.replace(version, next) {
+			_ = s.persist(context.Background())
 			s.deliver()
 			return
 		}
@@ -207,10 +231,14 @@ func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 	switch setsToken := next.Token != nil && !isSameLogin(before.Token, next.Token); {
 	case setsToken || before.User == nil && next.User != nil:
 		s.begin(next)
+	case before.User != nil && next.User == nil && next.Token == nil:
+		s.leave(login{ended: true})
+		next.CheckingAuth = false
+		s.publish(next)
 	case before.User != nil && next.User == nil:
 		s.begin(next)
-		s.login.ended = next.Token == nil
 	default:
+		s.persistence.edit()
 		s.publish(next)
 	}
 	return true
@@ -244,6 +272,7 @@ func (s *UserStore[U]) leave(next login) {
 	}
 	s.login = next
 	s.generation.Login++
+	s.persistence.moveOn(next.ended)
 }
 
 // Snapshot implements auth.StatefulSession.

@@ -1,0 +1,485 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle/future"
+)
+
+// persistence is the link between a store and its Persister. It knows which part of the memory's
+// session is not saved yet. A store without a Persister has none, and the methods of a nil
+// persistence do nothing.
+type persistence struct {
+	persister Persister
+	holding   holding
+	report    func(error)
+	limit     time.Duration // for one operation of the storage
+
+	// step has a value in it while the record is read and changed, so that one read and its change
+	// belong together. Those who wait for it give up when their context ends.
+	step chan struct{}
+
+	stopWatching func()
+	closing      sync.Once
+	closed       chan struct{}
+
+	// The fields below are guarded by the store's lock.
+
+	// login is the login that the memory has, as the record names it. It is empty for a session
+	// that has never been saved, and for one that has ended.
+	login string
+
+	// counter and refreshes are those of the newest record of the login that the memory knows. If
+	// counter is zero, the login has no record yet.
+	counter, refreshes uint64
+
+	unsaved  bool          // the memory has a login, or a change of it, that the record lacks
+	gone     string        // a login that has ended here, and whose record is to be deleted
+	last     *oauth2.Token // the token of the last record that was deleted
+	spending bool          // a RefreshFunc runs, so only this store changes the token
+	trouble  error         // the last failure to save; nil if everything is saved
+	saving   bool          // a goroutine tries again to save
+	looking  bool          // a goroutine reads the record, since it may have changed
+	lookMore bool          // the record may have changed again
+}
+
+// saved is the record as it was read. The record is nil if nothing is saved.
+type saved struct {
+	data   []byte
+	record *record
+	lost   bool // the storage has lost the record by itself
+}
+
+// isOf reports whether the record is that of a login.
+func (at saved) isOf(login string) bool { return at.record != nil && at.record.Login == login }
+
+// moveOn notes that the memory leaves its login, for a new one or for none. The lock is held.
+func (p *persistence) moveOn(ended bool) {
+	if p == nil {
+		return
+	}
+	if p.counter > 0 {
+		p.gone = p.login
+	}
+	p.login, p.counter, p.refreshes, p.unsaved = "", 0, 0, false
+	if !ended {
+		p.login, p.unsaved = newLoginID(), true
+	}
+}
+
+// edit notes that the state of the current login has changed. The lock is held.
+func (p *persistence) edit() {
+	if p != nil && p.login != "" {
+		p.unsaved = true
+	}
+}
+
+// know notes the position of the record that the memory has now. The lock is held.
+func (p *persistence) know(r *record) {
+	p.login, p.counter, p.refreshes = r.Login, r.Counter, r.Refreshes
+}
+
+// isBehind reports whether the storage lacks something that the memory has. The lock is held.
+func (p *persistence) isBehind() bool { return p.unsaved || p.gone != "" }
+
+// load reads the record.
+func (p *persistence) load(ctx context.Context) (saved, error) {
+	data, err := future.Go(func() ([]byte, error) { return p.persister.Load(ctx) }).Await(ctx)
+	if errors.Is(err, ErrLost) {
+		return saved{lost: true}, nil
+	}
+	if err != nil {
+		return saved{}, storageError("reading", err)
+	}
+	r, err := decodeRecord(data)
+	if err != nil {
+		return saved{}, storageError("reading", err)
+	}
+	return saved{data: data, record: r}, nil
+}
+
+// write replaces the record that was read. A nil next deletes it.
+func (p *persistence) write(ctx context.Context, at saved, next *record) (saved, error) {
+	var data []byte
+	if next != nil {
+		var err error
+		if data, err = next.encode(); err != nil {
+			return saved{}, err
+		}
+	}
+
+	_, err := future.Go(func() (struct{}, error) {
+		if data == nil {
+			return struct{}{}, p.persister.Delete(ctx, at.data)
+		}
+		return struct{}{}, p.persister.Save(ctx, at.data, data)
+	}).Await(ctx)
+	if err != nil {
+		return saved{}, storageError("writing", err)
+	}
+	return saved{data: data, record: next}, nil
+}
+
+// maxConflicts is how often a change of the record is tried again because somebody else has changed
+// the record without the lock.
+const maxConflicts = 10
+
+// change reads the record and replaces it by what edit returns. If edit returns the record that it
+// was given, nothing is written. The lock of the session is held. Edit may be called more than
+// once.
+func (p *persistence) change(ctx context.Context, edit func(at saved) (*record, error)) (saved, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.limit)
+	defer cancel()
+	if err := p.enter(ctx); err != nil {
+		return saved{}, err
+	}
+	defer p.leave()
+
+	for conflicts := 0; ; conflicts++ {
+		at, err := p.load(ctx)
+		if err != nil {
+			return at, err
+		}
+		next, err := edit(at)
+		if err != nil || next == at.record {
+			return at, err
+		}
+
+		after, err := p.write(ctx, at, next)
+		if !errors.Is(err, ErrConflict) || conflicts == maxConflicts {
+			return after, err
+		}
+	}
+}
+
+func (p *persistence) enter(ctx context.Context) error {
+	select {
+	case p.step <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return storageError("waiting for another operation on", context.Cause(ctx))
+	}
+}
+
+func (p *persistence) leave() { <-p.step }
+
+// storageError returns an error that matches ErrStorage, or ErrBusy if the lock was another's.
+func storageError(operation string, err error) error {
+	if errors.Is(err, ErrBusy) || errors.Is(err, ErrStorage) {
+		return err
+	}
+	return fmt.Errorf("%w: %s the saved session: %w", ErrStorage, operation, err)
+}
+
+// isNotSent reports whether a refresh failed before its refresh token was sent, because of the lock
+// or of the storage. Such a failure never ends the session.
+func isNotSent(err error) bool { return errors.Is(err, ErrBusy) || errors.Is(err, ErrStorage) }
+
+// persist saves what the memory has and the record lacks, under the lock of the session. If that
+// fails, the failure is reported, and a goroutine tries again until it succeeds.
+func (s *UserStore[U]) persist(ctx context.Context) error {
+	p := s.persistence
+	if p == nil {
+		return nil
+	}
+	s.mu.Lock()
+	behind := p.isBehind()
+	s.mu.Unlock()
+	if !behind {
+		return nil
+	}
+
+	err := s.trySave(context.WithoutCancel(ctx))
+	if err != nil {
+		s.saveLater(err, false)
+	}
+	return err
+}
+
+// trySave takes the lock and saves once.
+func (s *UserStore[U]) trySave(ctx context.Context) error {
+	p := s.persistence
+	if _, err := p.holding.acquire(ctx); err != nil {
+		return storageError("locking", err)
+	}
+	defer p.holding.release()
+	return s.reconcile(ctx, true)
+}
+
+// The pauses between the attempts of saveLater grow from the first to the last.
+const (
+	firstSavePause = 50 * time.Millisecond
+	lastSavePause  = 30 * time.Second
+)
+
+// saveLater reports that something could not be saved, and tries again on a goroutine of its own.
+// If holds is true, the goroutine takes over a share of the lock, and keeps the lock until
+// everything is saved. That is for a rotated token: as long as it is not saved, another holder
+// would spend the old one again.
+func (s *UserStore[U]) saveLater(failure error, holds bool) {
+	p := s.persistence
+	s.mu.Lock()
+	p.trouble = failure
+	alone := !p.saving
+	p.saving = true
+	s.mu.Unlock()
+
+	p.report(failure)
+	if !alone && !holds {
+		return
+	}
+	go func() {
+		if holds {
+			defer p.holding.release()
+		}
+		s.saveUntilDone()
+	}()
+}
+
+// saveUntilDone tries to save until nothing is left to save, or the store is closed.
+func (s *UserStore[U]) saveUntilDone() {
+	p := s.persistence
+	for pause := firstSavePause; ; pause = min(2*pause, lastSavePause) {
+		// The holders of many sessions in one storage must not all come back at the same moment.
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-p.closed:
+			timer.Stop()
+			return
+		}
+
+		if err := s.trySave(context.Background()); err != nil {
+			s.mu.Lock()
+			p.trouble = err
+			s.mu.Unlock()
+			p.report(err)
+			continue
+		}
+
+		s.mu.Lock()
+		done := !p.isBehind()
+		if done {
+			p.saving = false
+		}
+		s.mu.Unlock()
+		if done {
+			return
+		}
+	}
+}
+
+// look reads the record on a goroutine of its own, because it may have changed. The Persister's
+// Watch calls look.
+func (s *UserStore[U]) look() {
+	p := s.persistence
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.looking {
+		p.lookMore = true
+		return
+	}
+
+	p.looking = true
+	go func() {
+		for again := true; again; {
+			if err := s.reconcile(context.Background(), false); err != nil {
+				p.report(err)
+			}
+			s.mu.Lock()
+			again, p.lookMore = p.lookMore, false
+			p.looking = again
+			s.mu.Unlock()
+		}
+	}()
+}
+
+// reconcile makes the memory and the record equal. A login, logout or change of this store that is
+// not saved yet is written, if mayWrite is true. Then the lock of the session is held. Anything
+// else in the record comes from another holder, and the memory adopts it.
+func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
+	p := s.persistence
+	var written bool
+	var version uint64
+
+	at, err := p.change(ctx, func(at saved) (*record, error) {
+		user, err := decodeUser[U](at.record)
+		if err != nil {
+			return nil, err
+		}
+
+		s.settling.Lock()
+		s.mu.Lock()
+		before := s.version
+		s.adopt(at, user)
+		next, state := s.toWrite(at), s.state
+		version = s.version
+		s.mu.Unlock()
+		s.settling.Unlock()
+		if version != before {
+			go s.deliver()
+		}
+
+		written = mayWrite && next != at.record
+		if !written {
+			return at.record, nil
+		}
+		if next == nil {
+			return nil, nil
+		}
+
+		// The user's MarshalJSON is not called under a lock.
+		next.User, err = encodeUser(state.User)
+		return next, err
+	})
+	if err != nil {
+		return err
+	}
+
+	// What has changed since the state was read is still to be saved.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.noteWritten(at, written && version == s.version)
+	return nil
+}
+
+// noteWritten notes what is saved now. If complete is true, that is all that the memory has. The
+// lock is held.
+func (p *persistence) noteWritten(at saved, complete bool) {
+	if at.isOf(p.login) && at.record.Counter > p.counter && at.record.Refreshes == p.refreshes {
+		p.know(at.record)
+	}
+	if complete && at.isOf(p.login) {
+		p.unsaved = false
+	}
+	if !at.isOf(p.gone) {
+		p.gone = ""
+	}
+	if !p.isBehind() {
+		p.trouble = nil
+	}
+}
+
+// toWrite returns the record that is to be saved in place of the one that was read: the same one if
+// the storage lacks nothing, and nil if the record is to be deleted. The user is added by the
+// caller. The lock is held.
+func (s *UserStore[U]) toWrite(at saved) *record {
+	p := s.persistence
+	switch {
+	case p.unsaved && (p.counter == 0 || at.lost || at.isOf(p.login)):
+		return s.recordOver(at)
+	case at.lost && p.login != "":
+		p.unsaved = true
+		return s.recordOver(at)
+	case !p.unsaved && p.gone != "" && at.isOf(p.gone):
+		p.last = at.record.Token
+		return nil
+	}
+	return at.record
+}
+
+// recordOver returns the memory's session as the record that follows the one that was read. The
+// lock is held.
+func (s *UserStore[U]) recordOver(at saved) *record {
+	p := s.persistence
+	next := &record{
+		Login:     p.login,
+		Counter:   p.counter + 1,
+		Refreshes: p.refreshes,
+		Token:     s.state.Token,
+		Obtained:  s.login.obtained,
+	}
+
+	// A refresh that is under way keeps its intent. It has the same token to spend.
+	if at.isOf(p.login) {
+		next.Counter = max(p.counter, at.record.Counter) + 1
+		if at.record.Refreshes == p.refreshes {
+			next.Spending = at.record.Spending
+		}
+	}
+	return next
+}
+
+// adopt takes over what another holder has saved: a newer token or user of the same login, another
+// login, or the end of the login. Both locks are held.
+func (s *UserStore[U]) adopt(at saved, user *U) {
+	p := s.persistence
+	switch r := at.record; {
+	case at.lost:
+		return
+
+	case r == nil:
+		// A login without a record has not been saved yet. It has not ended elsewhere.
+		if p.login != "" && p.counter > 0 {
+			s.leave(login{ended: true})
+			s.publish(State[U]{})
+			p.gone = ""
+		}
+
+	case r.Login == p.gone, p.unsaved && p.counter == 0:
+		return
+
+	case r.Login != p.login:
+		s.leave(login{obtained: r.Obtained, refreshed: r.Refreshes > 0})
+		s.publish(State[U]{User: user, Token: r.Token})
+		p.know(r)
+		p.unsaved, p.gone = false, ""
+
+	case r.Counter > p.counter:
+		s.adoptChange(r, user)
+	}
+}
+
+// adoptChange takes over a newer record of the same login. Both locks are held.
+func (s *UserStore[U]) adoptChange(r *record, user *U) {
+	p := s.persistence
+	refreshed := r.Refreshes > p.refreshes
+	if refreshed && p.spending {
+		// The record is the one that this store's own refresh has just saved. The refresh publishes
+		// it itself.
+		return
+	}
+
+	next := s.state
+	if !p.unsaved {
+		next.User = user
+	}
+	if refreshed {
+		next.Token = r.Token
+		s.generation.Refresh++
+		s.login = login{obtained: r.Obtained, refreshed: true, refresh: s.login.refresh}
+	}
+	p.know(r)
+	s.publish(next)
+}
+
+// decodeUser reads the user of a record, which may be nil.
+func decodeUser[U any](r *record) (*U, error) {
+	if r == nil || len(r.User) == 0 {
+		return nil, nil
+	}
+	user := new(U)
+	if err := json.Unmarshal(r.User, user); err != nil {
+		return nil, fmt.Errorf("%w: %w: the saved user is no %T", ErrStorage, ErrForeign, *user)
+	}
+	return user, nil
+}
+
+func encodeUser[U any](user *U) (json.RawMessage, error) {
+	if user == nil {
+		return nil, nil
+	}
+	data, err := json.Marshal(user)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the user cannot be encoded: %w", ErrStorage, err)
+	}
+	return data, nil
+}

@@ -1,0 +1,375 @@
+package store
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/interceptors/auth"
+)
+
+// This file is the refresh of a session that other processes share. It reads top to bottom: take
+// the lock, read the record again, write the intent, spend the refresh token, and save the outcome.
+
+// outcome is the result of a refresh that did not fail.
+type outcome struct {
+	token *oauth2.Token // that of the RefreshFunc; nil keeps the old one
+
+	// adopted says that another holder has refreshed. The memory has its token already, and nothing
+	// was sent.
+	adopted bool
+
+	// next is the record that was saved, or that could not be saved because of unsaved. It is nil
+	// for a store without a Persister, and if the login is over.
+	next    *record
+	unsaved error
+}
+
+// spend refreshes a persisted session. If it has taken the lock, it sets r.locked, and the lock is
+// kept until the refresh has settled.
+func (s *UserStore[U]) spend(ctx context.Context, r *refresh) (outcome, error) {
+	p := s.persistence
+	lock, err := p.holding.acquire(ctx)
+	if err != nil {
+		return outcome{}, storageError("locking", err)
+	}
+	r.locked = true
+
+	// Another holder may have refreshed, logged in or logged out. What this store could not save
+	// before is saved now.
+	if err := s.reconcile(ctx, true); err != nil {
+		return outcome{}, err
+	}
+	current, stop, err := s.mayBegin(r)
+	if stop || err != nil {
+		return outcome{adopted: stop}, err
+	}
+
+	// From here to the end of the refresh, only this store changes the record's token.
+	j := journal{persistence: p, lock: lock, current: current, since: r.since}
+	if err := s.writeIntent(ctx, &j); err != nil {
+		return outcome{}, err
+	}
+	s.beginSpending(ctx, r)
+
+	token, err := future.Go(func() (*oauth2.Token, error) { return s.call(ctx, r, current) }).
+		Await(context.WithoutCancel(ctx))
+	if err != nil {
+		return s.failed(ctx, r, &j, err)
+	}
+	return s.rotated(ctx, r, &j, token)
+}
+
+// mayBegin decides under the lock whether the refresh is still needed. If another holder has
+// refreshed since r was started, adopted is true. If the login of r is over, there is an error.
+func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, adopted bool, err error) {
+	p := s.persistence
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	switch {
+	case s.login.refresh != r:
+		return nil, false, auth.ErrSessionChanged
+	case p.refreshes > r.since:
+		return nil, true, nil
+	}
+
+	// The session of a new store, whose tokens are cookies, gets its record by its first refresh.
+	if p.login == "" {
+		p.login = newLoginID()
+	}
+	p.spending = true
+	return copyOf(s.state.Token), false, nil
+}
+
+// beginSpending starts the clock of those who wait for the refresh.
+func (s *UserStore[U]) beginSpending(ctx context.Context, r *refresh) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.phase = running; r.wait == nil {
+		r.phase = abandoned
+		return
+	}
+	s.startLimit(ctx, r)
+}
+
+// letGo releases the lock of a refresh that has settled. If the new token could not be saved, the
+// lock is kept until it is.
+func (s *UserStore[U]) letGo(r *refresh, out outcome) {
+	p := s.persistence
+	if p == nil {
+		return
+	}
+	s.mu.Lock()
+	p.spending = false
+	s.mu.Unlock()
+
+	switch {
+	case out.unsaved != nil:
+		s.saveLater(out.unsaved, true)
+	case r.locked:
+		p.holding.release()
+	}
+}
+
+// noteRotated notes the outcome of a refresh that this store has made. The lock is held.
+func (p *persistence) noteRotated(out outcome) {
+	switch {
+	case p == nil:
+	case out.next != nil:
+		p.know(out.next)
+	default:
+		p.refreshes++
+		p.unsaved, p.trouble = true, out.unsaved
+	}
+}
+
+// unsaved returns the failure to save the session, or nil if everything is saved.
+func (s *UserStore[U]) unsaved() error {
+	if s.persistence == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.persistence.trouble
+}
+
+// journal is one refresh as the record has it.
+type journal struct {
+	*persistence
+	lock    Lock
+	login   string
+	since   uint64 // the refreshes of the login before this one
+	current *oauth2.Token
+
+	// unsettled says that the record had an intent already. So the refresh token may have been
+	// spent before, by a holder that did not get, or could not save, the response.
+	unsettled bool
+}
+
+// writeIntent notes in the record that the refresh token is about to be spent. If that fails, the
+// storage would not take the new token either, and nothing is sent.
+func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
+	s.mu.Lock()
+	j.login = j.persistence.login
+	s.mu.Unlock()
+
+	at, err := j.change(ctx, func(at saved) (*record, error) {
+		next, err := s.follow(at, j)
+		if err != nil {
+			return nil, err
+		}
+		j.unsettled = next.Spending != nil
+		next.Spending = &intent{Since: time.Now().UTC(), Holder: holder()}
+		return next, nil
+	})
+	if err == nil {
+		s.note(at)
+
+		// The lock may have gone while this process was stopped.
+		if err = j.lock.Held(); err == nil {
+			return nil
+		}
+		err = storageError("holding the lock of", err)
+		s.withdrawIntent(ctx, j)
+	}
+	return storageError("writing", err)
+}
+
+// follow returns the record that follows the one that was read, for the same login. It is an error
+// if the record is not that of the refresh any more.
+func (s *UserStore[U]) follow(at saved, j *journal) (*record, error) {
+	if at.isOf(j.login) && at.record.Refreshes == j.since {
+		next := *at.record
+		next.Counter++
+		return &next, nil
+	}
+
+	// The record of a blank session has not been written yet, and a lost one is written again.
+	s.mu.Lock()
+	mine := j.persistence.login == j.login
+	next, user := s.recordOver(at), s.state.User
+	fresh := j.counter == 0 || at.lost
+	s.mu.Unlock()
+	if at.record != nil || !mine || !fresh {
+		return nil, errSuperseded
+	}
+
+	var err error
+	next.User, err = encodeUser(user)
+	return next, err
+}
+
+// errSuperseded says that the record is not that of the refresh any more.
+var errSuperseded = fmt.Errorf("%w: %w", ErrStorage, ErrConflict)
+
+// note notes a record that this store has written.
+func (s *UserStore[U]) note(at saved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.persistence.noteWritten(at, false)
+}
+
+// withdrawIntent removes the intent of a refresh that was not sent.
+func (s *UserStore[U]) withdrawIntent(ctx context.Context, j *journal) {
+	if j.unsettled {
+		return
+	}
+	s.amend(ctx, j, func(next *record) { next.Spending = nil })
+}
+
+// amend changes the record of a refresh, if it is still that. A failure to write is reported.
+func (s *UserStore[U]) amend(ctx context.Context, j *journal, edit func(next *record)) (superseded bool) {
+	at, err := j.change(ctx, func(at saved) (*record, error) {
+		next, err := s.follow(at, j)
+		if err == nil {
+			edit(next)
+		}
+		return next, err
+	})
+	switch {
+	case errors.Is(err, errSuperseded):
+		return true
+	case err != nil:
+		j.report(err)
+		return false
+	}
+	s.note(at)
+	return false
+}
+
+// The pauses between the attempts to save a rotated token, before the callers wake.
+var rotatedPauses = []time.Duration{10 * time.Millisecond, 40 * time.Millisecond, 160 * time.Millisecond}
+
+// rotated saves the new token. If the storage fails, it tries again a few times. The callers then
+// get the new token nevertheless, since the old one is spent, and saving goes on in the background.
+func (s *UserStore[U]) rotated(
+	ctx context.Context, r *refresh, j *journal, token *oauth2.Token,
+) (outcome, error) {
+	var next *record
+	save := func() error {
+		_, err := j.change(ctx, func(at saved) (*record, error) {
+			var err error
+			if next, err = s.follow(at, j); err != nil {
+				return nil, err
+			}
+			next.Refreshes, next.Spending = j.since+1, nil
+			next.Token, next.Obtained = renewed(j.current, token), time.Now()
+			return next, nil
+		})
+		return err
+	}
+
+	err := save()
+	for _, pause := range rotatedPauses {
+		if err == nil || errors.Is(err, errSuperseded) {
+			break
+		}
+		time.Sleep(pause)
+		err = save()
+	}
+
+	switch {
+	case errors.Is(err, errSuperseded):
+		return s.superseded(ctx, r)
+	case err != nil:
+		return outcome{token: token, unsaved: err}, nil
+	}
+	return outcome{token: token, next: next}, nil
+}
+
+// failed settles the intent of a refresh that has failed, and says which failure it was.
+func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err error) (outcome, error) {
+	refused := auth.Refused(err)
+	superseded := s.amend(ctx, j, func(next *record) {
+		if refused || !j.unsettled && !maySpend(err) {
+			next.Spending = nil
+		}
+	})
+
+	switch {
+	case superseded:
+		// The server refused a token that another holder has replaced meanwhile.
+		if out, adoptErr := s.superseded(ctx, r); adoptErr == nil || errors.Is(adoptErr, auth.ErrSessionChanged) {
+			return out, adoptErr
+		}
+	case refused && j.unsettled:
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return outcome{}, err
+}
+
+// superseded adopts the record that has taken the place of the refresh's.
+func (s *UserStore[U]) superseded(ctx context.Context, r *refresh) (outcome, error) {
+	s.mu.Lock()
+	s.persistence.spending = false
+	s.mu.Unlock()
+
+	if err := s.reconcile(ctx, true); err != nil {
+		return outcome{}, err
+	}
+	_, adopted, err := s.mayBegin(r)
+	if err == nil && !adopted {
+		err = errSuperseded
+	}
+	return outcome{adopted: adopted}, err
+}
+
+// maySpend reports whether the server may have rotated the refresh token although the refresh
+// failed. That is not so if the request never left this machine, or if the server has said clearly
+// that it did nothing.
+func maySpend(err error) bool {
+	if errors.Is(err, errNothingToSpend) || errors.Is(err, auth.ErrNestedRefresh) ||
+		errors.Is(err, axle.CodeBadOption) || errors.Is(err, axle.CodeInvalidURL) {
+		return false
+	}
+
+	// The connection was never made.
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return false
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return false
+	}
+
+	// A gateway answers 502 and 504 for a server that may have done its work. A 500 may come after
+	// the work as well.
+	switch status := statusOf(err); status {
+	case 0, http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return true
+	default:
+		return status < http.StatusBadRequest
+	}
+}
+
+// statusOf returns the status of the response that a refresh failed with, or zero.
+func statusOf(err error) int {
+	if retrieve, ok := errors.AsType[*oauth2.RetrieveError](err); ok && retrieve.Response != nil {
+		return retrieve.Response.StatusCode
+	}
+	if call, ok := errors.AsType[*axle.Error](err); ok {
+		return call.StatusCode()
+	}
+	return 0
+}
+
+// holder names this process in an intent.
+func holder() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("process %d on %s", os.Getpid(), host)
+}
