@@ -177,6 +177,6 @@ func (r *Reader) setRetry(value string) {
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return
 	}
-	r.retry = time.Duration(min(milliseconds, most)) * time.Millisecond //nolint:gosec // it is at most most
+	r.retry = time.Duration(min(milliseconds, most)) * time.Millisecond
 	r.retryIsSet = true
 }
