@@ -85,6 +85,8 @@
 //   - plugin.go: ready-made interceptors, and OnRequest and OnResponse, which make one
 //   - request.go, response.go and error.go: what a call works on
 //   - edits.go, key.go and typed.go: ready-made edits, typed values of a request, typed results
+//   - pages.go and poll.go: lists that come page by page, and jobs that take their time
+//   - followup.go: the request that follows from a response, which these have in common
 //   - print.go, errorform.go and curl.go: how these types are printed, without secrets
 //   - bridge.go: the chains behind an http.Client, by [Client.HTTPClient] and [Client.RoundTripper]
 package axle

@@ -1,0 +1,474 @@
+package axle_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle"
+)
+
+// itemPage is a page in the form that an API of cursors gives.
+type itemPage struct {
+	Items []int  `json:"items"`
+	Next  string `json:"next"`
+}
+
+func nextOf(p itemPage) string { return p.Next }
+func sizeOf(p itemPage) int    { return len(p.Items) }
+
+// pageServer answers /items with the page of two items that the query parameter at says, out of the
+// items from 0 to 4. It notes the requests.
+type pageServer struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []string
+	answer   func(w http.ResponseWriter, r *http.Request, at int)
+}
+
+func newPageServer(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, at int)) *pageServer {
+	s := &pageServer{answer: answer}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
+		s.mu.Unlock()
+		at, _ := strconv.Atoi(r.URL.Query().Get("at"))
+		s.answer(w, r, at)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *pageServer) client() *axle.Client { return newClient().SetBaseURL(s.URL) }
+
+func (s *pageServer) seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests
+}
+
+func itemsFrom(at int) (items []int) {
+	for i := at; i < min(at+2, 5); i++ {
+		items = append(items, i)
+	}
+	return items
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// collect returns what an iteration yields before its error, and the error.
+func collect[T any](seq iter.Seq2[T, error]) (all []T, err error) {
+	for v, err := range seq {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+func TestPages_NextLinkFollowsTheLinkHeader(t *testing.T) {
+	for how, format := range map[string]string{
+		"absolute": "<%[1]s/items?at=%[2]d>; rel=\"next\", </items?at=0>; rel=first",
+		"relative": "</items?at=0>; rel=first, <?at=%[2]d>; rel=next",
+	} {
+		t.Run(how, func(t *testing.T) {
+			s := newPageServer(t, func(w http.ResponseWriter, r *http.Request, at int) {
+				if at < 4 {
+					w.Header().Set("Link", fmt.Sprintf(format, "http://"+r.Host, at+2))
+				}
+				writeJSON(w, itemsFrom(at))
+			})
+
+			pages := axle.Pages[[]int](t.Context(), s.client(), "/items", axle.NextLink)
+			got, err := collect(pages)
+			require.NoError(t, err)
+			assert.Equal(t, [][]int{{0, 1}, {2, 3}, {4}}, got)
+			assert.Equal(t, []string{"GET /items", "GET /items?at=2", "GET /items?at=4"}, s.seen())
+		})
+	}
+}
+
+func TestPages_ALinkTakesThePlaceOfTheWholeURL(t *testing.T) {
+	s := newPageServer(t, func(w http.ResponseWriter, _ *http.Request, at int) {
+		next := ""
+		if at < 2 {
+			next = "/lists/other%2Fname?at=2&q={list}#part"
+		}
+		writeJSON(w, itemPage{itemsFrom(at), next})
+	})
+
+	c := s.client().SetQueryParam("size", "2").SetPathParam("list", "default")
+	pages := axle.Pages(t.Context(), c, "/lists/{list}?a=1", axle.NextURL(nextOf), func(r *axle.Request) {
+		r.SetPathParam("list", "mine").SetQueryParam("b", "2")
+	})
+	_, err := collect(pages)
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		"GET /lists/mine?a=1&b=2&size=2",
+		"GET /lists/other%2Fname?at=2&q=%7Blist%7D&size=2", // a default of the client's is still one
+	}, s.seen())
+}
+
+func TestPages_ALinkIsRelativeToWhereARedirectLed(t *testing.T) {
+	s := newPageServer(t, func(w http.ResponseWriter, r *http.Request, at int) {
+		switch {
+		case r.URL.Path == "/items":
+			http.Redirect(w, r, "/v2/list/items", http.StatusFound)
+		case at == 0:
+			writeJSON(w, itemPage{itemsFrom(at), "more?at=2"})
+		default:
+			writeJSON(w, itemPage{itemsFrom(at), ""})
+		}
+	})
+	_, err := collect(axle.Pages(t.Context(), s.client(), "/items", axle.NextURL(nextOf)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"GET /items", "GET /v2/list/items", "GET /v2/list/more?at=2"}, s.seen())
+}
+
+func TestPages_NextCursorSetsAParameterOnceWhereverItWas(t *testing.T) {
+	s := newPageServer(t, func(w http.ResponseWriter, _ *http.Request, at int) {
+		next := ""
+		if at < 4 {
+			next = strconv.Itoa(at + 2)
+		}
+		writeJSON(w, itemPage{itemsFrom(at), next})
+	})
+
+	t.Run("absent", func(t *testing.T) {
+		got, err := collect(axle.Items(axle.Pages(t.Context(), s.client(), "/items?x=a+b", axle.NextCursor("at", nextOf)),
+			func(p itemPage) []int { return p.Items }))
+		require.NoError(t, err)
+		assert.Equal(t, []int{0, 1, 2, 3, 4}, got)
+		assert.Equal(t, []string{"GET /items?x=a+b", "GET /items?x=a+b&at=2", "GET /items?x=a+b&at=4"}, s.seen())
+	})
+
+	t.Run("in the URL", func(t *testing.T) {
+		s.requests = nil
+		_, err := collect(axle.Pages(t.Context(), s.client(), "/items?%61t=2&x=1#top", axle.NextCursor("at", nextOf)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"GET /items?%61t=2&x=1", "GET /items?x=1&at=4"}, s.seen())
+	})
+
+	t.Run("alone in the URL, and in Query", func(t *testing.T) {
+		s.requests = nil
+		_, err := collect(axle.Pages(t.Context(), s.client(), "/items?at=2", axle.NextCursor("at", nextOf),
+			axle.WithQuery("size", "2")))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"GET /items?at=2&size=2", "GET /items?at=4&size=2"}, s.seen())
+	})
+}
+
+func TestPages_NextOffsetAddsTheSizeOfThePage(t *testing.T) {
+	s := newPageServer(t, func(w http.ResponseWriter, _ *http.Request, at int) {
+		writeJSON(w, itemPage{Items: itemsFrom(at)})
+	})
+	for first, want := range map[string][]string{
+		"/items":      {"GET /items", "GET /items?at=2", "GET /items?at=4", "GET /items?at=5"},
+		"/items?at=2": {"GET /items?at=2", "GET /items?at=4", "GET /items?at=5"},
+	} {
+		s.requests = nil
+		_, err := collect(axle.Pages(t.Context(), s.client(), first, axle.NextOffset("at", sizeOf)))
+		require.NoError(t, err)
+		assert.Equal(t, want, s.seen())
+	}
+}
+
+func TestPages_NextOffsetCountsNumberedPagesToo(t *testing.T) {
+	s := newPageServer(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+		number, _ := strconv.Atoi(r.URL.Query().Get("page"))
+		writeJSON(w, itemPage{Items: itemsFrom(2 * (number - 1))})
+	})
+	step := func(p itemPage) int { return min(len(p.Items), 1) }
+	_, err := collect(axle.Pages(t.Context(), s.client(), "/items", axle.NextOffset("page", step), axle.WithQuery("page", "1")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"GET /items?page=1", "GET /items?page=2", "GET /items?page=3", "GET /items?page=4"}, s.seen())
+}
+
+func TestPages_AnOffsetThatIsNoNumberIsAClearError(t *testing.T) {
+	c, network := newFakeClient(always(200, `{"items":[1]}`))
+	_, err := collect(axle.Pages(t.Context(), c, "/items?at=end", axle.NextOffset("at", sizeOf)))
+	require.ErrorContains(t, err, "the query parameter at is not a number")
+	assert.EqualValues(t, 1, network.Sent.Load())
+}
+
+func TestPages_ANextFunctionMayChangeAnyPartOfTheRequest(t *testing.T) {
+	var bodies []string
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		var query struct{ Cursor string }
+		_ = json.NewDecoder(r.Body).Decode(&query)
+		bodies = append(bodies, r.Method+" "+query.Cursor)
+		return reply(r, 200, map[string]string{"": `{"next":"a"}`, "a": `{"next":"b"}`, "b": `{}`}[query.Cursor]), nil
+	})
+	search := func(cursor string) func(*axle.Request) {
+		return func(r *axle.Request) { r.SetMethod(http.MethodPost).SetBody(map[string]string{"Cursor": cursor}) }
+	}
+	_, err := collect(axle.Pages(t.Context(), c, "/search", func(p itemPage, _ *axle.Response) func(*axle.Request) {
+		if p.Next == "" {
+			return nil
+		}
+		return search(p.Next)
+	}, search("")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"POST ", "POST a", "POST b"}, bodies)
+}
+
+// A list without an end would be fetched for ever.
+func TestPages_ANextPageThatWasRequestedBeforeIsAnError(t *testing.T) {
+	for name, next := range map[string][]string{
+		"the same page":   {"?at=0"},
+		"another address": {"?at=2", "/items?at=2"},
+		"a round":         {"?at=1", "?at=2", "?at=3", "?at=1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var n atomic.Int64
+			c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				resp := reply(r, 200, `[1]`)
+				resp.Header.Set("Link", "<"+next[min(int(n.Add(1)), len(next))-1]+"&key=s3cret>; rel=next")
+				return resp, nil
+			})
+			pages, err := collect(axle.Pages[[]int](t.Context(), c, "/items?at=0&key=s3cret", axle.NextLink))
+			e := asAxle(t, err)
+			require.ErrorIs(t, err, axle.CodeBadResponse)
+			assert.Contains(t, err.Error(), "the next page was requested before")
+			assert.NotContains(t, err.Error(), "s3cret")
+			assert.Equal(t, 200, e.StatusCode())
+			assert.Len(t, pages, len(next), "no page comes twice")
+			assert.EqualValues(t, len(next), network.Sent.Load())
+		})
+	}
+}
+
+func TestPages_RequestsThatDifferInAHeaderOrABodyAreNoLoop(t *testing.T) {
+	for name, edit := range map[string]func(r *axle.Request, n int){
+		"header": func(r *axle.Request, n int) { r.SetHeader("X-Cursor", strconv.Itoa(n)) },
+		"body":   func(r *axle.Request, n int) { r.SetBody(map[string]int{"n": n}) },
+		"method": func(r *axle.Request, n int) { r.SetMethod([]string{"GET", "PUT", "POST", "DELETE"}[n]) },
+	} {
+		c, _ := newFakeClient(always(200, `{}`))
+		n := 0
+		pages, err := collect(axle.Pages(t.Context(), c, "/", func(itemPage, *axle.Response) func(*axle.Request) {
+			if n++; n == 4 {
+				return nil
+			}
+			return func(r *axle.Request) { edit(r, n) }
+		}))
+		require.NoError(t, err, name)
+		assert.Len(t, pages, 4)
+	}
+}
+
+func TestPages_ABadLinkIsAnErrorAndNeverTheSilentEndOfTheList(t *testing.T) {
+	for link, message := range map[string]string{
+		`</items?key=s3cret`:                       "the Link header is malformed at byte",
+		`<http://[::1?key=s3cret>; rel=next`:       "the link to follow is malformed",
+		`<file:///etc/passwd?key=s3cret>;rel=next`: "ERR_INVALID_URL",
+	} {
+		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			resp := reply(r, 200, `[1]`)
+			resp.Header.Set("Link", link)
+			return resp, nil
+		})
+		pages, err := collect(axle.Pages[[]int](t.Context(), c, "/items", axle.NextLink))
+		asAxle(t, err)
+		require.ErrorContains(t, err, message)
+		assert.NotContains(t, err.Error(), "s3cret")
+		assert.Len(t, pages, 1)
+		assert.EqualValues(t, 1, network.Sent.Load())
+	}
+}
+
+// The origin rules of a call hold for the list as a whole.
+func TestPages_NoCredentialFollowsALinkToAnotherOrigin(t *testing.T) {
+	type header struct{ Authorization, Key, Own, Cookie, Host, Plain string }
+	var mu sync.Mutex
+	got := map[string]header{}
+	note := func(at string, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got[at] = header{
+			r.Header.Get("Authorization"), r.Header.Get("X-Api-Key"), r.Header.Get("X-Own-Secret"),
+			r.Header.Get("Cookie"), r.Host, r.Header.Get("X-Plain"),
+		}
+	}
+
+	var first *httptest.Server
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note("other"+r.URL.Path, r)
+		if r.URL.Path == "/2" {
+			writeJSON(w, itemPage{Next: first.URL + "/3"})
+			return
+		}
+		writeJSON(w, itemPage{})
+	}))
+	defer other.Close()
+	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note("first"+r.URL.Path, r)
+		if r.URL.Path == "/1" {
+			writeJSON(w, itemPage{Next: strings.Replace(other.URL, "http://", "http://user:made-up@", 1) + "/2"})
+			return
+		}
+		writeJSON(w, itemPage{})
+	}))
+	defer first.Close()
+
+	c := newClient().SetBaseURL(first.URL).SetHeader("Authorization", "Bearer default")
+	c.SetSensitiveHeaders("X-Own-Secret")
+	useRequest(c, func(r *axle.Request) { r.SetHeader("X-Plain", "plain") })
+	_, err := collect(axle.Pages(t.Context(), c, "/1", axle.NextURL(nextOf), func(r *axle.Request) {
+		r.SetHeader("X-Api-Key", "key").SetHeader("Host", "first.example")
+		r.Header["x-own-secret"] = []string{"own"}  // in any spelling
+		r.Header["Cookie"] = []string{"session=me"} // the caller's own
+	}))
+	require.NoError(t, err)
+
+	host := func(s *httptest.Server) string { return strings.TrimPrefix(s.URL, "http://") }
+	assert.Equal(t, map[string]header{
+		// For plain http another Host is another origin, to which the client's default does not go.
+		"first/1": {"", "key", "own", "session=me", "first.example", "plain"},
+		"other/2": {"", "", "", "", host(other), "plain"},
+		// Back on the base URL's origin, the client's default goes along. The caller's headers are
+		// bound to the URL with the Host that the caller gave.
+		"first/3": {"Bearer default", "", "", "", host(first), "plain"},
+	}, got)
+}
+
+func TestPages_TheCallersCredentialsStayOnTheOriginOfTheFirstURL(t *testing.T) {
+	var keys []string
+	s := newPageServer(t, func(w http.ResponseWriter, r *http.Request, at int) {
+		user, _, _ := r.BasicAuth()
+		keys = append(keys, r.Header.Get("X-Api-Key")+user)
+		next := ""
+		if at < 4 {
+			next = "http://" + r.Host + "/items?at=" + strconv.Itoa(at+2)
+		}
+		writeJSON(w, itemPage{itemsFrom(at), next})
+	})
+
+	t.Run("a header", func(t *testing.T) {
+		_, err := collect(axle.Pages(t.Context(), s.client(), "/items", axle.NextURL(nextOf), axle.WithHeader("X-Api-Key", "key")))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"key", "key", "key"}, keys)
+	})
+
+	t.Run("the userinfo of the URL", func(t *testing.T) {
+		keys = nil
+		base := strings.Replace(s.URL, "http://", "http://me:secret@", 1)
+		_, err := collect(axle.Pages(t.Context(), newClient(), base+"/items", axle.NextURL(nextOf)))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"me", "me", "me"}, keys)
+	})
+}
+
+func TestPages_EachPageIsACallOfItsOwnThroughBothChains(t *testing.T) {
+	c, _ := newFakeClient(inTurn(200, 200, 200))
+	var trace callTrace
+	trace.onRequest(c, "request")
+	trace.onResponse(c, "response")
+	n := 0
+	_, err := collect(axle.Pages(t.Context(), c, "/", func(string, *axle.Response) func(*axle.Request) {
+		n++
+		if n == 2 {
+			return nil
+		}
+		return axle.WithQuery("n", "2")
+	}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"request", "response", "request", "response"}, trace.taken())
+}
+
+func TestPages_AnErrorEndsTheIterationWithTheZeroPage(t *testing.T) {
+	c, network := newFakeClient(inTurn(200, 500, 200))
+	var pages []string
+	var errs []error
+	for page, err := range axle.Pages(t.Context(), c, "/", func(string, *axle.Response) func(*axle.Request) {
+		return axle.WithQuery("n", "2")
+	}) {
+		pages, errs = append(pages, page), append(errs, err)
+	}
+	assert.Equal(t, []string{"n", ""}, pages)
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], axle.CodeBadResponse)
+	assert.EqualValues(t, 2, network.Sent.Load())
+}
+
+func TestPages_APageIsRequestedWhenTheLoopAsksForIt(t *testing.T) {
+	c, network := newFakeClient(always(200, `{"next":"x"}`))
+	pages := axle.Pages(t.Context(), c, "/", axle.NextCursor("at", nextOf))
+	assert.Zero(t, network.Sent.Load())
+
+	for range 2 { // and the second loop starts at the first page
+		network.Sent.Store(0)
+		for range pages {
+			break
+		}
+		assert.EqualValues(t, 1, network.Sent.Load())
+	}
+}
+
+func TestPages_TheNextFunctionSeesThePageBeforeTheLoopDoes(t *testing.T) {
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Query().Has("at") {
+			return reply(r, 200, `{"items":[3]}`), nil
+		}
+		return reply(r, 200, `{"items":[1,2],"next":"a"}`), nil
+	})
+	next := func(p *itemPage, _ *axle.Response) func(*axle.Request) {
+		if p.Next == "" {
+			return nil
+		}
+		return axle.WithQuery("at", p.Next)
+	}
+	n := 0
+	for page, err := range axle.Pages(t.Context(), c, "/", next) {
+		require.NoError(t, err)
+		*page = itemPage{}
+		n++
+	}
+	assert.Equal(t, 2, n)
+}
+
+func TestPages_BadInputFailsBeforeAnythingIsSent(t *testing.T) {
+	c, network := newFakeClient(always(200, `[]`))
+	for name, seq := range map[string]iter.Seq2[[]int, error]{
+		"nil context": axle.Pages[[]int](nil, c, "/", axle.NextLink), //nolint:staticcheck // the bad input that this is about
+		"a stream":    axle.Pages[[]int](t.Context(), c, "/", axle.NextLink, func(r *axle.Request) { r.SetStream(true) }),
+		"a method":    axle.Pages[[]int](t.Context(), c, "/", axle.NextLink, func(r *axle.Request) { r.SetMethod("G T") }),
+	} {
+		_, err := collect(seq)
+		require.ErrorIs(t, err, axle.CodeBadOption, name)
+	}
+	assert.Zero(t, network.Sent.Load())
+}
+
+func TestItems_AnErrorOfThePagesEndsThemAndABreakEndsThePages(t *testing.T) {
+	ended := false
+	pages := func(yield func([]int, error) bool) {
+		defer func() { ended = true }()
+		_ = yield([]int{1, 2}, nil) && yield(nil, nil) && yield(nil, errBoom) && yield([]int{9}, nil)
+	}
+	all := func(page []int) []int { return page }
+	got, err := collect(axle.Items(pages, all))
+	assert.Equal(t, errBoom, err)
+	assert.Equal(t, []int{1, 2}, got)
+
+	ended = false
+	for item := range axle.Items(pages, all) {
+		assert.Equal(t, 1, item)
+		break
+	}
+	assert.True(t, ended)
+}
