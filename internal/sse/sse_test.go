@@ -186,7 +186,7 @@ func (stuck) Read([]byte) (int, error) { return 0, nil }
 
 func FuzzReader(f *testing.F) {
 	f.Add("\xef\xbb\xbfid: 1\nevent: add\ndata: a\r\ndata: b\r\rretry: 10\n\n", 3)
-	f.Add("data\n\ndata\n" + "data\n\ndata:", 1)
+	f.Add("data\n\ndata\n"+"data\n\ndata:", 1)
 	f.Fuzz(func(t *testing.T, stream string, cut int) {
 		whole := sse.NewReader(strings.NewReader(stream), "", limit)
 		want, err := readAll(whole)
