@@ -6,6 +6,7 @@ var imports = map[string]string{
 	"auth":    "github.com/axlehttp/axle/interceptors/auth",
 	"limit":   "github.com/axlehttp/axle/interceptors/limit",
 	"logging": "github.com/axlehttp/axle/interceptors/logging",
+	"retry":   "github.com/axlehttp/axle/interceptors/retry",
 	"store":   "github.com/axlehttp/axle/store",
 	"future":  "github.com/axlehttp/axle/future",
 

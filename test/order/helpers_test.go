@@ -50,8 +50,9 @@ type answer struct {
 }
 
 var (
-	ok      = answer{status: http.StatusOK, body: `{"data":"hello"}`}
-	expired = answer{status: http.StatusUnauthorized, body: `{"error":"the token has expired"}`}
+	ok          = answer{status: http.StatusOK, body: `{"data":"hello"}`}
+	expired     = answer{status: http.StatusUnauthorized, body: `{"error":"the token has expired"}`}
+	unavailable = answer{status: http.StatusServiceUnavailable, body: `{"error":"come back later"}`}
 )
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/interceptors/limit"
+	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/internal/axletest"
 )
 
@@ -53,10 +54,11 @@ func (a *arrivals) answer(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// times returns when the requests arrived.
+// times returns when the requests arrived. A limiter computes in fractions of a second, and may be a
+// nanosecond early.
 func (a *arrivals) times() (list []time.Duration) {
 	for _, one := range a.list {
-		list = append(list, one.at)
+		list = append(list, one.at.Round(time.Microsecond))
 	}
 	return list
 }
@@ -82,6 +84,47 @@ func TestOrder_LimitIsFartherThanAuthSoThatATokenIsAttachedAfterTheWait(t *testi
 				token = "Bearer t1"
 			}
 			assert.Equal(t, []arrival{{0, "/first", "Bearer t1"}, {time.Minute, "/second", token}}, a.list)
+		})
+	}
+}
+
+func TestOrder_EachRetryWaitsItsTurnWithLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, a := startFake(http.StatusServiceUnavailable, http.StatusServiceUnavailable, http.StatusOK)
+		c.Use(limit.New(limit.WithRate(1, 10*time.Second, 1)), retry.New(soon))
+
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, []time.Duration{0, 10 * time.Second, 20 * time.Second}, a.times())
+	})
+}
+
+func TestOrder_LimitIsNearerThanRetrySoThatOtherCallsHoldBackWhileOneRetries(t *testing.T) {
+	for _, farther := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, a := startFake(http.StatusTooManyRequests, http.StatusOK)
+			a.retryAfter = "30"
+			c.Use(inOrder(farther, limit.New(), retry.New()))
+
+			var calls sync.WaitGroup
+			calls.Go(func() {
+				_, err := c.Get(t.Context(), "/refused")
+				assert.NoError(t, err)
+			})
+			time.Sleep(time.Second)
+			_, err := c.Get(t.Context(), "/other")
+			require.NoError(t, err)
+			calls.Wait()
+
+			other := 30 * time.Second
+			if farther {
+				other = time.Second
+			}
+			for _, one := range a.list {
+				if one.path == "/other" {
+					assert.Equal(t, other, one.at)
+				}
+			}
 		})
 	}
 }
