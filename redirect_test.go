@@ -180,6 +180,34 @@ func TestRedirect_AStreamIsResentWholeAlsoIfItWasNotReadToItsEnd(t *testing.T) {
 	assert.Equal(t, "firstsecond", got)
 }
 
+// rewound is a body that counts how often it is taken back to its start.
+type rewound struct {
+	*strings.Reader
+	times int
+}
+
+func (r *rewound) Seek(offset int64, whence int) (int64, error) {
+	if offset == 0 && whence == io.SeekStart {
+		r.times++
+	}
+	return r.Reader.Seek(offset, whence)
+}
+
+func TestRedirect_ABodyIsTakenBackToItsStartOncePerHopThatSendsItAgain(t *testing.T) {
+	c := newLoopback(t, new(hops).ServeHTTP)
+	sent := func(path string) (times int) {
+		body := &rewound{Reader: strings.NewReader("body")}
+		_, err := c.Post(t.Context(), path, body)
+		require.NoError(t, err)
+		return body.times
+	}
+
+	withoutARedirect := sent("/end")
+	for path, more := range map[string]int{"/307/end": 1, "/308/307/end": 2, "/303/end": 0} {
+		assert.Equal(t, more, sent(path)-withoutARedirect, path)
+	}
+}
+
 func TestP14_AStreamBeyondTheReplayLimitIsNotResentButRefused(t *testing.T) {
 	server := new(hops)
 	c := newLoopback(t, server.ServeHTTP)

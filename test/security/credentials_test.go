@@ -499,6 +499,21 @@ func TestOrigins_TheCallersUserinfoGoesWithTheHostThatTheCallerGaveBesideIt(t *t
 	assert.Equal(t, "ada "+theSecret, user+" "+password)
 }
 
+func TestOrigins_TheCallersUserinfoDoesNotGoWithAHostThatAHandlerGives(t *testing.T) {
+	var got *http.Request
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		got = r
+		return reply(r, 200, ""), nil
+	})
+	useRequest(c, func(r *axle.Request) { r.SetHeader("Host", "other.test") })
+
+	_, err := c.Get(t.Context(), "http://ada:"+theSecret+"@axle.test/")
+	require.NoError(t, err)
+	assert.Equal(t, "other.test", got.Host)
+	assert.Nil(t, got.URL.User)
+	assert.NotContains(t, got.Header, "Authorization")
+}
+
 func TestOrigins_ASecretParameterIsRemovedBesideOneThatAHandlerHasRemoved(t *testing.T) {
 	secrets := []string{"api_key", "access_token"}
 	for i := range 20 { // the parameters are looked at in any order
@@ -846,6 +861,7 @@ func TestOrigins_RefererIsNotTakenToAnotherOriginOnAnyHop(t *testing.T) {
 	for name, explicit := range map[string]string{
 		"net/http's": "", "the caller's": o.home.URL + "/page?token=" + theSecret,
 		"one with userinfo": "http://me:" + theSecret + "@" + o.other.Listener.Addr().String() + "/", "a relative one": "/page?token=" + theSecret,
+		"one that is no URL": "http://[" + theSecret,
 	} {
 		for mode, send := range map[string]func(c *axle.Client) error{
 			"axle": func(c *axle.Client) error {

@@ -374,6 +374,57 @@ func TestOrigins_UserinfoOfTheBaseURLIsTheBaseURLsAlone(t *testing.T) {
 	assert.Empty(t, o.at("other/absolute").Get("Authorization"))
 }
 
+func TestOrigins_TheHeaderOfSetXSRFIsACredentialWhateverItsName(t *testing.T) {
+	o := newOrigins(t, httptest.NewServer)
+	c := o.newClient(t).SetXSRF("echo", "x-echo")
+	assert.True(t, c.IsSensitiveHeader("X-ECHO"))
+	assert.False(t, c.SetXSRF("", "").IsSensitiveHeader(""))
+
+	_, err := c.SetXSRF("echo", "x-echo").R(t.Context()).SetHeader("X-Echo", theSecret).
+		Get(via(o.other.URL+"/away", "/start"))
+	require.NoError(t, err)
+	assert.Equal(t, theSecret, o.at("home/start").Get("X-Echo"))
+	require.NotNil(t, o.at("other/away"))
+	assert.Empty(t, o.at("other/away").Get("X-Echo"))
+}
+
+func TestOrigins_ACookieHeaderOfWhichNothingIsLeftIsNotSent(t *testing.T) {
+	var sent http.Header
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = r.Header
+		return reply(r, 200, ""), nil
+	})
+	useRequest(c, func(r *axle.Request) {
+		r.SetHeader("Cookie", "b=2; a=1") // the caller's cookies in another order
+		r.SetURL("http://other.test/")
+	})
+
+	_, err := c.R(t.Context()).SetHeader("Cookie", "a=1; b=2").Get("/")
+	require.NoError(t, err)
+	assert.NotContains(t, sent, "Cookie")
+}
+
+func TestOrigins_ACallersCredentialIsSentWhereTheEditOfAReplayLeadsHomeAgain(t *testing.T) {
+	var sent []string
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		sent = append(sent, r.URL.Host+" "+r.Header.Get("Authorization"))
+		return reply(r, http.StatusUnauthorized, ""), nil
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return err.Request.Replay(func(r *axle.Request) { r.SetURL("http://axle.test/again") })
+	})
+	useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+		return err.Request.Replay(func(r *axle.Request) { r.SetURL("http://other.test/") })
+	})
+
+	_, err := c.R(t.Context()).SetHeader("Authorization", "Bearer own").Get("/")
+	require.Equal(t, http.StatusUnauthorized, asAxle(t, err).StatusCode())
+	assert.Equal(t, []string{
+		"axle.test Bearer own", "axle.test Bearer own", // the inner handler's replay of the first attempt
+		"other.test ", "axle.test Bearer own", // the outer handler's, and the inner one's of that
+	}, sent)
+}
+
 func TestOrigins_SetSensitiveHeadersAddsToTheBuiltInOnesAndTakesTheLast(t *testing.T) {
 	c := newClient()
 	assert.True(t, c.IsSensitiveHeader("authorization"))
@@ -520,6 +571,55 @@ func TestBindHeader_OfACloneLeavesTheOriginalsAlone(t *testing.T) {
 	_, err := c.Get(t.Context(), "/")
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"axle.test": "originals", "third.test": ""}, sent)
+}
+
+func TestBindHeader_ARequestAndItsClonesShareNoBinding(t *testing.T) {
+	const home, other = "http://axle.test", "http://other.test"
+	bind := func(r *axle.Request, value, origin string) {
+		r.SetHeader("X-Key", value)
+		r.BindHeader("X-Key", origin)
+	}
+	for name, cloneOf := range map[string]func(r *axle.Request) *axle.Request{
+		"the original binds again": func(r *axle.Request) *axle.Request {
+			bind(r, "secret of home", home)
+			clone := r.Clone()
+			bind(r, "secret of other", other)
+			return clone
+		},
+		"the original binds a third time": func(r *axle.Request) *axle.Request {
+			bind(r, "older secret of home", home)
+			bind(r, "secret of home", home)
+			clone := r.Clone()
+			bind(r, "secret of other", other)
+			return clone
+		},
+		"another clone binds too": func(r *axle.Request) *axle.Request {
+			clone, another := r.Clone(), r.Clone()
+			bind(clone, "secret of home", home)
+			bind(another, "secret of other", other)
+			return clone
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sent := map[string][]string{}
+			c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				sent[r.URL.Host] = r.Header["X-Key"]
+				return reply(r, 200, ""), nil
+			})
+			useRequest(c, func(r *axle.Request) {
+				if r.Nested() {
+					return
+				}
+				_, err := c.Do(cloneOf(r).SetURL(other + "/"))
+				assert.NoError(t, err)
+			})
+
+			_, err := c.Get(t.Context(), "/")
+			require.NoError(t, err)
+			require.Contains(t, sent, "other.test")
+			assert.Empty(t, sent["other.test"])
+		})
+	}
 }
 
 // A handler may send another call's request instead. Each credential keeps the place that it was meant for.
