@@ -56,8 +56,8 @@ type pass struct {
 	bound    [1]binding
 }
 
-// Do sends req through both chains and returns the response, or an [*Error] (axios(config)). Every
-// Do is a whole new call.
+// Do sends req through both chains and returns the response, or an [*Error] (axios(config)), unless
+// [Client.SetErrorMapper] makes another error of that. Every Do is a whole new call.
 //
 // In a handler, Do(err.Request) is axios(error.config): both chains run again, on a copy of the
 // request as the handlers left it, and then the outer chain goes on. The inner call comes to the
@@ -66,7 +66,7 @@ type pass struct {
 // only the same call again, see [Request.Replay].
 func (c *Client) Do(req *Request) (*Response, error) {
 	if req == nil {
-		return nil, badOption(&Request{client: c}, "the request is nil", nil)
+		return nil, c.settings.Load().mapped(badOption(&Request{client: c}, "the request is nil", nil))
 	}
 
 	// The call and its first pass are one allocation.
@@ -90,7 +90,10 @@ func (c *Client) Do(req *Request) (*Response, error) {
 		// A handler may have rejected a response whose stream is open. Nobody reads that stream any
 		// more.
 		err.Response.close()
-		return nil, err
+		if k.nested {
+			return nil, err
+		}
+		return nil, k.settings.mapped(err)
 	}
 	if resp.stream != nil {
 		resp.stream.ReadCloser = k.end.leaveWith(resp.stream.ReadCloser, false)

@@ -84,6 +84,7 @@
 //   - client.go, settings.go and transport.go: the client and its settings
 //   - plugin.go: ready-made interceptors, and OnRequest and OnResponse, which make one
 //   - request.go, response.go and error.go: what a call works on
+//   - errormap.go: the errors of an SDK in the place of a call's
 //   - edits.go, key.go and typed.go: ready-made edits, typed values of a request, typed results
 //   - pages.go and poll.go: lists that come page by page, and jobs that take their time
 //   - followup.go: the request that follows from a response, which these have in common

@@ -1,5 +1,7 @@
 package axle
 
+import "errors"
+
 // This file has the ready-made edits, for [Request.With], the verbs, and [Request.Replay]. Any
 // func(*Request) is an edit.
 
@@ -13,6 +15,31 @@ func WithHeader(name, value string) func(*Request) {
 // WithQuery returns an edit that sets a query parameter, as [Request.SetQueryParam] does.
 func WithQuery(name, value string) func(*Request) {
 	return func(r *Request) { r.SetQueryParam(name, value) }
+}
+
+// ResponseInto returns an edit that gives the caller of a typed verb the response beside the value,
+// also the one that a failed call has:
+//
+//	var resp *axle.Response
+//	user, err := axle.Get[User](ctx, client, "/users/7", axle.ResponseInto(&resp))
+//
+// resp is set before the verb returns: to the response that was decoded, or to that of the
+// [*Error], which may be nil. It is set by [Request.OnEnd]. So an edit of a handler sets it at the
+// end of the handler's whole call, and of a stream it is set when the stream is closed: there the
+// verbs that return a Response do without it. A nil pointer fails the call with CodeBadOption.
+func ResponseInto(resp **Response) func(*Request) {
+	return func(r *Request) {
+		if resp == nil {
+			r.setBad(errors.New("ResponseInto needs a pointer to a *Response, and was given nil"))
+			return
+		}
+		r.OnEnd(func(ended *Response, err *Error) {
+			*resp = ended
+			if err != nil {
+				*resp = err.Response
+			}
+		})
+	}
 }
 
 var operationKey = NewKey[string]("operation")

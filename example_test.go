@@ -185,6 +185,81 @@ func ExampleRequest_Replay() {
 	// Output: attempt 3 <nil>
 }
 
+// A count of the calls under way, as a loading indicator shows it. It returns to 0 however a call
+// ends. The handler runs again for a replay, and so does its function at the end.
+func ExampleRequest_OnEnd() {
+	server := exampleServer()
+	defer server.Close()
+	var underWay atomic.Int64
+	client := axle.New().SetBaseURL(server.URL).Use(
+		axle.OnRequest("loading", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			fmt.Println("under way:", underWay.Add(1))
+			r.OnEnd(func(*axle.Response, *axle.Error) { underWay.Add(-1) })
+			return r, nil
+		}, nil))
+
+	_, err := client.Get(context.Background(), "/nowhere")
+	fmt.Println("failed:", err != nil, "under way:", underWay.Load())
+	// Output:
+	// under way: 1
+	// failed: true under way: 0
+}
+
+// apiError is the error type of an SDK.
+type apiError struct {
+	Status int
+	call   *axle.Error
+}
+
+func (e *apiError) Error() string { return fmt.Sprintf("the API says %d", e.Status) }
+func (e *apiError) Unwrap() error { return e.call }
+
+func ExampleClient_SetErrorMapper() {
+	server := exampleServer()
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL).SetErrorMapper(func(err *axle.Error) error {
+		return &apiError{Status: err.StatusCode(), call: err}
+	})
+
+	_, err := client.Get(context.Background(), "/nowhere")
+	fmt.Println(err)
+	own, _ := errors.AsType[*apiError](err)
+	fmt.Println(own.Status, errors.Is(err, axle.CodeBadRequest))
+	// Output:
+	// the API says 404
+	// 404 true
+}
+
+func ExampleErrorBody() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = fmt.Fprint(w, `{"detail":"the name is taken"}`)
+	}))
+	defer server.Close()
+
+	_, err := axle.New().Post(context.Background(), server.URL, map[string]string{"name": "ada"})
+	problem, ok := axle.ErrorBody[struct{ Detail string }](err)
+	fmt.Println(ok, problem.Detail)
+	// Output: true the name is taken
+}
+
+func ExampleResponseInto() {
+	server := exampleServer()
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL)
+
+	var resp *axle.Response
+	g, err := axle.Get[greeting](context.Background(), client, "/greet/ada", axle.ResponseInto(&resp))
+	fmt.Println(g.Text, err, resp.StatusCode)
+
+	_, err = axle.Get[greeting](context.Background(), client, "/nowhere", axle.ResponseInto(&resp))
+	fmt.Println(err != nil, resp.StatusCode)
+	// Output:
+	// hello, ada <nil> 200
+	// true 404
+}
+
 func ExampleKey() {
 	retried := axle.NewKey[bool]("retried") // axios: config._retry = true
 	r := axle.New().R(context.Background())

@@ -47,7 +47,8 @@ type settings struct {
 	keyDefaults   values
 	resty         *restySource // nil: the engine is net/http's
 	restyErr      error        // what is wrong with the client that FromResty was given
-	needsBase     string       // a credential of FromResty's, which has no place without a base URL
+	mapError      func(*Error) error
+	needsBase     string // a credential of FromResty's, which has no place without a base URL
 	engine        engine
 }
 

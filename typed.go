@@ -2,6 +2,7 @@ package axle
 
 import (
 	"context"
+	"errors"
 	"net/http"
 )
 
@@ -57,4 +58,25 @@ func typed[T any](c *Client, req *Request) (T, error) {
 		return zero, err
 	}
 	return result, nil
+}
+
+// ErrorBody returns the body of the response that a failed call has, decoded into a T by its
+// Content-Type (axios's error.response.data):
+//
+//	if problem, ok := axle.ErrorBody[Problem](err); ok {
+//		log.Println(problem.Detail)
+//	}
+//
+// It is false if err is of no call, if no response arrived, if the body is empty, or if the body
+// does not decode as [Response.Decode] does it. It is safe for concurrent use.
+func ErrorBody[T any](err error) (T, bool) {
+	var body, zero T
+	var e *Error
+	if !errors.As(err, &e) || e == nil || e.Response == nil || len(e.Response.Bytes()) == 0 {
+		return zero, false
+	}
+	if e.Response.Decode(&body) != nil {
+		return zero, false
+	}
+	return body, true
 }

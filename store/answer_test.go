@@ -87,6 +87,16 @@ func TestEndpoint_AnErrorIsARefusalWhateverTheStatus(t *testing.T) {
 	}
 }
 
+func TestEndpoint_TheErrorMapperOfItsClientHidesNoRefusal(t *testing.T) {
+	client := answering(t, http.StatusBadRequest, "application/json", `{"error":"invalid_grant"}`)
+	client.SetErrorMapper(func(*axle.Error) error { return errBoom })
+	s := loggedIn(store.Endpoint(client, refreshPath), store.WithLogoutWhen(store.RejectedOnly))
+	_, err := s.RefreshToken(t.Context())
+	require.ErrorIs(t, err, errBoom)
+	assert.True(t, auth.Refused(err))
+	requireLoggedOut(t, s)
+}
+
 func TestEndpoint_AnAnswerWithOtherNamesFailsAndNamesThem(t *testing.T) {
 	for _, c := range []struct{ name, body, want string }{
 		{"another spelling", `{"accessToken":"s3cret","refreshToken":"s3cret2"}`, `the members "accessToken", "refreshToken" (see EndpointAnswer)`},
