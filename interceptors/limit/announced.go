@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/axlehttp/axle/internal/delay"
 )
 
 // This file reads what a server tells of its limit.
@@ -31,7 +33,7 @@ func (r response) pause() time.Duration {
 	isRefusal := r.status == http.StatusTooManyRequests
 	wait := time.Duration(0)
 	if isRefusal || r.status == http.StatusServiceUnavailable {
-		wait = r.parseWait(first(r.header["Retry-After"]))
+		wait, _ = delay.Of(r.header, r.now)
 	}
 	for _, list := range r.header["Ratelimit"] {
 		wait = max(wait, r.parseRateLimit(list))
@@ -43,7 +45,7 @@ func (r response) pause() time.Duration {
 			wait = max(wait, r.parseWait(first(r.header[names.reset])))
 		}
 	}
-	return min(wait, longestPause)
+	return min(max(wait, 0), longestPause)
 }
 
 // serverNow is the present time by the clock of the server, since the local clock may differ.
