@@ -6,6 +6,7 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // the waits of interceptors/retry
 	github.com/go-resty/resty/v2 v2.17.2 // the engine
 	github.com/gofrs/flock v0.13.0 // the lock that processes share
+	github.com/sony/gobreaker/v2 v2.4.0 // interceptors/breaker: the states of a circuit
 	github.com/stretchr/testify v1.12.1 // tests
 	go.uber.org/goleak v1.3.0 // tests: a goroutine left behind fails the suite
 	golang.org/x/net v0.43.0 // the cookie jar's list of public suffixes

@@ -2,6 +2,7 @@
 // to write another one. It has no code. Each interceptor is a package in a folder beside this file:
 //
 //	auth     after a 401, refreshes the token once for all calls and replays them
+//	breaker  stops calling a server that fails, until a probe succeeds
 //	limit    keeps to a rate, and holds back while a server's own limit is reached
 //	logging  writes one record per attempt to a slog.Logger, without secrets
 //	retry    sends a call again after a failure that may pass

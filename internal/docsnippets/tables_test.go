@@ -4,6 +4,7 @@ package docsnippets
 var imports = map[string]string{
 	"axle":    "github.com/axlehttp/axle",
 	"auth":    "github.com/axlehttp/axle/interceptors/auth",
+	"breaker": "github.com/axlehttp/axle/interceptors/breaker",
 	"limit":   "github.com/axlehttp/axle/interceptors/limit",
 	"logging": "github.com/axlehttp/axle/interceptors/logging",
 	"retry":   "github.com/axlehttp/axle/interceptors/retry",

@@ -1,0 +1,279 @@
+// Package breaker is an interceptor that stops calling a server that fails (circuit breaker).
+//
+//	client.Use(breaker.New())
+//
+// Each origin (scheme, host and port) has a circuit. A closed circuit lets every call through. After
+// five failed calls in a row it opens: for thirty seconds, calls to that origin fail at once with an
+// [OpenError], and nothing is sent. Then the circuit is half open, and lets one call through as a
+// probe. If the probe succeeds, the circuit closes. If it fails, the circuit opens again.
+//
+// # What counts
+//
+// A call counts once, with the outcome of its last attempt at that origin, however many attempts it
+// took. [WithPerAttempt] counts each attempt instead. It is a failure if the network failed, if time
+// ran out after the request was sent, or if the status is 500 or more and not 501 (Not Implemented).
+// Any other response is a success, 429 Too Many Requests too: see package limit. A call that its
+// caller cancelled, or that was never sent, counts as neither. [WithCondition] changes that.
+//
+// A call counts when it is over. A stream counts when its headers have come: a stream that breaks
+// off later is no failure, and a stream that lasts for hours is no probe for hours. If a probe takes
+// longer than the circuit is open, another call may probe beside it.
+//
+// While the circuit is not closed, the replays of calls that started before are refused too. A probe
+// may be replayed.
+//
+// # Where to install it
+//
+// Install it after auth and limit, and before retry:
+//
+//	client.Use(auth.New(session), limit.New(), breaker.New(), retry.New())
+//
+// Then a call to an open circuit neither takes part in the rate nor waits for a refresh, the
+// outcome that counts is the one after auth's replay, and retry's replays are checked. A fallback
+// that recovers from errors is installed after it, since the breaker would take the recovered
+// response for no answer at all. So is a cache that calls [axle.Request.Respond]. retry does not
+// retry an OpenError, because its code is [axle.CodeInterceptor].
+package breaker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/recent"
+)
+
+const (
+	defaultFailures = 5
+	defaultOpenFor  = 30 * time.Second
+
+	// knownOrigins is of how many origins the circuit is kept at least.
+	knownOrigins = 1000
+)
+
+// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then
+// share its circuits. It is safe for concurrent use. The zero value is not usable.
+type Interceptor struct {
+	// bad says what is wrong with the options. It fails every call.
+	bad error
+
+	settings     gobreaker.Settings
+	openFor      time.Duration
+	isFailure    func(*axle.Response, *axle.Error) bool
+	isPerAttempt bool
+	onChange     func(Change) // nil: nobody wants to know
+
+	circuits   *recent.Map[string, *circuit] // by origin
+	admissions *axle.Key[*admission]
+}
+
+// Option configures [New]. A nil Option does nothing. If the argument of an option is out of its
+// range, every call fails with [axle.CodeBadOption].
+type Option func(*Interceptor)
+
+// WithFailures opens a circuit after n failures in a row. The default is 5, and the least is 1.
+func WithFailures(n int) Option {
+	return func(i *Interceptor) {
+		i.check(n >= 1, "WithFailures(%d): the number has to be at least one", n)
+		i.settings.Interval, i.settings.BucketPeriod = 0, 0
+		i.settings.ReadyToTrip = func(counts gobreaker.Counts) bool {
+			return int64(counts.ConsecutiveFailures) >= int64(n)
+		}
+	}
+}
+
+// WithFailureRate opens a circuit if, of the calls within the last window, at least this part has
+// failed, from more than 0 to 1. It does not judge fewer than atLeast calls. It takes the place of
+// [WithFailures].
+func WithFailureRate(rate float64, atLeast int, window time.Duration) Option {
+	return func(i *Interceptor) {
+		i.check(rate > 0 && rate <= 1 && atLeast >= 1 && window > 0,
+			"WithFailureRate(%v, %d, %v): the rate has to be from more than 0 to 1, "+
+				"and the others more than zero", rate, atLeast, window)
+		i.settings.Interval, i.settings.BucketPeriod = window, max(window/10, 1)
+		i.settings.ReadyToTrip = func(counts gobreaker.Counts) bool {
+			failures := float64(counts.TotalFailures)
+			calls := failures + float64(counts.TotalSuccesses)
+			return calls >= float64(atLeast) && failures >= rate*calls
+		}
+	}
+}
+
+// WithOpenFor sets how long an open circuit refuses calls before it lets a probe through. The
+// default is 30 seconds.
+func WithOpenFor(d time.Duration) Option {
+	return func(i *Interceptor) {
+		i.check(d > 0, "WithOpenFor(%v): the time has to be more than zero", d)
+		i.openFor = d
+	}
+}
+
+// WithProbes sets how many calls a circuit that is half open lets through. If all of them succeed,
+// it closes. The default is 1.
+func WithProbes(n int) Option {
+	return func(i *Interceptor) {
+		i.check(n >= 1 && n <= 1e6, "WithProbes(%d): the number has to be from one to a million", n)
+		i.settings.MaxRequests = uint32(min(max(n, 1), 1e6)) //nolint:gosec // it is in the range
+	}
+}
+
+// WithCondition sets the function that decides which outcomes are failures, in the place of the
+// default. It gets a nil error for a response that fulfilled, and a nil response for an error. Such
+// an error may have a response, err.Response. The function is not asked about a call that its caller
+// cancelled, or that was not sent. Many goroutines call it at once. A nil function stands for the
+// default.
+func WithCondition(isFailure func(resp *axle.Response, err *axle.Error) bool) Option {
+	return func(i *Interceptor) {
+		if isFailure == nil {
+			isFailure = isFailureByDefault
+		}
+		i.isFailure = isFailure
+	}
+}
+
+// WithPerAttempt counts each attempt that reaches the interceptor, a retry too, and not each call.
+func WithPerAttempt() Option { return func(i *Interceptor) { i.isPerAttempt = true } }
+
+// OnChange sets a function that is told of each change of a circuit's state, for logs and alarms. It
+// is called on the goroutine of the call that caused the change, and holds that call up.
+func OnChange(fn func(Change)) Option { return func(i *Interceptor) { i.onChange = fn } }
+
+// New returns an interceptor that stops calling servers that fail.
+func New(opts ...Option) *Interceptor {
+	i := &Interceptor{admissions: axle.NewKey[*admission]("breaker")}
+	for _, opt := range append([]Option{
+		WithFailures(defaultFailures), WithOpenFor(defaultOpenFor), WithProbes(1), WithCondition(nil),
+	}, opts...) {
+		if opt != nil {
+			opt(i)
+		}
+	}
+	i.circuits = recent.New(knownOrigins, i.newCircuit)
+	return i
+}
+
+// check notes bad input.
+func (i *Interceptor) check(isGood bool, format string, args ...any) {
+	if !isGood {
+		i.bad = fmt.Errorf("breaker: "+format, args...)
+	}
+}
+
+// Install implements [axle.Plugin]. It adds a pair named "breaker" to each chain of c. An
+// Interceptor that is installed twice in one client works once.
+func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
+	request := c.Interceptors.Request.Use(i.admit, nil, axle.Named("breaker"))
+	response := c.Interceptors.Response.Use(i.fulfilled, i.rejected, axle.Named("breaker"))
+	return func() {
+		c.Interceptors.Request.Eject(request)
+		c.Interceptors.Response.Eject(response)
+	}
+}
+
+var skip = axle.NewKey[bool]("breaker.Skip")
+
+// Skip is an edit that keeps a request out of the breaker: the request is never refused, and its
+// outcome does not count. Health checks use it.
+func Skip(r *axle.Request) { skip.Set(r, true) }
+
+func skipped(r *axle.Request) bool {
+	on, _ := skip.Get(r)
+	return on
+}
+
+// admit is the request handler. It refuses the request if the circuit of its origin says so.
+func (i *Interceptor) admit(_ context.Context, r *axle.Request) (*axle.Request, error) {
+	if skipped(r) || r.Responded() {
+		return r, nil
+	}
+	if i.bad != nil {
+		return nil, &axle.Error{Code: axle.CodeBadOption, Request: r, Err: i.bad}
+	}
+	target, err := r.Origin()
+	if err != nil || target == "" {
+		return r, nil //nolint:nilerr // dispatch refuses the URL
+	}
+
+	refused := i.circuits.Get(target).admit(i, r)
+	if refused != nil {
+		return nil, &axle.Error{Code: axle.CodeInterceptor, Request: r, Err: refused}
+	}
+	return r, nil
+}
+
+func (i *Interceptor) fulfilled(_ context.Context, resp *axle.Response) (*axle.Response, error) {
+	i.observe(resp.Request, resp, nil)
+	return resp, nil
+}
+
+func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Response, error) {
+	i.observe(err.Request, nil, err)
+	return nil, err
+}
+
+// observe notes the outcome of an attempt. It counts at the end of the call, since a later attempt
+// may replace it.
+func (i *Interceptor) observe(r *axle.Request, resp *axle.Response, err *axle.Error) {
+	a, _ := i.admissions.Get(r)
+	if a == nil || skipped(r) {
+		return
+	}
+	outcome := i.judge(a, resp, err)
+	a.note(outcome)
+
+	// The end of a stream may be hours away.
+	isStream := resp != nil && resp.IsStream() && outcome == nil
+	if i.isPerAttempt || isStream {
+		a.settle()
+	}
+}
+
+// The outcomes of an attempt, beside nil for a success. They are errors since gobreaker wants one.
+var (
+	errFailure = errors.New("failure")
+	errNeither = errors.New("neither a success nor a failure")
+)
+
+// judge returns the outcome of an attempt.
+func (i *Interceptor) judge(a *admission, resp *axle.Response, err *axle.Error) error {
+	answer := resp
+	if err != nil {
+		answer = err.Response
+	}
+	switch {
+	case err != nil && err.Code == axle.CodeCanceled:
+		return errNeither
+
+	// A handler has responded, and not the server.
+	case answer != nil && answer.Raw() == nil:
+		return errNeither
+
+	// A later request handler has failed or has waited for too long, and nothing was sent.
+	case answer == nil && !a.wasSent(err.Request):
+		return errNeither
+
+	case i.isFailure(resp, err):
+		return errFailure
+
+	// An error without a response that is no failure is axle's own, such as one redirect too many.
+	case answer == nil:
+		return errNeither
+	}
+	return nil
+}
+
+func isFailureByDefault(resp *axle.Response, err *axle.Error) bool {
+	if err == nil {
+		return isFailureStatus(resp.StatusCode)
+	}
+	return err.Code == axle.CodeNetwork || err.Code == axle.CodeTimeout || isFailureStatus(err.StatusCode())
+}
+
+func isFailureStatus(status int) bool {
+	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented
+}
