@@ -14,8 +14,8 @@ import (
 const MaxRedirects = 10
 
 // checkRedirect decides whether the redirected request next is sent, and corrects it: its scheme,
-// its number, its method (RFC 9110 §15.4), the credentials that stay behind, and then the request's
-// own check. It is an http.Client's CheckRedirect.
+// its number, its method (RFC 9110 §15.4), the credentials that stay behind, and then the check of
+// the request or the client. It is an http.Client's CheckRedirect.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	return checkRedirectToo(nil)(next, via)
 }
@@ -24,7 +24,7 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 type redirectCheck = func(next *http.Request, via []*http.Request) error
 
 // checkRedirectToo returns checkRedirect with the check of an engine's own, which is asked before
-// the request's.
+// that of the request or the client.
 func checkRedirectToo(engines redirectCheck) redirectCheck {
 	return func(next *http.Request, via []*http.Request) error {
 		d, ok := via[0].Context().Value(dispatchKey{}).(*dispatch)
@@ -33,9 +33,9 @@ func checkRedirectToo(engines redirectCheck) redirectCheck {
 		}
 
 		err := d.redirect(next, via)
-		for _, check := range []redirectCheck{engines, d.request.redirect} {
+		for _, check := range []redirectCheck{engines, d.request.redirectCheck()} {
 			if err == nil && check != nil {
-				err = check(next, via)
+				err = d.ask(check, next, via)
 			}
 		}
 
@@ -48,10 +48,35 @@ func checkRedirectToo(engines redirectCheck) redirectCheck {
 	}
 }
 
-// redirect applies axle's own rules to a redirected request.
-func (d *dispatch) redirect(next *http.Request, via []*http.Request) error {
+// ask asks a check of the user's. The check may change the redirected request, so that axle's own
+// rules are applied again to its scheme and its credentials.
+func (d *dispatch) ask(check redirectCheck, next *http.Request, via []*http.Request) error {
+	if err := check(next, via); err != nil {
+		return err
+	}
+	d.leaveCredentials(next, via)
+	return d.refuseScheme(next)
+}
+
+// redirectCheck returns the request's own check, or else the client's; nil: none.
+func (r *Request) redirectCheck() redirectCheck {
+	if r.overrides.redirect {
+		return r.redirect
+	}
+	return r.settings().redirect
+}
+
+func (d *dispatch) refuseScheme(next *http.Request) error {
 	if next.URL.Scheme != "http" && next.URL.Scheme != "https" {
 		return invalidURL(d.request, fmt.Sprintf("a redirect to the scheme %q", next.URL.Scheme))
+	}
+	return nil
+}
+
+// redirect applies axle's own rules to a redirected request.
+func (d *dispatch) redirect(next *http.Request, via []*http.Request) error {
+	if err := d.refuseScheme(next); err != nil {
+		return err
 	}
 
 	switch most := d.request.settings().maxRedirects; {

@@ -57,7 +57,7 @@ type Request struct {
 }
 
 // overrides tells which settings a request sets itself, and does not inherit from the client.
-type overrides struct{ timeout, validate bool }
+type overrides struct{ timeout, validate, redirect bool }
 
 // Context returns the request's context, context.Background by default. It is never nil.
 func (r *Request) Context() context.Context {
@@ -226,12 +226,10 @@ func (r *Request) setBad(err error) *Request {
 	return r
 }
 
-// SetRedirectCheck sets a function that is asked before each redirect of this request is followed,
-// as [http.Client.CheckRedirect] is. An error of it fails the call. The credentials that do not
-// follow the redirect are already gone when it is asked. The limit on the number of redirects holds
-// beside it.
+// SetRedirectCheck sets the function that is asked before a redirect of this request is followed,
+// in the place of the client's. See [Client.SetRedirectCheck]. A nil function is none.
 func (r *Request) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Request {
-	r.redirect = check
+	r.redirect, r.overrides.redirect = check, true
 	return r
 }
 

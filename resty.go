@@ -320,7 +320,9 @@ func beneathChains(rc *resty.Client, spelling map[string]string) restyClient {
 		return restyClient{beneath: transport, err: err}
 	}
 
-	hc.CheckRedirect = checkRedirectToo(withoutCredentials(hc.CheckRedirect))
+	// resty's FlexibleRedirectPolicy copies all headers where the host name stays, whatever becomes
+	// of the scheme and the port. The credentials among them are taken out again.
+	hc.CheckRedirect = checkRedirectToo(hc.CheckRedirect)
 
 	// The http.Client cannot be exchanged for one request. So the cookies of a refresh are told
 	// from others below it.
@@ -352,24 +354,6 @@ func beneathChains(rc *resty.Client, spelling map[string]string) restyClient {
 		return nil
 	}
 	return restyClient{rc, transport, nil}
-}
-
-// withoutCredentials returns a redirect policy whose additions to a request that has left its
-// origin hold no credential. resty's FlexibleRedirectPolicy copies all headers where the host name
-// stays, whatever becomes of the scheme and the port.
-func withoutCredentials(
-	policy func(*http.Request, []*http.Request) error,
-) func(*http.Request, []*http.Request) error {
-	if policy == nil {
-		return nil
-	}
-	return func(next *http.Request, via []*http.Request) error {
-		err := policy(next, via)
-		if d, ok := via[0].Context().Value(dispatchKey{}).(*dispatch); ok {
-			d.leaveCredentials(next, via)
-		}
-		return err
-	}
 }
 
 // attachToResty makes the request that resty has built the dispatch's: with its body, and with its

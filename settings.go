@@ -36,6 +36,7 @@ type settings struct {
 	xsrfHeader    string // in canonical form
 	pathsOnly     bool   // absolute URLs are refused
 	maxRedirects  int
+	redirect      redirectCheck // nil: none
 	responseLimit int64
 	requestLimit  int64
 	encodeQuery   QueryEncoder // nil: QueryRepeat
@@ -220,6 +221,23 @@ func (c *Client) SetRequestLimit(bytes int64) *Client {
 // response, and ValidateStatus judges it. A negative one fails the calls.
 func (c *Client) SetMaxRedirects(n int) *Client {
 	return c.update(func(s *settings) { s.maxRedirects = n })
+}
+
+// SetRedirectCheck sets a function that is asked before each redirect is followed, as
+// [http.Client.CheckRedirect] is (axios's beforeRedirect). A request with a check of its own
+// ([Request.SetRedirectCheck]) has that instead. The default, also for nil, is none.
+//
+// The function may refuse: an error of it fails the call, as the cause of the call's error. With
+// [http.ErrUseLastResponse] the redirect itself is the response, and ValidateStatus judges it. It
+// may also change req, the request that is about to be sent. axle's own rules hold beside it: the
+// limit of [Client.SetMaxRedirects], http and https alone, and no credential to another origin. So
+// req has lost its credentials already if it leaves its origin, and loses those that the function
+// adds. The requests in via are not to be changed. Many goroutines may call the function at once.
+//
+// A redirect policy of a resty client is asked before it. Behind [Client.HTTPClient] it is not
+// asked, since the http.Client follows redirects there: set that client's CheckRedirect.
+func (c *Client) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Client {
+	return c.update(func(s *settings) { s.redirect = check })
 }
 
 // SetAllowAbsoluteURLs decides whether a request may have an absolute URL; the default is true. If
