@@ -42,7 +42,7 @@ func TestClient_ANewOneIsReadyToUse(t *testing.T) {
 	assert.Equal(t, "1", cookie.Value)
 	assert.Equal(t, "application/json, text/plain, */*", seen.Header.Get("Accept"))
 	assert.Equal(t, "axle/1", seen.Header.Get("User-Agent"))
-	assert.Equal(t, "gzip", seen.Header.Get("Accept-Encoding"))
+	assert.Equal(t, "gzip, deflate", seen.Header.Get("Accept-Encoding"))
 	_, err = c.Get(t.Context(), "/300")
 	require.ErrorIs(t, err, axle.CodeBadResponse)
 	assert.Zero(t, c.Interceptors.Request.Len()+c.Interceptors.Response.Len())

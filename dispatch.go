@@ -242,23 +242,8 @@ func (d *dispatch) prepareHeader() {
 	if _, found := d.header[contentTypeHeader]; !found && d.payload.contentType != "" {
 		d.header[contentTypeHeader] = []string{d.payload.contentType}
 	}
-	d.askForGzip()
+	d.askForEncodings()
 	d.request.pass.setXSRF(d.header, d.request, d.url)
-}
-
-var gzipAlone = []string{"gzip"}
-
-// askForGzip asks for gzip where net/http's transport would ask for it by itself. Since axle asks,
-// the transport does not decompress the response, and axle does. axle can then tell damaged data
-// from a network that broke off.
-func (d *dispatch) askForGzip() {
-	_, found := d.header["Accept-Encoding"]
-	if found || d.request.method() == http.MethodHead || d.header.Get("Range") != "" {
-		return
-	}
-	if asksForGzip(d.request.pass.settings.engine.transport()) {
-		d.header["Accept-Encoding"] = gzipAlone
-	}
 }
 
 // newRequest returns the request that the engine over net/http sends. It does without http.NewRequest,
@@ -335,9 +320,9 @@ func (d *dispatch) newResponse(raw *http.Response) *Response {
 		return resp
 	}
 
-	// Behind the bridge axle has not asked for gzip, and does not decompress.
+	// Behind the bridge axle has not asked for an encoding, and does not decompress.
 	if !d.request.pass.inbound.verbatim {
-		stream.ReadCloser = decodeGzip(d.request, raw)
+		stream.ReadCloser = decompress(d.request, raw)
 	}
 	if limit := d.request.pass.settings.responseLimit; limit > 0 {
 		stream.ReadCloser = &limited{what: "response", body: stream.ReadCloser, left: limit, limit: limit}

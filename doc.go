@@ -77,7 +77,8 @@
 //   - redirect.go: what a redirect keeps and drops
 //   - resend.go: the error of a connection that fails when the body cannot be sent again
 //   - drain.go: the rest of an unwanted response, so that its connection can be used again
-//   - stream.go and progress.go: the stream of a response, its limit, and its progress
+//   - stream.go, decompress.go and progress.go: the stream of a response, its limit, its
+//     encoding, and its progress
 //
 // The vocabulary of users:
 //

@@ -332,19 +332,3 @@ func (r *Response) contentLength() int64 {
 	}
 	return r.raw.ContentLength
 }
-
-// decodeGzip returns the body decompressed, if it is gzipped, and corrects the header.
-//
-// A range of a gzipped body stays as it is: a part of the compressed bytes cannot be decompressed
-// alone, and net/http too leaves the responses to a Range as they are.
-func decodeGzip(req *Request, raw *http.Response) io.ReadCloser {
-	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
-	if !isGzip(raw.Header) || isRange || req.method() == http.MethodHead {
-		return raw.Body
-	}
-
-	raw.Uncompressed, raw.ContentLength = true, -1
-	raw.Header.Del("Content-Encoding")
-	raw.Header.Del("Content-Length")
-	return newGunzip(raw.Body)
-}

@@ -516,7 +516,7 @@ func (b *restyBody) takeOver(raw *http.Response, d *dispatch) {
 
 	// resty decodes gzip by a rule of its own, which fails for a range, for several encodings, and
 	// for the response to a HEAD.
-	b.ReadCloser, raw.Body = decodeGzip(d.request, raw), b
+	b.ReadCloser, raw.Body = decompress(d.request, raw), b
 	b.encoding = raw.Header["Content-Encoding"]
 	delete(raw.Header, "Content-Encoding")
 }

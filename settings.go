@@ -44,6 +44,9 @@ type settings struct {
 	unmarshal     func(data []byte, v any) error
 	codecs        map[string]codec // by media type, in lower case; JSON's is marshal and unmarshal
 	codecErr      error            // what is wrong with the media type that SetCodec was given
+	decompressors []decompressor   // SetDecompressor's
+	encodings     []string         // the Accept-Encoding with decompressors
+	decompressErr error            // what is wrong with the encoding that SetDecompressor was given
 	form          formDefaults
 	keyDefaults   values
 	resty         *restySource // nil: the engine is net/http's
@@ -289,6 +292,8 @@ func (s *settings) check() error {
 		return fmt.Errorf("the client's limit on redirects is negative: %d", s.maxRedirects)
 	case s.codecErr != nil:
 		return s.codecErr
+	case s.decompressErr != nil:
+		return s.decompressErr
 	case s.restyErr != nil:
 		return s.restyErr
 	case s.needsBase != "" && s.baseURL == "":

@@ -2,95 +2,19 @@ package axle
 
 import (
 	"bytes"
-	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
 	"sync"
 )
 
-// This file is the body of a response on its way from the network to its reader: decompression,
-// limits, and reading it whole.
+// This file is the body of a response on its way from the network to its reader: limits, and reading
+// it whole. decompress.go is beneath it.
 
 // responseStream is the body of a response that is still to be read. Copies of the response share
 // it, which tells that they are one response.
 type responseStream struct {
 	io.ReadCloser
 	isReplaced bool // by a handler's, which may have another length
-}
-
-// gunzip decompresses a body. It reads nothing before it is read.
-type gunzip struct {
-	body   io.Closer
-	source readErrors // the compressed bytes, and an error of the network's
-	zip    *gzip.Reader
-	err    error // of the first read that failed; io.EOF at the end
-}
-
-func newGunzip(body io.ReadCloser) *gunzip {
-	return &gunzip{body: body, source: readErrors{Reader: body}}
-}
-
-func (g *gunzip) Read(p []byte) (int, error) {
-	if g.err != nil {
-		return 0, g.err
-	}
-
-	if g.zip == nil {
-		zip, err := gzip.NewReader(&g.source)
-		if err != nil {
-			g.err = g.explain(err)
-			return 0, g.err
-		}
-		g.zip = zip
-	}
-
-	n, err := g.zip.Read(p)
-	if err != nil {
-		g.err = g.explain(err)
-	}
-	return n, g.err
-}
-
-// explain tells damaged data from a network that broke off. The end of an empty body is neither.
-func (g *gunzip) explain(err error) error {
-	if errors.Is(err, io.EOF) || g.source.err != nil {
-		return err
-	}
-	return &Error{
-		Code:    CodeBadResponse,
-		Message: "the Content-Encoding says gzip, and the body is not whole and valid gzip data",
-		Err:     err,
-	}
-}
-
-func (g *gunzip) Close() error { return g.body.Close() }
-
-// isGzip reports whether a body is encoded by gzip and nothing else (RFC 9110 §8.4.1.3: "x-gzip" is
-// the same). A body with several encodings stays as it came, since half of them undone would be a
-// body that no header describes.
-func isGzip(header http.Header) bool {
-	lines := header["Content-Encoding"]
-	if len(lines) != 1 {
-		return false
-	}
-	name := strings.TrimSpace(lines[0])
-	return strings.EqualFold(name, "gzip") || strings.EqualFold(name, "x-gzip")
-}
-
-// encodingOf says which Content-Encoding is still on a body, for the error of one that does not
-// decode. It is empty where none seems to be.
-func encodingOf(header http.Header, body []byte) string {
-	declared := strings.Join(header["Content-Encoding"], ", ")
-	switch {
-	case declared != "" && !strings.EqualFold(declared, "identity"):
-		return fmt.Sprintf("it is still encoded, by its Content-Encoding %q", declared)
-	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
-		return "it looks like gzip data, and no Content-Encoding says so"
-	}
-	return ""
 }
 
 // limited is a body that fails where it goes on beyond its limit.
