@@ -324,7 +324,7 @@ func (d *dispatch) newResponse(raw *http.Response) *Response {
 	if !d.request.pass.inbound.verbatim {
 		stream.ReadCloser = decompress(d.request, raw)
 	}
-	if limit := d.request.pass.settings.responseLimit; limit > 0 {
+	if limit := d.request.pass.settings.responseLimit; limit > 0 && !d.request.endless {
 		stream.ReadCloser = &limited{what: "response", body: stream.ReadCloser, left: limit, limit: limit}
 	}
 	if tell := d.request.onDownload; tell != nil {

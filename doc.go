@@ -87,7 +87,8 @@
 //   - request.go, response.go and error.go: what a call works on
 //   - errormap.go: the errors of an SDK in the place of a call's
 //   - edits.go, key.go and typed.go: ready-made edits, typed values of a request, typed results
-//   - pages.go and poll.go: lists that come page by page, and jobs that take their time
+//   - pages.go, poll.go and events.go: lists that come page by page, jobs that take their time, and
+//     server-sent events
 //   - followup.go: the request that follows from a response, which these have in common
 //   - print.go, errorform.go and curl.go: how these types are printed, without secrets
 //   - bridge.go: the chains behind an http.Client, by [Client.HTTPClient] and [Client.RoundTripper]

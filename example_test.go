@@ -532,3 +532,31 @@ func ExamplePoll() {
 	fmt.Println(done.Rows, "rows")
 	// Output: 1200 rows
 }
+
+func ExampleEvents() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		switch r.Header.Get("Last-Event-ID") {
+		case "":
+			fmt.Fprint(w, "retry: 1\nid: 1\ndata: {\"price\": 41}\n\nid: 2\ndata: {\"pr") // and here it breaks off
+		case "1":
+			fmt.Fprint(w, "id: 2\nevent: close\ndata: {\"price\": 42}\n\n")
+		default:
+			w.WriteHeader(http.StatusNoContent) // no more
+		}
+	}))
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL)
+
+	type price struct{ Price int }
+	for event, err := range axle.Events[price](context.Background(), client, "/prices") {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(event.ID, event.Type, event.Data.Price)
+	}
+	// Output:
+	// 1 message 41
+	// 2 close 42
+}

@@ -38,6 +38,7 @@ type Request struct {
 	overrides  overrides
 	inherited  bool // the result is that of the call which this copy belongs to
 	stream     bool
+	endless    bool // the client's response limit does not hold for the stream as a whole
 
 	respond    *Response // takes the place of the next dispatch; nil: the request is sent
 	redirect   func(req *http.Request, via []*http.Request) error
