@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"encoding/xml"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -983,41 +983,18 @@ func TestFromResty_TheLinesOfACallHaveCounterparts(t *testing.T) {
 	assert.Equal(t, "s=1", cookies[0].Name+"="+cookies[0].Value)
 }
 
-func TestFromResty_ARetryByHandWaitsAndSendsTheSameCallAgain(t *testing.T) {
+func TestFromResty_TheRetryInterceptorTakesThePlaceOfItsRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rc := resty.New().SetBaseURL("http://axle.test").SetRetryCount(5)
 		hooks := 0
 		rc.OnBeforeRequest(func(*resty.Client, *resty.Request) error { hooks++; return nil })
 		transport := &fakeTransport{Answer: inTurn(503, 503, 200)}
 		c := axle.FromResty(rc.SetTransport(transport))
-		c.Interceptors.Response.Use(nil, func(ctx context.Context, err *axle.Error) (*axle.Response, error) {
-			for n := range 3 {
-				if err.Request.Method != http.MethodGet || err.StatusCode() != http.StatusServiceUnavailable {
-					break
-				}
+		c.Use(retry.New())
 
-				select {
-				case <-ctx.Done():
-					return nil, err
-				case <-time.After(time.Second << n):
-				}
-
-				resp, failed := err.Request.Replay()
-				if failed == nil {
-					return resp, nil
-				}
-				if !errors.As(failed, &err) {
-					return nil, failed
-				}
-			}
-			return nil, err
-		})
-
-		start := time.Now()
 		resp, err := c.Get(t.Context(), "/")
 		require.NoError(t, err)
 		assert.Equal(t, "nnn", resp.String())
-		assert.Equal(t, 3*time.Second, time.Since(start))
 		assert.Equal(t, 3, hooks)
 	})
 }

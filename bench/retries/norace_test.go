@@ -1,0 +1,5 @@
+//go:build !race
+
+package retries
+
+const scale = 1
