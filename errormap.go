@@ -34,10 +34,12 @@ func (s *settings) mapped(err *Error) error {
 		return err
 	}
 
-	// An *Error that the mapper made, such as a changed copy, is one that callers find.
+	// Callers find the call's *Error in it, or it is one itself, such as a changed copy.
+	if _, ok := mapped.(*Error); ok { //nolint:errorlint // only the mapper's error itself is meant
+		return mapped
+	}
 	var inner *Error
-	isError := errors.As(mapped, &inner)
-	if isError && (inner == err || mapped == error(inner)) {
+	if errors.As(mapped, &inner) && inner == err {
 		return mapped
 	}
 	return &mappedError{mapped, err}

@@ -33,6 +33,14 @@ func callError(t *testing.T, err error) *axle.Error {
 	return e
 }
 
+// requireType returns err, which must be an E itself. An error that wraps one is not enough.
+func requireType[E error](t *testing.T, err error) E {
+	t.Helper()
+	e, ok := err.(E) //nolint:errorlint // the error itself is meant
+	require.True(t, ok, "%T: %v", err, err)
+	return e
+}
+
 func TestErrorMapper_CallersOfEveryKindGetTheMappersError(t *testing.T) {
 	ctx := t.Context()
 	for name, send := range map[string]func(c *axle.Client) error{
@@ -56,13 +64,12 @@ func TestErrorMapper_CallersOfEveryKindGetTheMappersError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, _ := newFakeClient(byPath)
 			plain := send(c)
-			require.IsType(t, &axle.Error{}, plain)
+			requireType[*axle.Error](t, plain)
 
 			c, _ = newFakeClient(byPath)
 			mapped := send(c.SetErrorMapper(wrapping))
-			require.IsType(t, &sdkError{}, mapped, "the mapper's error itself")
 			assert.Equal(t, asAxle(t, plain).Code, callError(t, mapped).Code)
-			assert.Equal(t, asAxle(t, plain).StatusCode(), mapped.(*sdkError).status) //nolint:errorlint // the error itself
+			assert.Equal(t, asAxle(t, plain).StatusCode(), requireType[*sdkError](t, mapped).status, "the mapper's error itself")
 		})
 	}
 }
@@ -136,7 +143,7 @@ func TestErrorMapper_NilLeavesTheError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, _ := newFakeClient(byPath)
 			_, err := c.SetErrorMapper(wrapping).SetErrorMapper(mapper).Get(t.Context(), "/500")
-			require.IsType(t, &axle.Error{}, err)
+			requireType[*axle.Error](t, err)
 			assert.Equal(t, 500, callError(t, err).StatusCode())
 		})
 	}
@@ -149,7 +156,7 @@ func TestErrorMapper_AnErrorThatItMakesIsTheOneThatCallersFind(t *testing.T) {
 		changed.Message = "changed"
 		return &changed
 	}).Get(t.Context(), "/500")
-	require.IsType(t, &axle.Error{}, err)
+	requireType[*axle.Error](t, err)
 	assert.Equal(t, "changed", callError(t, err).Message)
 }
 
@@ -173,13 +180,13 @@ func TestErrorMapper_HandlersAndOnEndGetTheError(t *testing.T) {
 					return nil, err
 				}
 				failed := again(c, err.Request)
-				assert.IsType(t, &axle.Error{}, failed, "of the inner call")
+				requireType[*axle.Error](t, failed)
 				return nil, failed
 			})
 			r := c.R(t.Context())
 			r.OnEnd(e.note)
 			_, err := r.Get("/500")
-			require.IsType(t, &sdkError{}, err)
+			requireType[*sdkError](t, err)
 			assert.Equal(t, 1, times)
 			assert.Equal(t, []string{"ERR_BAD_RESPONSE"}, e.taken())
 		})
@@ -227,7 +234,7 @@ func TestErrorMapper_TheBridgeAndReadingAResponseDoWithoutIt(t *testing.T) {
 
 	resp, err := c.Get(t.Context(), "/200")
 	require.NoError(t, err)
-	assert.IsType(t, &axle.Error{}, resp.Decode(new(int)))
+	requireType[*axle.Error](t, resp.Decode(new(int)))
 }
 
 func TestErrorMapper_ACallHasTheOneItStartedWithAndACloneHasACopy(t *testing.T) {
@@ -236,11 +243,11 @@ func TestErrorMapper_ACallHasTheOneItStartedWithAndACloneHasACopy(t *testing.T) 
 	d := c.Clone()
 	useRequest(c, func(*axle.Request) { c.SetErrorMapper(nil) })
 	_, err := c.Get(t.Context(), "/500")
-	assert.IsType(t, &sdkError{}, err, "the call has started before")
+	requireType[*sdkError](t, err)
 	_, err = c.Get(t.Context(), "/500")
-	assert.IsType(t, &axle.Error{}, err)
+	requireType[*axle.Error](t, err)
 	_, err = d.Get(t.Context(), "/500")
-	assert.IsType(t, &sdkError{}, err)
+	requireType[*sdkError](t, err)
 }
 
 func TestErrorBody_IsTheBodyOfAFailedCallDecodedByItsContentType(t *testing.T) {

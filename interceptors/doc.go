@@ -72,6 +72,12 @@
 // response, which need not be read. If a handler gets a stream from Do and does not return it, the
 // handler must close it.
 //
+// End. What a handler opens for a call, such as a counter, a span, a semaphore or a context, it gives
+// back in [axle.Request.OnEnd], which runs once when the whole call is over. A response handler is no
+// place for that: it may not run after a replay and does not after a panic, and it runs before a
+// stream is read. A request handler runs for each attempt. If it opens something once for a call, it
+// keeps it in a Key.
+//
 // A handler must not:
 //
 //   - change an [*axle.Error] or a [*axle.Request] after it has returned it,
