@@ -203,3 +203,29 @@ func TestOrder_ACacheIsNearerThanWhatUnwrapsBodiesOrAHitIsUnwrappedTwice(t *test
 		assert.Len(t, b.requests, 1)
 	}
 }
+
+// Somebody else has installed auth and an interceptor after it.
+func TestOrder_NearerThanAuthIsAfterItInTheRequestChainAndBeforeItInTheResponseChain(t *testing.T) {
+	c, _ := start(t, expired, ok)
+	session, _ := newAuth()
+	var log steps
+	c.Use(session, log.witness("theirs"))
+
+	c.Use(
+		axle.OnRequest("mine", func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			log.add("> mine has " + r.Header.Get("Authorization"))
+			return r, nil
+		}, nil, axle.After("auth")),
+		axle.OnResponse("mine", nil, func(_ context.Context, err *axle.Error) (*axle.Response, error) {
+			log.add("< mine gets " + err.Response.Status)
+			return nil, err
+		}, axle.Before("auth")))
+
+	_, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, []string{
+		"> theirs", "> mine has Bearer t1", "< mine gets 401 Unauthorized",
+		"> theirs", "> mine has Bearer t2",
+		"< theirs 200",
+	}, log.taken())
+}
