@@ -13,12 +13,12 @@ import (
 
 // QueryEncoder makes parameters of a value: of a map, of a struct, or of any value that
 // encoding/json encodes as an object (axios's paramsSerializer). Any function can be one.
-// [QueryRepeat], [QueryBrackets], [QueryIndices] and [QueryComma] are ready-made.
+// [QueryRepeat], [QueryBrackets], [QueryIndices], [QueryComma] and [QueryDots] are ready-made.
 //
-// The ready-made encoders differ in how they write lists. A nested object is a[b]=c in all of them.
-// A list of lists or of objects has indices in all of them. Null is left out. Names and values are
-// those of encoding/json, so that its tags hold. A value that is nested more than [MaxQueryDepth]
-// deep is an error.
+// The ready-made encoders differ in how they write lists. A nested object is a[b]=c in all of them
+// but QueryDots. A list of lists or of objects has indices in all of them. Null is left out. Names
+// and values are those of encoding/json, so that its tags hold. A value that is nested more than
+// [MaxQueryDepth] deep is an error.
 type QueryEncoder func(params any) (url.Values, error)
 
 // QueryRepeat writes a list as a=1&a=2. It is the default.
@@ -33,11 +33,40 @@ func QueryIndices(params any) (url.Values, error) { return flatten(params, listI
 // QueryComma writes a list as a=1,2.
 func QueryComma(params any) (url.Values, error) { return flatten(params, listComma) }
 
+// QueryDots writes a nested object as a.b=c, a list as a=1&a=2, and a list of objects as a[0].b=c
+// (qs's allowDots). Servers in Java and .NET read that.
+func QueryDots(params any) (url.Values, error) { return flatten(params, listDots) }
+
 // MaxQueryDepth is how deeply the parameters of a [QueryEncoder] may be nested (axios's maxDepth).
 const MaxQueryDepth = 100
 
-// SetParams sets query parameters from a map or a struct, by the client's [QueryEncoder] (axios's
-// params). They replace parameters of the same names. A value that cannot be encoded fails the call
+var queryEncoderKey = NewKey[QueryEncoder]("query encoder")
+
+// SetQueryEncoder sets the [QueryEncoder] of this request, in the place of the client's, for the
+// SetParams and the SetForm that follow, and for a body that is encoded as a form because of its
+// Content-Type. A nil one is the client's. Replays have it too.
+func (r *Request) SetQueryEncoder(encode QueryEncoder) *Request {
+	if encode == nil {
+		queryEncoderKey.Delete(r)
+		return r
+	}
+	queryEncoderKey.Set(r, encode)
+	return r
+}
+
+// queryEncoder returns the request's own encoder, or else the client's, or else QueryRepeat.
+func (r *Request) queryEncoder() QueryEncoder {
+	if own, _ := queryEncoderKey.Get(r); own != nil {
+		return own
+	}
+	if s := r.settings(); s != nil && s.encodeQuery != nil {
+		return s.encodeQuery
+	}
+	return QueryRepeat
+}
+
+// SetParams sets query parameters from a map or a struct, by the request's or the client's
+// [QueryEncoder] (axios's params). They replace parameters of the same names. A value that cannot be encoded fails the call
 // with CodeBadOption.
 func (r *Request) SetParams(params any) *Request {
 	encoded, err := r.encodeValues(params)
@@ -51,8 +80,8 @@ func (r *Request) SetParams(params any) *Request {
 	return r
 }
 
-// SetForm sets a url-encoded form as the body, from a map or a struct, by the client's
-// [QueryEncoder]. For a url.Values, SetBody is enough. A value that cannot be encoded fails the
+// SetForm sets a url-encoded form as the body, from a map or a struct, by the request's or the
+// client's [QueryEncoder]. For a url.Values, SetBody is enough. A value that cannot be encoded fails the
 // call with CodeBadOption.
 func (r *Request) SetForm(form any) *Request {
 	encoded, err := r.encodeValues(form)
@@ -66,11 +95,7 @@ func (r *Request) encodeValues(params any) (url.Values, error) {
 	if values, ok := params.(url.Values); ok {
 		return cloneValues(values), nil
 	}
-	encode := QueryEncoder(QueryRepeat)
-	if s := r.settings(); s != nil && s.encodeQuery != nil {
-		encode = s.encodeQuery
-	}
-	return encode(params)
+	return r.queryEncoder()(params)
 }
 
 type listStyle int
@@ -80,6 +105,7 @@ const (
 	listBrackets
 	listIndices
 	listComma
+	listDots // as listRepeat, and objects have dots
 )
 
 // flatten makes parameters of the object that encoding/json makes of a value.
@@ -122,7 +148,7 @@ func (s listStyle) add(values url.Values, name string, v any, depth int) error {
 	case nil:
 	case map[string]any:
 		for key, inner := range v {
-			if err := s.add(values, name+"["+key+"]", inner, depth+1); err != nil {
+			if err := s.add(values, s.member(name, key), inner, depth+1); err != nil {
 				return err
 			}
 		}
@@ -132,6 +158,14 @@ func (s listStyle) add(values url.Values, name string, v any, depth int) error {
 		values.Add(name, text(v))
 	}
 	return nil
+}
+
+// member returns the name of an object's member.
+func (s listStyle) member(object, name string) string {
+	if s == listDots {
+		return object + "." + name
+	}
+	return object + "[" + name + "]"
 }
 
 func (s listStyle) addList(values url.Values, name string, list []any, depth int) error {

@@ -260,7 +260,7 @@ func (c *Client) SetXSRF(cookie, header string) *Client {
 }
 
 // SetQueryEncoder decides how [Request.SetParams] and [Request.SetForm] write lists and objects;
-// nil: [QueryRepeat].
+// nil: [QueryRepeat]. A request may have its own: [Request.SetQueryEncoder].
 func (c *Client) SetQueryEncoder(encode QueryEncoder) *Client {
 	return c.update(func(s *settings) { s.encodeQuery = encode })
 }

@@ -1,6 +1,7 @@
 package axle_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -459,6 +460,7 @@ func TestParams_ListsByEncoder(t *testing.T) {
 		"brackets": {axle.QueryBrackets, "a[]=1&a[]=2"},
 		"indices":  {axle.QueryIndices, "a[0]=1&a[1]=2"},
 		"comma":    {axle.QueryComma, "a=1,2"},
+		"dots":     {axle.QueryDots, "a=1&a=2"},
 		"custom": {func(any) (url.Values, error) {
 			return url.Values{"a": {"custom"}}, nil
 		}, "a=custom"},
@@ -489,6 +491,85 @@ func TestParams_OfStructsAndNestedValues(t *testing.T) {
 		"a map with a nil element": {map[string]any{"a": nil, "b": []any{nil, 1}}, "b=1"},
 	} {
 		assert.Equal(t, c.want, sentQuery(t, nil, func(r *axle.Request) { r.SetParams(c.params) }), name)
+	}
+}
+
+func TestParams_DotsBetweenAnObjectAndItsMembers(t *testing.T) {
+	deep := any("end")
+	for range axle.MaxQueryDepth + 1 {
+		deep = map[string]any{"a": deep}
+	}
+	_, err := axle.QueryDots(deep)
+	require.ErrorContains(t, err, "nested")
+
+	for name, c := range map[string]struct {
+		params any
+		want   string
+	}{
+		"an object":              {map[string]any{"a": map[string]any{"b": 1}}, "a.b=1"},
+		"an object in an object": {map[string]any{"a": map[string]any{"b": map[string]int{"c": 1, "d": 2}}}, "a.b.c=1&a.b.d=2"},
+		"a list":                 {map[string]any{"a": []int{1, 2}}, "a=1&a=2"},
+		"a list in an object":    {map[string]any{"a": map[string]any{"b": []int{1, 2}}}, "a.b=1&a.b=2"},
+		"a list of objects":      {map[string]any{"a": []any{map[string]int{"b": 1}, map[string]int{"b": 2}}}, "a[0].b=1&a[1].b=2"},
+		"a list of lists":        {map[string]any{"a": [][]int{{1}, {2, 3}}}, "a[0]=1&a[1]=2&a[1]=3"},
+		"null is left out":       {map[string]any{"a": map[string]any{"b": nil}}, ""},
+		"a struct, by its JSON tags": {struct {
+			Page struct {
+				Size int `json:"size"`
+			} `json:"page"`
+		}{}, "page.size=0"},
+		"no object, no dots":          {map[string]any{"a": "b.c"}, "a=b.c"},
+		"an empty object has no name": {map[string]any{"a": map[string]any{}}, ""},
+	} {
+		edit := func(r *axle.Request) { r.SetQueryEncoder(axle.QueryDots).SetParams(c.params) }
+		assert.Equal(t, c.want, sentQuery(t, nil, edit), name)
+	}
+}
+
+func TestParams_ARequestsOwnEncoderTakesThePlaceOfTheClients(t *testing.T) {
+	list := map[string]any{"a": []int{1, 2}}
+	comma := func(c *axle.Client) { c.SetQueryEncoder(axle.QueryComma) }
+	for name, c := range map[string]struct {
+		edit func(*axle.Request)
+		want string
+	}{
+		"the client's":      {func(r *axle.Request) { r.SetParams(list) }, "a=1,2"},
+		"its own":           {func(r *axle.Request) { r.SetQueryEncoder(axle.QueryBrackets).SetParams(list) }, "a[]=1&a[]=2"},
+		"nil: the client's": {func(r *axle.Request) { r.SetQueryEncoder(axle.QueryBrackets).SetQueryEncoder(nil).SetParams(list) }, "a=1,2"},
+		"set too late":      {func(r *axle.Request) { r.SetParams(list).SetQueryEncoder(axle.QueryBrackets) }, "a=1,2"},
+		"a copy's":          {func(r *axle.Request) { *r = *r.SetQueryEncoder(axle.QueryIndices).Clone().SetParams(list) }, "a[0]=1&a[1]=2"},
+		"one for each of two": {func(r *axle.Request) {
+			r.SetQueryEncoder(axle.QueryIndices).SetParams(list).SetQueryEncoder(axle.QueryRepeat).SetParams(map[string]any{"b": []int{3, 4}})
+		}, "a[0]=1&a[1]=2&b=3&b=4"},
+	} {
+		assert.Equal(t, c.want, sentQuery(t, comma, c.edit), name)
+	}
+}
+
+func TestForm_ARequestsOwnEncoderHoldsForItsFormsAndInAReplay(t *testing.T) {
+	form := map[string]any{"a": map[string]any{"b": 1}}
+	for name, edit := range map[string]func(*axle.Request){
+		"SetForm": func(r *axle.Request) { r.SetForm(form) },
+		"a value under a form's Content-Type": func(r *axle.Request) {
+			r.SetHeader("Content-Type", "application/x-www-form-urlencoded").SetBody(form)
+		},
+		"a replay": func(r *axle.Request) { r.SetBody("before").SetHeader("X-Replay", "yes") },
+	} {
+		var got []string
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			body, _ := io.ReadAll(r.Body)
+			got = append(got, string(body))
+			return reply(r, 200, ""), nil
+		})
+		useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+			if resp.Request.Header.Get("X-Replay") == "" {
+				return resp, nil
+			}
+			return resp.Request.Replay(func(r *axle.Request) { r.SetForm(form) })
+		})
+		_, err := c.R(t.Context()).SetQueryEncoder(axle.QueryDots).With(edit).Post("/")
+		require.NoError(t, err, name)
+		assert.Equal(t, "a.b=1", got[len(got)-1], name)
 	}
 }
 
