@@ -162,7 +162,7 @@ func (s *eventStream) goOn(ended error) error {
 	if errors.Is(ended, sse.ErrTooLarge) {
 		e := tooLarge("event", int64(s.limit))
 		e.Request, e.Response = response.Request, response
-		return e
+		return s.client.mapped(e)
 	}
 
 	isEnd := ended == io.EOF //nolint:errorlint // an error around io.EOF is an error of the body's
@@ -177,7 +177,7 @@ func (s *eventStream) goOn(ended error) error {
 		failed.Code = CodeNetwork
 	}
 	if !s.mayReconnect(failed) {
-		return failed
+		return s.client.mapped(failed)
 	}
 	return s.reconnect(response)
 }
@@ -217,7 +217,7 @@ func (s *eventStream) reconnect(last *Response) error {
 		wait += rand.N(wait/2 + 1) //nolint:gosec // jitter is no secret
 		if err := pause(s.source, wait); err != nil {
 			err.Response = last
-			return err
+			return s.client.mapped(err)
 		}
 
 		err := s.connect()
@@ -254,7 +254,7 @@ func (s *eventStream) connect() error {
 	if contentType := resp.Header.Get(contentTypeHeader); mediaType(contentType) != eventStreamType {
 		resp.SetBytes(nil)
 		message := fmt.Sprintf("the response is no event stream: its Content-Type is %q, and not %s", contentType, eventStreamType)
-		return &Error{Code: CodeBadResponse, Message: message, Request: resp.Request, Response: resp}
+		return s.client.mapped(&Error{Code: CodeBadResponse, Message: message, Request: resp.Request, Response: resp})
 	}
 
 	s.response, s.body = resp, resp.Stream()
@@ -284,5 +284,6 @@ func (s *eventStream) decode(data string, v any) error {
 		return nil
 	}
 	message := fmt.Sprintf("the event's data does not decode into %T", v)
-	return &Error{Code: CodeBadResponse, Message: message, Request: s.response.Request, Response: s.response, Err: err}
+	return s.client.mapped(
+		&Error{Code: CodeBadResponse, Message: message, Request: s.response.Request, Response: s.response, Err: err})
 }

@@ -15,8 +15,12 @@ import (
 	"github.com/axlehttp/axle/internal/wire"
 )
 
-// This file is what Pages, Poll and Events share: the request that follows from a response, and the
-// pause before it.
+// This file is what Pages, Poll and Events share: the request that follows from a response, the pause
+// before it, and the errors between two calls.
+
+// mapped returns what a caller gets in the place of an error that is of no call: the error that
+// [Client.SetErrorMapper] makes of it, as of a call's.
+func (c *Client) mapped(err *Error) error { return c.settings.Load().mapped(err) }
 
 // followUp returns the request after r: a copy with an edit. The caller's sensitive headers are
 // bound to the origin of r first, so that they do not go to another one, wherever the edit leads.
@@ -92,7 +96,7 @@ func (r *Response) location() *url.URL {
 // badLink returns the error of the request that follows from r, if what r says has made that request
 // one that cannot be sent; else nil. The caller's input is not to blame, since the request before
 // was sent.
-func (r *Response) badLink(next *Request) error {
+func (r *Response) badLink(next *Request) *Error {
 	if next.bad == nil {
 		return nil
 	}

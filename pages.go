@@ -52,7 +52,7 @@ func Pages[T any](
 				return
 			}
 			if err := list.advance(resp, edit); err != nil {
-				yield(zero, err)
+				yield(zero, c.mapped(err))
 				return
 			}
 		}
@@ -169,7 +169,7 @@ func (l *pageList) note() bool {
 }
 
 // advance goes on to the request for the page after resp.
-func (l *pageList) advance(resp *Response, edit func(*Request)) error {
+func (l *pageList) advance(resp *Response, edit func(*Request)) *Error {
 	l.request = l.request.followUp(edit)
 	if err := resp.badLink(l.request); err != nil {
 		return err

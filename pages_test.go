@@ -1,8 +1,11 @@
 package axle_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +14,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -471,4 +477,107 @@ func TestItems_AnErrorOfThePagesEndsThemAndABreakEndsThePages(t *testing.T) {
 		break
 	}
 	assert.True(t, ended)
+}
+
+// codeError is the error of a mapper, and wraps nothing.
+type codeError struct{ code axle.Code }
+
+func (e *codeError) Error() string { return "code: " + string(e.code) }
+
+// What ends an iteration is an error of the client, though it may be of no call.
+func TestErrorMapper_MapsTheErrorsOfPagesPollsAndEventsToo(t *testing.T) {
+	answer := func(contentType, body string, header ...string) func(*http.Request) (*http.Response, error) {
+		return func(r *http.Request) (*http.Response, error) {
+			resp := reply(r, 200, body)
+			resp.Header.Set("Content-Type", contentType)
+			for i := 0; i < len(header); i += 2 {
+				resp.Header.Set(header[i], header[i+1])
+			}
+			return resp, nil
+		}
+	}
+	const stream = "text/event-stream"
+	post := func(r *axle.Request) { r.SetMethod(http.MethodPost) }
+	notDone := func(jobState, *axle.Response) bool { return false }
+	ctx := t.Context()
+	soon, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+
+	for name, one := range map[string]struct {
+		answer func(*http.Request) (*http.Response, error)
+		run    func(c *axle.Client) error
+		code   axle.Code
+	}{
+		"a page that was refused": {always(500, ""), func(c *axle.Client) error {
+			_, err := collect(axle.Pages[[]int](ctx, c, "/", axle.NextLink))
+			return err
+		}, axle.CodeBadResponse},
+		"a list without an end": {answer("application/json", "[]", "Link", "</>; rel=next"), func(c *axle.Client) error {
+			_, err := collect(axle.Pages[[]int](ctx, c, "/", axle.NextLink))
+			return err
+		}, axle.CodeBadResponse},
+		"a bad link": {answer("application/json", "[]", "Link", "</"), func(c *axle.Client) error {
+			_, err := collect(axle.Pages[[]int](ctx, c, "/", axle.NextLink))
+			return err
+		}, axle.CodeBadResponse},
+		"a job without a URL": {always(202, ""), func(c *axle.Client) error {
+			_, err := axle.Poll(ctx, c, "/", notDone, post)
+			return err
+		}, axle.CodeBadResponse},
+		"a wait beyond the deadline": {always(202, ""), func(c *axle.Client) error {
+			_, err := axle.Poll(soon, c, "/", notDone, axle.PollInterval(2*time.Hour, 2*time.Hour))
+			return err
+		}, axle.CodeTimeout},
+		"no event stream": {always(200, ""), func(c *axle.Client) error {
+			_, err := collect(axle.Events[int](ctx, c, "/"))
+			return err
+		}, axle.CodeBadResponse},
+		"data that does not decode": {answer(stream, "data: x\n\n"), func(c *axle.Client) error {
+			_, err := collect(axle.Events[int](ctx, c, "/"))
+			return err
+		}, axle.CodeBadResponse},
+		"an event that is too large": {answer(stream, "data: 12345678\n\n"), func(c *axle.Client) error {
+			_, err := collect(axle.Events[int](ctx, c.SetResponseLimit(10), "/"))
+			return err
+		}, axle.CodeTooLarge},
+		"a reconnection beyond the deadline": {answer(stream, "retry: 99999999999\ndata: 1\n\n"), func(c *axle.Client) error {
+			short, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			_, err := collect(axle.Events[int](short, c, "/"))
+			return err
+		}, axle.CodeTimeout},
+		"a cut that may not be connected again": {
+			func(r *http.Request) (*http.Response, error) {
+				resp := replyWith(r, 200, io.NopCloser(iotest.ErrReader(errReset)))
+				resp.Header.Set("Content-Type", stream)
+				return resp, nil
+			},
+			func(c *axle.Client) error {
+				_, err := collect(axle.Events[int](ctx, c, "/", post))
+				return err
+			}, axle.CodeNetwork,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := newFakeClient(one.answer)
+			c.SetErrorMapper(func(err *axle.Error) error { return &codeError{err.Code} })
+			err := one.run(c)
+			require.EqualError(t, err, "code: "+string(one.code))
+			require.ErrorIs(t, err, one.code, "the *axle.Error is still found")
+			_, found := errors.AsType[*codeError](err)
+			assert.True(t, found)
+		})
+	}
+}
+
+func TestErrorMapper_AnEventStreamStillConnectsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newEventClient(eventAnswer{stream: "data: a\n\n"}, eventAnswer{status: 503}, eventAnswer{refuse: errReset},
+			eventAnswer{stream: "data: b\n\n"}, eventAnswer{status: 204})
+		c.SetErrorMapper(func(err *axle.Error) error { return &codeError{err.Code} })
+		got, err := texts(axle.Events[string](t.Context(), c, "/events"))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"a", "b"}, got)
+		assert.Len(t, server.got, 5)
+	})
 }

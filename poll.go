@@ -58,7 +58,7 @@ func Poll[T any](
 			return value, nil
 		}
 		if err := job.next(resp); err != nil {
-			return zero, err
+			return zero, c.mapped(err)
 		}
 	}
 }
@@ -143,7 +143,7 @@ var errNoPollURL = errors.New("the response names no URL to poll: it has no Oper
 	"and no Location with the status 201 or 202")
 
 // next waits, and goes on to the poll after resp.
-func (j *job) next(resp *Response) error {
+func (j *job) next(resp *Response) *Error {
 	edit := func(*Request) {}
 	if link := jobLink(resp); link != "" {
 		follow := resp.withLink(link)
@@ -156,11 +156,11 @@ func (j *job) next(resp *Response) error {
 		return err
 	}
 
-	if err := pause(j.request, j.waitAfter(resp)); err != nil {
+	err := pause(j.request, j.waitAfter(resp))
+	if err != nil {
 		err.Response = resp
-		return err
 	}
-	return nil
+	return err
 }
 
 // waitAfter returns how long to wait after resp.
