@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
@@ -98,5 +99,21 @@ func TestBudget_HoldsForConcurrentCalls(t *testing.T) {
 		}
 		wg.Wait()
 		assert.EqualValues(t, 500+10, n.Sent.Load())
+	})
+}
+
+func TestBudget_ARequestThatCannotBeSentAgainCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, n := axletest.NewFakeClient(func(r *http.Request) (*http.Response, error) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return axletest.Reply(r, 503, ""), nil
+		})
+		c.Use(retry.New(retry.WithBudget(0, 1)))
+		for range 3 {
+			_, err := c.Put(t.Context(), "/", io.MultiReader(&axletest.Endless{Left: axle.ReplayLimit + 1}))
+			assert.ErrorIs(t, err, axle.ErrBodyConsumed)
+		}
+		_, _ = c.Put(t.Context(), "/", "body")
+		assert.EqualValues(t, 3+2, n.Sent.Load())
 	})
 }

@@ -30,8 +30,8 @@ func (i *Interceptor) setIdempotencyKey(ctx context.Context, r *axle.Request) {
 	}
 
 	// A replay starts from the caller's request, without the header, and keeps the value of the Key.
-	key, known := idempotencyKeys.Get(r)
-	if !known || key.header != i.keyHeader {
+	key, _ := idempotencyKeys.Get(r)
+	if key.header != i.keyHeader {
 		key = idempotencyKey{i.keyHeader, cmp.Or(r.Header.Get(i.keyHeader), newUUID())}
 		idempotencyKeys.Set(r, key)
 	}
@@ -46,8 +46,8 @@ func hasIdempotencyKey(r *axle.Request) bool {
 	if r.Header.Get("Idempotency-Key") != "" || r.Header.Get("X-Idempotency-Key") != "" {
 		return true
 	}
-	key, known := idempotencyKeys.Get(r)
-	return known && r.Header.Get(key.header) != ""
+	key, _ := idempotencyKeys.Get(r)
+	return r.Header.Get(key.header) != ""
 }
 
 // newUUID returns a random UUID (RFC 9562 §5.4). Every service takes that form of a key, and some

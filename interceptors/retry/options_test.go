@@ -110,6 +110,7 @@ func TestInstall_ReturnsWhatRemovesTheHandlers(t *testing.T) {
 	assert.Equal(t, "retry", c.Interceptors.Response.String())
 
 	uninstall()
+	assert.Zero(t, c.Interceptors.Request.Len()+c.Interceptors.Response.Len())
 	_, err := c.Get(t.Context(), "/")
 	assert.Error(t, err)
 	assert.Equal(t, 1, n.attempts())
@@ -252,6 +253,20 @@ func TestIdempotencyKey_OfAFailedCallIsKeptWhenItsRequestIsSentAgain(t *testing.
 		keys := n.headers("Idempotency-Key")
 		require.Len(t, keys, 6)
 		assert.Equal(t, keys[0], keys[5])
+	})
+}
+
+func TestIdempotencyKey_EachHeaderHasItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := answering(404)
+		c := newClient(n, retry.WithIdempotencyKey("First-Key"))
+		_, err := c.Post(t.Context(), "/", nil)
+		_, err = c.Do(asAxle(t, err).Request.With(retry.With(retry.WithIdempotencyKey("Second-Key"))))
+		assert.Error(t, err)
+		first, second := n.headers("First-Key"), n.headers("Second-Key")
+		assert.Equal(t, first[0], first[1])
+		assert.Regexp(t, uuid4, second[1])
+		assert.NotEqual(t, first[1], second[1])
 	})
 }
 

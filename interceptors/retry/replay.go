@@ -47,27 +47,18 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 			return last.stand()
 		}
 
+		// A handler may have made the failure from another call's, whose request counts neither
+		// attempts nor retries of this one.
 		retries, _ := i.retries.Get(last.request)
 		attempts := max(last.request.Attempt(), retries+1, looped)
 		event := Event{Attempt: attempts, Response: last.response, Err: last.err}
 
-		wait, final := i.plan(ctx, last, attempts, retries+1)
-		var refused error
-		if final == "" {
-			// The body is asked for last, since that disturbs an attempt that still sends it.
-			if refused = last.request.CheckReplay(); refused != nil {
-				final = CannotBeSentAgain
-			}
-		}
-		if final == "" && !i.budget.spend() {
-			final = BudgetSpent
-		}
+		wait, final, refused := i.plan(ctx, last, attempts, retries+1)
 		if final != "" {
 			event.Final = final
 			i.tell(ctx, event)
 			return last.standBecause(refused)
 		}
-
 		event.Wait = wait
 		i.tell(ctx, event)
 
@@ -101,8 +92,9 @@ func (o outcome) again() (next outcome, unsent error) {
 		return outcome{resp.Request, resp, nil}, nil
 	}
 
-	failed, isOfCall := errors.AsType[*axle.Error](err)
-	if !isOfCall || failed.Response == nil && failed.Request.Attempt() <= o.request.Attempt() {
+	// Every error of a replay is an *axle.Error.
+	failed, _ := errors.AsType[*axle.Error](err)
+	if failed.Response == nil && failed.Request.Attempt() <= o.request.Attempt() {
 		return o, err
 	}
 	return outcome{failed.Request, failed.Response, failed}, nil
@@ -116,17 +108,19 @@ func (i *Interceptor) wants(o outcome) bool {
 	return DefaultCondition(o.response, o.err)
 }
 
-// plan returns how long to wait before the retry of this number, or the reason why there is none.
+// plan returns how long to wait before the retry of this number, and takes the retry from the
+// budget. If there is to be none, final is why. refused is then the error of a request that cannot
+// be sent again.
 func (i *Interceptor) plan(
 	ctx context.Context, o outcome, attempts, retry int,
-) (wait time.Duration, final Reason) {
+) (wait time.Duration, final Reason, refused error) {
 	if attempts >= i.attempts {
-		return 0, NoAttemptsLeft
+		return 0, NoAttemptsLeft, nil
 	}
 
 	wait, asked := retryAfter(o.response)
-	if asked && wait > i.maxRetryAfter {
-		return 0, RetryAfterTooLong
+	if wait > i.maxRetryAfter {
+		return 0, RetryAfterTooLong, nil
 	}
 	if !asked {
 		wait = i.backoff(retry)
@@ -134,9 +128,19 @@ func (i *Interceptor) plan(
 
 	// An attempt that begins at the deadline cannot finish before it.
 	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
-		return 0, PastDeadline
+		return 0, PastDeadline, nil
 	}
-	return wait, ""
+
+	if !i.budget.spend() {
+		return 0, BudgetSpent, nil
+	}
+
+	// This comes last, since it disturbs an attempt that still sends the body.
+	if refused = o.request.CheckReplay(); refused != nil {
+		i.budget.refund()
+		return 0, CannotBeSentAgain, refused
+	}
+	return wait, "", nil
 }
 
 // earn adds to the budget what a call that has ended well brings. A response that was refused for a

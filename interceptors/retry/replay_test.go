@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/interceptors/breaker"
+	"github.com/axlehttp/axle/interceptors/limit"
 	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/internal/axletest"
 )
@@ -65,6 +67,22 @@ func TestRetry_ANetworkErrorThatStaysIsNotSentAgain(t *testing.T) {
 	}
 }
 
+func TestRetry_ANameServerThatFailsForNowIsAskedAgain(t *testing.T) {
+	for name, failure := range map[string]*net.DNSError{
+		"it is not there":        {IsTimeout: true},
+		"it breaks off":          {Err: "connection reset"},
+		"it says that it failed": {IsTemporary: true},
+		"it may know more later": {IsNotFound: true, IsTemporary: true},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			c, n := axletest.NewFakeClient(func(*http.Request) (*http.Response, error) { return nil, failure })
+			_, err := c.Use(retry.New()).Get(t.Context(), "/")
+			assert.Error(t, err)
+			assert.EqualValues(t, 3, n.Sent.Load())
+		})
+	}
+}
+
 func TestRetry_AnAttemptThatReachedItsOwnTimeLimitIsSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, n := axletest.NewFakeClient(axletest.Hang)
@@ -77,8 +95,9 @@ func TestRetry_AnAttemptThatReachedItsOwnTimeLimitIsSentAgain(t *testing.T) {
 func TestRetry_ACallWhoseContextHasEndedIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, condition := range []func(*axle.Response, *axle.Error) bool{nil, always} {
+			var told events
 			c, n := axletest.NewFakeClient(axletest.Hang)
-			c.Use(retry.New(retry.WithCondition(condition)))
+			c.Use(retry.New(retry.WithCondition(condition), told.option()))
 
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			_, err := c.Get(ctx, "/")
@@ -91,6 +110,9 @@ func TestRetry_ACallWhoseContextHasEndedIsNotSentAgain(t *testing.T) {
 			_, err = c.Get(ctx, "/")
 			assert.ErrorIs(t, err, axle.CodeCanceled)
 			assert.EqualValues(t, 2, n.Sent.Load())
+
+			assert.NotContains(t, err.Error(), "retry", "nobody has waited")
+			assert.Empty(t, told.list)
 		}
 	})
 }
@@ -266,6 +288,19 @@ func TestAttempts_OfACallThatAHandlerMakesFromItsOwnRequestCountOn(t *testing.T)
 	})
 }
 
+func TestAttempts_EndAlsoIfAHandlerReturnsTheFailureOfAnotherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := answering(503)
+		c, other := plainClient(n), plainClient(n)
+		axletest.UseRejected(c, func(err *axle.Error) (*axle.Response, error) {
+			return other.Get(err.Request.Context(), "/fallback")
+		})
+		_, err := c.Use(retry.New()).Get(t.Context(), "/")
+		assert.Equal(t, 503, asAxle(t, err).StatusCode())
+		assert.Equal(t, 3+3, n.attempts(), "each attempt with its fallback")
+	})
+}
+
 func TestAttempts_OfACallThatIsOverAreNotThoseOfTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := answering(503)
@@ -375,6 +410,18 @@ func TestRetry_ABodyThatCannotBeSentAgainIsNotAndTheErrorSaysSo(t *testing.T) {
 	})
 }
 
+func TestRetry_AFulfilledResponseWhoseBodyCannotBeSentAgainIsTheCallers(t *testing.T) {
+	c, n := axletest.NewFakeClient(func(r *http.Request) (*http.Response, error) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return axletest.Reply(r, 202, "accepted"), nil
+	})
+	c.Use(retry.New(retry.WithCondition(always)))
+	resp, err := c.Put(t.Context(), "/", io.MultiReader(&axletest.Endless{Left: axle.ReplayLimit + 1}))
+	require.NoError(t, err)
+	assert.Equal(t, "accepted", resp.String())
+	assert.EqualValues(t, 1, n.Sent.Load())
+}
+
 func TestRetry_AStreamIsRetriedOnlyBeforeItsHeadersAreHandedOut(t *testing.T) {
 	sent := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -460,3 +507,24 @@ func TestRetry_FreesTheConnectionBeforeItWaits(t *testing.T) {
 }
 
 func always(*axle.Response, *axle.Error) bool { return true }
+
+// With the interceptors that refuse to send.
+
+func TestRetry_ACallThatABreakerOrALimitRefusesIsNotRetried(t *testing.T) {
+	for _, plugin := range []axle.Plugin{breaker.New(breaker.WithFailures(1)), limit.New(limit.WithRate(1, time.Hour, 1))} {
+		synctest.Test(t, func(t *testing.T) {
+			n := answering(503)
+			var told events
+			c := plainClient(n).Use(plugin, retry.New(told.option()))
+			_, err := c.Get(t.Context(), "/", retry.Skip)
+			assert.Equal(t, 503, asAxle(t, err).StatusCode())
+
+			start := time.Now()
+			_, err = c.Get(t.Context(), "/")
+			assert.Zero(t, asAxle(t, err).StatusCode(), "%v", err)
+			assert.Zero(t, time.Since(start))
+			assert.Equal(t, 1, n.attempts())
+			assert.Empty(t, told.list)
+		})
+	}
+}

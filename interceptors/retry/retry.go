@@ -200,7 +200,7 @@ func WithBudget(ratio float64, burst int) Option {
 func WithIdempotencyKey(header string) Option {
 	return func(i *Interceptor) {
 		i.keyHeader = header
-		if header == "" || !wire.IsToken(header) {
+		if !wire.IsToken(header) {
 			i.setBad("WithIdempotencyKey: %q is not a header name", header)
 		}
 	}
@@ -274,8 +274,7 @@ func (i *Interceptor) prepare(ctx context.Context, r *axle.Request) (*axle.Reque
 	}
 
 	// A caller may send the request of a call that is over as a new call.
-	isNewCall := r.Attempt() == 0 && !r.Nested()
-	if retries, _ := i.retries.Get(r); retries > 0 && isNewCall {
+	if isNewCall := r.Attempt() == 0 && !r.Nested(); isNewCall {
 		i.retries.Delete(r)
 	}
 

@@ -39,11 +39,8 @@ func retryAfter(resp *axle.Response) (wait time.Duration, asked bool) {
 
 // sleep waits for d, and reports whether ctx did not end before.
 func sleep(ctx context.Context, d time.Duration) bool {
-	clock := time.NewTimer(d)
-	defer clock.Stop()
-
 	select {
-	case <-clock.C:
+	case <-time.After(d):
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false
