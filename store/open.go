@@ -87,14 +87,15 @@ func newPersistence(o options) *persistence {
 	if o.persister == nil {
 		return nil
 	}
-	return &persistence{
+	p := &persistence{
 		persister: o.persister,
 		holding:   holding{persister: o.persister, limit: o.timeout},
 		report:    o.storageFailure,
 		limit:     o.timeout,
 		step:      make(chan struct{}, 1),
-		closed:    make(chan struct{}),
 	}
+	p.open, p.close = context.WithCancel(context.Background())
+	return p
 }
 
 // watch begins to look for changes that other holders make. A store that nobody uses any more is
@@ -125,12 +126,10 @@ func (s *UserStore[U]) Close() error {
 		return nil
 	}
 
-	p.closing.Do(func() {
-		close(p.closed)
-		if p.stopWatching != nil {
-			p.stopWatching()
-		}
-	})
+	p.close()
+	if p.stopWatching != nil {
+		p.stopWatching()
+	}
 
 	s.mu.Lock()
 	behind := p.isBehind()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -28,8 +27,10 @@ type persistence struct {
 	step chan struct{}
 
 	stopWatching func()
-	closing      sync.Once
-	closed       chan struct{}
+
+	// open ends when the store is closed. It bounds the work that no caller waits for.
+	open  context.Context
+	close context.CancelFunc
 
 	// The fields below are guarded by the store's lock.
 
@@ -41,14 +42,15 @@ type persistence struct {
 	// counter is zero, the login has no record yet.
 	counter, refreshes uint64
 
-	unsaved  bool          // the memory has a login, or a change of it, that the record lacks
-	gone     string        // a login that has ended here, and whose record is to be deleted
-	last     *oauth2.Token // the token of the last record that was deleted
-	spending bool          // a RefreshFunc runs, so only this store changes the token
-	trouble  error         // the last failure to save; nil if everything is saved
-	saving   bool          // a goroutine tries again to save
-	looking  bool          // a goroutine reads the record, since it may have changed
-	lookMore bool          // the record may have changed again
+	unsaved bool          // the memory has a login, or a change of it, that the record lacks
+	gone    string        // a login that has ended here, and whose record is to be deleted
+	last    *oauth2.Token // the token of the last record that was deleted
+
+	spending *refresh // the refresh that alone changes the token; nil: none
+	trouble  error    // the last failure to save; nil if everything is saved
+	saving   bool     // a goroutine tries again to save
+	looking  bool     // a goroutine reads the record, since it may have changed
+	lookMore bool     // the record may have changed again
 }
 
 // saved is the record as it was read. The record is nil if nothing is saved.
@@ -252,12 +254,12 @@ func (s *UserStore[U]) saveUntilDone() {
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-timer.C:
-		case <-p.closed:
+		case <-p.open.Done():
 			timer.Stop()
 			return
 		}
 
-		if err := s.trySave(context.Background()); err != nil {
+		if err := s.trySave(p.open); err != nil {
 			s.mu.Lock()
 			p.trouble = err
 			s.mu.Unlock()
@@ -291,7 +293,7 @@ func (s *UserStore[U]) look() {
 	p.looking = true
 	go func() {
 		for again := true; again; {
-			if err := s.reconcile(context.Background(), false); err != nil {
+			if err := s.reconcile(p.open, false); err != nil && p.open.Err() == nil {
 				p.report(err)
 			}
 			s.mu.Lock()
@@ -442,7 +444,7 @@ func (s *UserStore[U]) adopt(at saved, user *U) {
 func (s *UserStore[U]) adoptChange(r *record, user *U) {
 	p := s.persistence
 	refreshed := r.Refreshes > p.refreshes
-	if refreshed && p.spending {
+	if refreshed && p.spending != nil && p.spending == s.login.refresh {
 		// The record is the one that this store's own refresh has just saved. The refresh publishes
 		// it itself.
 		return

@@ -87,7 +87,7 @@ func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, adopted bool
 	if p.login == "" {
 		p.login = newLoginID()
 	}
-	p.spending = true
+	p.spending = r
 	return copyOf(s.state.Token), false, nil
 }
 
@@ -110,7 +110,9 @@ func (s *UserStore[U]) letGo(r *refresh, out outcome) {
 		return
 	}
 	s.mu.Lock()
-	p.spending = false
+	if p.spending == r {
+		p.spending = nil
+	}
 	s.mu.Unlock()
 
 	switch {
@@ -247,23 +249,36 @@ func (s *UserStore[U]) amend(ctx context.Context, j *journal, edit func(next *re
 	return false
 }
 
-// The pauses between the attempts to save a rotated token, before the callers wake.
+// The pauses between the attempts to save a rotated token, before the callers wake, and the time
+// for all of that.
 var rotatedPauses = []time.Duration{10 * time.Millisecond, 40 * time.Millisecond, 160 * time.Millisecond}
+
+const rotatedLimit = 2 * time.Second
 
 // rotated saves the new token. If the storage fails, it tries again a few times. The callers then
 // get the new token nevertheless, since the old one is spent, and saving goes on in the background.
 func (s *UserStore[U]) rotated(
 	ctx context.Context, r *refresh, j *journal, token *oauth2.Token,
 ) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, rotatedLimit)
+	defer cancel()
+
+	after, obtained := renewed(j.current, token), time.Now()
 	var next *record
 	save := func() error {
 		_, err := j.change(ctx, func(at saved) (*record, error) {
+			// An attempt that failed may have saved the token nevertheless.
+			if at.isOf(j.login) && at.record.Refreshes == j.since+1 && isSameLogin(at.record.Token, after) {
+				next = at.record
+				return next, nil
+			}
+
 			var err error
 			if next, err = s.follow(at, j); err != nil {
 				return nil, err
 			}
 			next.Refreshes, next.Spending = j.since+1, nil
-			next.Token, next.Obtained = renewed(j.current, token), time.Now()
+			next.Token, next.Obtained = after, obtained
 			return next, nil
 		})
 		return err
@@ -271,7 +286,7 @@ func (s *UserStore[U]) rotated(
 
 	err := save()
 	for _, pause := range rotatedPauses {
-		if err == nil || errors.Is(err, errSuperseded) {
+		if err == nil || errors.Is(err, errSuperseded) || ctx.Err() != nil {
 			break
 		}
 		time.Sleep(pause)
@@ -311,7 +326,7 @@ func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err e
 // superseded adopts the record that has taken the place of the refresh's.
 func (s *UserStore[U]) superseded(ctx context.Context, r *refresh) (outcome, error) {
 	s.mu.Lock()
-	s.persistence.spending = false
+	s.persistence.spending = nil
 	s.mu.Unlock()
 
 	if err := s.reconcile(ctx, true); err != nil {
