@@ -242,6 +242,33 @@ func TestError_DamagedGzipIsABadResponseAndABrokenNetworkIsNot(t *testing.T) {
 	}
 }
 
+// around is a transport around another, which it returns by Unwrap.
+type around struct{ http.RoundTripper }
+
+func (w around) Unwrap() http.RoundTripper { return w.RoundTripper }
+
+func TestTransport_AroundOneThatUnwrapReturnsTheClientDecompressesAsWithoutIt(t *testing.T) {
+	whole := zipped("hello")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		if r.Header.Get("Accept-Encoding") != "" && r.URL.Path == "/good" {
+			_, _ = w.Write(whole)
+			return
+		}
+		_, _ = w.Write(whole[:len(whole)/2])
+	}))
+	defer server.Close()
+	transport := axle.DefaultTransport()
+	defer transport.CloseIdleConnections()
+	c := axle.New().SetBaseURL(server.URL).SetTransport(around{around{transport}})
+
+	resp, err := c.Get(t.Context(), "/good")
+	require.NoError(t, err)
+	assert.Equal(t, "hello", resp.String())
+	_, err = c.Get(t.Context(), "/damaged")
+	assert.Equal(t, axle.CodeBadResponse, asAxle(t, err).Code, "the data was cut off, and not the network")
+}
+
 // Memory.
 
 func TestAdvisory_AContentLengthWhoseBodyCannotComeCostsNoMemory(t *testing.T) {

@@ -59,9 +59,17 @@ func (e *netHTTPEngine) send(d *dispatch) (*http.Response, error) {
 	return client.Do(raw)
 }
 
-// asksForGzip reports whether a transport would ask for gzip by itself, and would decompress the
-// response out of axle's sight.
+// asksForGzip reports whether a transport, or the one that it wraps, would ask for gzip by itself,
+// and would decompress the response out of axle's sight.
 func asksForGzip(transport http.RoundTripper) bool {
-	t, ok := transport.(*http.Transport)
-	return ok && t != nil && !t.DisableCompression
+	for {
+		switch t := transport.(type) {
+		case *http.Transport:
+			return t != nil && !t.DisableCompression
+		case interface{ Unwrap() http.RoundTripper }:
+			transport = t.Unwrap()
+		default:
+			return false
+		}
+	}
 }

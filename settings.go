@@ -162,6 +162,10 @@ func (c *Client) SetQueryParam(name, value string) *Client {
 
 // SetTransport sets what sends the requests; nil: the default. It is the place for proxies, TLS,
 // sockets and HTTP/2, and the seam for tests.
+//
+// A transport around an [http.Transport] that changes nothing of the body may return that one by a
+// method Unwrap() http.RoundTripper. The client then decompresses by itself, as without the wrapper,
+// and tells damaged data from a network that fails.
 func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 	if rt == nil {
 		rt = defaultTransport()
