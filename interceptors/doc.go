@@ -7,6 +7,9 @@
 //	logging  writes one record per attempt to a slog.Logger, without secrets
 //	retry    sends a call again after a failure that may pass
 //
+// Traces and metrics by OpenTelemetry are in the module github.com/axlehttp/axle/otel, which has
+// dependencies that the others do not need. Its interceptor is named "otel".
+//
 // All of them have the same shape, so that a reader of one knows the others:
 //
 //	package name
