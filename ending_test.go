@@ -589,6 +589,12 @@ func TestOnEnd_ReleasesAContextOfAHandlerWithoutCuttingTheStream(t *testing.T) {
 
 func TestOnEnd_BehindTheBridgeRunsWithTheBody(t *testing.T) {
 	read := func(r *http.Response) error { _, err := io.ReadAll(r.Body); return err }
+	broken := func(r *http.Response) error {
+		if err := read(r); !errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("the body is whole: %w", err)
+		}
+		return nil
+	}
 	for name, test := range map[string]struct {
 		method, path string
 		after        func(r *http.Response) error
@@ -601,13 +607,8 @@ func TestOnEnd_BehindTheBridgeRunsWithTheBody(t *testing.T) {
 		"HEAD":                          {"HEAD", "/200", nil, "ok 200"},
 		"a body of a handler's":         {"GET", "/200?made", read, "ok 203"},
 		"a body of a handler's, closed": {"GET", "/200?made", func(r *http.Response) error { return r.Body.Close() }, "ok 203"},
-		"a body that breaks off": {"GET", "/200?broken", func(r *http.Response) error {
-			_, err := io.ReadAll(r.Body)
-			if !errors.Is(err, io.ErrUnexpectedEOF) {
-				return fmt.Errorf("the body is whole: %w", err)
-			}
-			return nil
-		}, "ERR_NETWORK"},
+		"a body that breaks off":        {"GET", "/200?broken", broken, "ERR_NETWORK"},
+		"a refused one that breaks off": {"GET", "/500?broken", broken, "ERR_BAD_RESPONSE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
