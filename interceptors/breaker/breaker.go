@@ -19,6 +19,9 @@
 // off later is no failure, and a stream that lasts for hours is no probe for hours. If a probe takes
 // longer than the circuit is open, another call may probe beside it.
 //
+// The requests of a session's own refresh and logout are neither refused nor counted. The session
+// might end if they were refused, and the probe itself may need a refresh.
+//
 // While the circuit is not closed, the replays of calls that started before are refused too. A probe
 // may be replayed.
 //
@@ -46,6 +49,7 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/recent"
+	"github.com/axlehttp/axle/internal/sessionwork"
 )
 
 const (
@@ -118,7 +122,7 @@ func WithOpenFor(d time.Duration) Option {
 func WithProbes(n int) Option {
 	return func(i *Interceptor) {
 		i.check(n >= 1 && n <= 1e6, "WithProbes(%d): the number has to be from one to a million", n)
-		i.settings.MaxRequests = uint32(min(max(n, 1), 1e6)) //nolint:gosec // it is in the range
+		i.settings.MaxRequests = uint32(min(max(n, 1), 1e6))
 	}
 }
 
@@ -181,14 +185,17 @@ var skip = axle.NewKey[bool]("breaker.Skip")
 // outcome does not count. Health checks use it.
 func Skip(r *axle.Request) { skip.Set(r, true) }
 
-func skipped(r *axle.Request) bool {
+// isExempt reports whether a request is none of the breaker's business. A session's own refresh is
+// exempt too. It may be the probe itself that needs the refresh, and a refresh that is refused may
+// end the session.
+func isExempt(ctx context.Context, r *axle.Request) bool {
 	on, _ := skip.Get(r)
-	return on
+	return on || sessionwork.Is(ctx)
 }
 
 // admit is the request handler. It refuses the request if the circuit of its origin says so.
-func (i *Interceptor) admit(_ context.Context, r *axle.Request) (*axle.Request, error) {
-	if skipped(r) || r.Responded() {
+func (i *Interceptor) admit(ctx context.Context, r *axle.Request) (*axle.Request, error) {
+	if isExempt(ctx, r) || r.Responded() {
 		return r, nil
 	}
 	if i.bad != nil {
@@ -206,21 +213,21 @@ func (i *Interceptor) admit(_ context.Context, r *axle.Request) (*axle.Request, 
 	return r, nil
 }
 
-func (i *Interceptor) fulfilled(_ context.Context, resp *axle.Response) (*axle.Response, error) {
-	i.observe(resp.Request, resp, nil)
+func (i *Interceptor) fulfilled(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
+	i.observe(ctx, resp.Request, resp, nil)
 	return resp, nil
 }
 
-func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Response, error) {
-	i.observe(err.Request, nil, err)
+func (i *Interceptor) rejected(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+	i.observe(ctx, err.Request, nil, err)
 	return nil, err
 }
 
 // observe notes the outcome of an attempt. It counts at the end of the call, since a later attempt
 // may replace it.
-func (i *Interceptor) observe(r *axle.Request, resp *axle.Response, err *axle.Error) {
+func (i *Interceptor) observe(ctx context.Context, r *axle.Request, resp *axle.Response, err *axle.Error) {
 	a, _ := i.admissions.Get(r)
-	if a == nil || skipped(r) {
+	if a == nil || isExempt(ctx, r) {
 		return
 	}
 	outcome := i.judge(a, resp, err)

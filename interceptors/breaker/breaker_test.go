@@ -219,9 +219,9 @@ func TestHalfOpen_AProbeThatHangsLeavesItsSlotToAnother(t *testing.T) {
 				get := func(url string) { _, _ = client.Get(t.Context(), url) }
 				go get("/probe?n=0")
 				synctest.Wait()
-				time.Sleep(30*time.Second - 1)
+				time.Sleep(30*time.Second - time.Nanosecond)
 				require.True(t, server.isRefused(t, client, "/200"))
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				go get("/probe?n=1")
 				synctest.Wait()
 				require.True(t, server.isRefused(t, client, "/200"), "there is one slot")
@@ -317,7 +317,7 @@ func TestOutcome_AHandlersOwnTimeoutBeforeSendingIsNoFailure(t *testing.T) {
 
 func TestOutcome_WithConditionTakesThePlaceOfTheDefault(t *testing.T) {
 	isQuota := func(resp *axle.Response, err *axle.Error) bool {
-		return err != nil && err.StatusCode() == http.StatusTooManyRequests || resp != nil && resp.StatusCode == 203
+		return err != nil && err.StatusCode() == http.StatusTooManyRequests || resp != nil && resp.StatusCode == http.StatusNonAuthoritativeInfo
 	}
 	for url, isFailure := range map[string]bool{"/429": true, "/203": true, "/500": false, "/broken": false} {
 		client, server := newServer("/200", breaker.WithCondition(isQuota), breaker.WithFailures(1))

@@ -6,7 +6,8 @@
 // A request that would break the rate waits, as long as its context lets it. Each dispatch takes
 // part: a replay, a retry and a request that a handler sends by Client.Do is one more request to the
 // server, and waits in its turn. The client's time limit ([axle.Client.SetTimeout]) bounds the
-// dispatch alone, and so not the wait.
+// dispatch alone, and so not the wait. The requests of a session's own refresh and logout take no
+// part, since the calls that wait may be waiting for them.
 //
 // # What a server says
 //
@@ -48,6 +49,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/recent"
+	"github.com/axlehttp/axle/internal/sessionwork"
 )
 
 const (
@@ -147,14 +149,16 @@ var skip = axle.NewKey[bool]("limit.Skip")
 // and its response causes no pause.
 func Skip(r *axle.Request) { skip.Set(r, true) }
 
-func skipped(r *axle.Request) bool {
+// isExempt reports whether a request is none of the limit's business. A session's own refresh is
+// exempt too: the calls that would be before it in the queue may be waiting for it.
+func isExempt(ctx context.Context, r *axle.Request) bool {
 	on, _ := skip.Get(r)
-	return on
+	return on || sessionwork.Is(ctx)
 }
 
 // admit is the request handler. It waits until the request may go out.
 func (i *Interceptor) admit(ctx context.Context, r *axle.Request) (*axle.Request, error) {
-	if skipped(r) || r.Responded() {
+	if isExempt(ctx, r) || r.Responded() {
 		return r, nil
 	}
 	if i.bad != nil {
@@ -184,19 +188,19 @@ func (i *Interceptor) placeOf(r *axle.Request) *place {
 	return i.origins.Get(target)
 }
 
-func (i *Interceptor) fulfilled(_ context.Context, resp *axle.Response) (*axle.Response, error) {
-	i.observe(resp)
+func (i *Interceptor) fulfilled(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
+	i.observe(ctx, resp)
 	return resp, nil
 }
 
-func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Response, error) {
-	i.observe(err.Response)
+func (i *Interceptor) rejected(ctx context.Context, err *axle.Error) (*axle.Response, error) {
+	i.observe(ctx, err.Response)
 	return nil, err
 }
 
 // observe begins the pause that a response asks for. A response that a handler made asks for none.
-func (i *Interceptor) observe(resp *axle.Response) {
-	if resp == nil || resp.Raw() == nil || skipped(resp.Request) {
+func (i *Interceptor) observe(ctx context.Context, resp *axle.Response) {
+	if resp == nil || resp.Raw() == nil || isExempt(ctx, resp.Request) {
 		return
 	}
 	now := time.Now()

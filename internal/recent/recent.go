@@ -13,14 +13,14 @@ import "sync"
 type Map[K comparable, V any] struct {
 	mu         sync.Mutex
 	size       int
-	make       func(K) V
+	create     func(K) V
 	young, old map[K]V
 }
 
-// New returns a map that makes the value of a key, when the key is first used, by calling make. The
-// map is locked while make runs.
-func New[K comparable, V any](size int, make func(K) V) *Map[K, V] {
-	return &Map[K, V]{size: size, make: make}
+// New returns a map that makes the value of a key, when the key is first used, by calling create.
+// The map is locked while create runs.
+func New[K comparable, V any](size int, create func(K) V) *Map[K, V] {
+	return &Map[K, V]{size: size, create: create}
 }
 
 // Get returns the value of a key, which counts as a use of the key. For a key that is known it
@@ -34,7 +34,7 @@ func (m *Map[K, V]) Get(key K) V {
 	}
 	v, found := m.old[key]
 	if !found {
-		v = m.make(key)
+		v = m.create(key)
 	}
 
 	if len(m.young) >= m.size {
