@@ -201,9 +201,9 @@ func (i *Interceptor) admit(ctx context.Context, r *axle.Request) (*axle.Request
 	if i.bad != nil {
 		return nil, &axle.Error{Code: axle.CodeBadOption, Request: r, Err: i.bad}
 	}
-	target, err := r.Origin()
-	if err != nil || target == "" {
-		return r, nil //nolint:nilerr // dispatch refuses the URL
+	target, _ := r.Origin()
+	if target == "" {
+		return r, nil // dispatch refuses the URL
 	}
 
 	refused := i.circuits.Get(target).admit(i, r)

@@ -104,12 +104,11 @@ func (r response) secondsOf(n float64) time.Duration {
 		n -= float64(r.serverNow().UnixNano()) / float64(time.Second)
 	}
 
-	// A larger number could overflow a Duration.
-	n = math.Min(n, longestPause.Seconds())
-	if math.IsNaN(n) || n <= 0 {
-		return 0
+	// A larger number could overflow a Duration, and a NaN is no wait.
+	if n > 0 {
+		return time.Duration(math.Min(n, longestPause.Seconds()) * float64(time.Second))
 	}
-	return time.Duration(n * float64(time.Second))
+	return 0
 }
 
 // parseRateLimit reads one line of a RateLimit field. Its draft has had two forms:
@@ -151,13 +150,13 @@ func (r response) parseItem(i item) time.Duration {
 }
 
 // splitOutsideQuotes yields the parts of s between separators that are not in a quoted string
-// (RFC 9651 §3.3.3).
+// (RFC 9651 §3.3.3). A backslash is valid in a quoted string alone.
 func splitOutsideQuotes(s string, separator byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		begin, isQuoted := 0, false
 		for i := 0; i < len(s); i++ {
 			switch {
-			case isQuoted && s[i] == '\\':
+			case s[i] == '\\':
 				i++
 			case s[i] == '"':
 				isQuoted = !isQuoted

@@ -46,7 +46,8 @@ func TestAnnounced_NothingGoesOutBeforeTheServersLimitIsReset(t *testing.T) {
 		{"RateLimit of two limits, one reached", ok, `RateLimit: "burst";r=0;t=2, "daily";r=9;t=3000`, 2},
 		{"RateLimit of two limits, both reached", ok, `RateLimit: "burst";r=0;t=2,"daily";r=0;t=20`, 20},
 		{"RateLimit in two lines", ok, "RateLimit: a;r=0;t=2\nRateLimit: b;r=0;t=20", 20},
-		{"RateLimit with a separator in its name", ok, `RateLimit: "a;r=0;t=9,\";r=0;t=9";r=3;t=30`, 0},
+		{"RateLimit with a separator in its name", ok, `RateLimit: "a;r=0;t=9,\";r=0;t=9;";r=3;t=30`, 0},
+		{"RateLimit with space around", ok, `RateLimit: "default" ; r=0 ; t=30 `, 30},
 		{"RateLimit without a time", ok, `RateLimit: "default";r=0`, 0},
 		{"RateLimit below zero", ok, `RateLimit: "default";r=-3;t=30`, 30},
 		{"RateLimit in its older form", ok, "RateLimit: limit=100, remaining=0, reset=30", 30},
@@ -78,6 +79,8 @@ func TestAnnounced_NothingGoesOutBeforeTheServersLimitIsReset(t *testing.T) {
 		{"the longest of several", tooMany,
 			"Retry-After: 3\nRateLimit: a;r=0;t=5\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: 4", 5},
 		{"more than an hour", ok, `RateLimit: "daily";r=0;t=86400`, 3600},
+		{"more seconds since 1970 than a Duration holds", ok,
+			"X-RateLimit-Remaining: 0\nX-RateLimit-Reset: 99999999999999999999999999", 3600},
 		{"more than a Duration holds", tooMany, "Retry-After: 99999999999999999999999999", 3600},
 	}
 	for _, c := range cases {

@@ -75,7 +75,7 @@ type Interceptor struct {
 	isPerOrigin bool
 	maxWait     time.Duration
 
-	// shared is the one limiter of all origins. It is nil without WithRate and with WithPerOrigin.
+	// shared is the limiter of all origins. With WithPerOrigin it is not used.
 	shared *rate.Limiter
 
 	// origins has what is kept of each origin. hasPaused says that one of them has paused.
@@ -119,17 +119,17 @@ func New(opts ...Option) *Interceptor {
 		}
 	}
 
-	if i.burst > 0 && !i.isPerOrigin {
-		i.shared = rate.NewLimiter(i.rate, i.burst)
-	}
-	i.origins = recent.New(knownOrigins, func(string) *place {
-		p := &place{limiter: i.shared}
-		if i.burst > 0 && i.isPerOrigin {
-			p.limiter = rate.NewLimiter(i.rate, i.burst)
-		}
-		return p
-	})
+	i.shared = i.newLimiter()
+	i.origins = recent.New(knownOrigins, func(string) *place { return &place{limiter: i.newLimiter()} })
 	return i
+}
+
+// newLimiter returns a token bucket of the rate. It is nil without WithRate.
+func (i *Interceptor) newLimiter() *rate.Limiter {
+	if i.burst == 0 {
+		return nil
+	}
+	return rate.NewLimiter(i.rate, i.burst)
 }
 
 // Install implements [axle.Plugin]. It adds a pair named "limit" to each chain of c. If an
@@ -181,8 +181,8 @@ func (i *Interceptor) admit(ctx context.Context, r *axle.Request) (*axle.Request
 
 // placeOf returns what is kept of the request's origin. It is nil for a URL that has none.
 func (i *Interceptor) placeOf(r *axle.Request) *place {
-	target, err := r.Origin()
-	if err != nil || target == "" {
+	target, _ := r.Origin()
+	if target == "" {
 		return nil
 	}
 	return i.origins.Get(target)
@@ -224,7 +224,7 @@ func (i *Interceptor) observe(ctx context.Context, resp *axle.Response) {
 
 // place is what is kept of one origin.
 type place struct {
-	limiter *rate.Limiter // nil without WithRate
+	limiter *rate.Limiter // for WithPerOrigin; nil without WithRate
 
 	mu    sync.Mutex
 	until time.Time // the end of the pause

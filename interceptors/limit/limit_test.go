@@ -34,13 +34,14 @@ func TestRate_HoldsForAllRequestsOrForEachOriginAlone(t *testing.T) {
 		opts []limit.Option
 		want []time.Duration
 	}{
-		"all":       {nil, seconds(0, 1, 2)},
-		"by origin": {[]limit.Option{limit.WithPerOrigin()}, seconds(0, 0, 1)},
+		"all":       {[]limit.Option{limit.WithRate(1, time.Second, 1)}, seconds(0, 1, 2)},
+		"by origin": {[]limit.Option{limit.WithRate(1, time.Second, 1), limit.WithPerOrigin()}, seconds(0, 0, 1)},
+		"no rate":   {[]limit.Option{limit.WithPerOrigin()}, seconds(0, 0, 0)},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, sent := quiet(append(c.opts, limit.WithRate(1, time.Second, 1))...)
+				client, sent := quiet(c.opts...)
 				get(t, client, "/")
 				get(t, client, "http://other.test/")
 				get(t, client, "http://OTHER.test:80/")
@@ -173,6 +174,18 @@ func TestWait_ThatWouldPassTheDeadlineIsRefusedAtOnceAsATimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWait_ThatEndsBeforeTheDeadlineIsWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, sent := quiet(limit.WithRate(1, 10*time.Second, 1))
+		get(t, client, "/")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
+		defer cancel()
+		_, err := client.Get(ctx, "/")
+		require.NoError(t, err)
+		assert.Equal(t, seconds(0, 10), sent.sent)
+	})
 }
 
 func TestWait_LongerThanItsMostIsRefusedAtOnce(t *testing.T) {

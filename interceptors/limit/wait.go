@@ -33,22 +33,21 @@ func (w *waiting) wait(ctx context.Context) error {
 			continue
 		}
 
-		waited, err := w.take(ctx, now)
-		if err != nil {
+		if err := w.take(ctx, now); err != nil {
 			return err
 		}
 
 		// A pause may have begun during the wait. The request then takes a new turn after it.
-		if !waited || !w.interceptor.pausedUntil(w.request).After(time.Now()) {
+		if !w.interceptor.pausedUntil(w.request).After(time.Now()) {
 			return nil
 		}
 	}
 }
 
-// take takes a token of the rate, and reports whether it had to wait for one.
-func (w *waiting) take(ctx context.Context, now time.Time) (waited bool, err error) {
+// take takes a token of the rate, and waits for one if there is none.
+func (w *waiting) take(ctx context.Context, now time.Time) error {
 	if w.limiter == nil || w.limiter.AllowN(now, 1) {
-		return false, nil
+		return nil
 	}
 
 	// A reservation that is given up may cost others their turn. So none is made for a request that
@@ -56,15 +55,15 @@ func (w *waiting) take(ctx context.Context, now time.Time) (waited bool, err err
 	missing := 1 - w.limiter.TokensAt(now)
 	soonest := now.Add(time.Duration(missing / float64(w.limiter.Limit()) * float64(time.Second)))
 	if err := w.refuse(ctx, soonest, false); err != nil {
-		return false, err
+		return err
 	}
 
 	turn := w.limiter.ReserveN(now, 1)
 	if err := w.sleep(ctx, now, now.Add(turn.DelayFrom(now)), false); err != nil {
 		turn.Cancel()
-		return false, err
+		return err
 	}
-	return true, nil
+	return nil
 }
 
 // sleep sleeps until a time, if the request may wait for so long. The error of a context that ends
