@@ -16,7 +16,7 @@ const oneRetry = 1_000_000
 
 // newBudget returns a full budget. Neither argument is negative.
 func newBudget(ratio float64, burst int) *budget {
-	most := int64(min(burst, math.MaxInt64/oneRetry/2)) * oneRetry
+	most := min(int64(burst), math.MaxInt64/oneRetry/2) * oneRetry
 	b := &budget{most: most, share: int64(min(math.Round(ratio*oneRetry), float64(most)))}
 	b.left.Store(most)
 	return b
