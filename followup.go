@@ -48,9 +48,21 @@ func (r *Response) withLink(link string) func(*Request) {
 		if from := r.location(); from == nil || origin.Of(from) != origin.Of(to) {
 			req.Header.Del("Host")
 		}
-		req.SetURL(to.String())
+		req.SetURL(req.withoutBase(to.String()))
 		req.Query, req.pathParams = url.Values{}, nil
 	}
+}
+
+// withoutBase returns a URL below the base URL as a path, where the client allows no absolute URLs
+// (see [Client.SetAllowAbsoluteURLs]). It returns any other URL as it is.
+func (r *Request) withoutBase(absolute string) string {
+	if s := r.settings(); s != nil && s.pathsOnly {
+		path, isBelow := strings.CutPrefix(absolute, strings.TrimSuffix(s.baseURL, "/"))
+		if isBelow && (path == "" || path[0] == '/' || path[0] == '?') {
+			return path
+		}
+	}
+	return absolute
 }
 
 // resolveLink returns the URL that a link of the response leads to.

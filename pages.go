@@ -28,8 +28,8 @@ import (
 //
 // A sensitive header that the caller sets stays on the origin of the first URL, wherever the next
 // page is. A next page that was requested before, with the same method, URL, header and body, ends
-// the iteration with an error (CodeBadResponse), since the list would have no end. So does a link
-// that is malformed.
+// the iteration with an error (CodeBadResponse), since the list would have no end. Requests whose
+// body is an io.Reader or a [*Multipart] are not compared. A link that is malformed is an error too.
 func Pages[T any](
 	ctx context.Context, c *Client, url string,
 	next func(page T, resp *Response) func(*Request),

@@ -145,6 +145,35 @@ func TestPages_ALinkIsRelativeToWhereARedirectLed(t *testing.T) {
 	assert.Equal(t, []string{"GET /items", "GET /v2/list/items", "GET /v2/list/more?at=2"}, s.seen())
 }
 
+func TestPages_ALinkBelowTheBaseURLIsAPathForAClientWithoutAbsoluteURLs(t *testing.T) {
+	for link, allowed := range map[string]bool{
+		"/v1/items?at=2":                     true,
+		"?at=2":                              true,
+		"http://axle.test/v1/items?at=2":     true,
+		"http://axle.test/v2/items?at=2":     false,
+		"http://axle.test/v10/items?at=2":    false,
+		"http://other.test/v1/items?at=2":    false,
+		"http://axle.test/v1//other.test/a":  false,
+		"http://axle.test.evil/v1/items?a=2": false,
+	} {
+		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			if r.URL.RawQuery != "" {
+				return reply(r, 200, "{}"), nil
+			}
+			return reply(r, 200, `{"next":"`+link+`"}`), nil
+		})
+		c.SetBaseURL("http://axle.test/v1/").SetAllowAbsoluteURLs(false)
+		_, err := collect(axle.Pages(t.Context(), c, "/items", axle.NextURL(nextOf)))
+		if allowed {
+			require.NoError(t, err, link)
+			assert.EqualValues(t, 2, network.Sent.Load())
+			continue
+		}
+		require.ErrorIs(t, err, axle.CodeInvalidURL, link)
+		assert.EqualValues(t, 1, network.Sent.Load())
+	}
+}
+
 func TestPages_NextCursorSetsAParameterOnceWhereverItWas(t *testing.T) {
 	s := newPageServer(t, func(w http.ResponseWriter, _ *http.Request, at int) {
 		next := ""

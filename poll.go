@@ -19,7 +19,7 @@ import (
 //	})
 //
 // done is given the decoded value of each response. If done is nil, a job is done when the status
-// is not 202 (Accepted). A refused status and any other failure end the polling, unless an
+// is not 202 (Accepted), and the body of a 202 is not decoded. A refused status and any other failure end the polling, unless an
 // interceptor recovers. Each poll is a call of its own, through both chains, so that a token that has
 // expired meanwhile is refreshed.
 //
@@ -44,17 +44,26 @@ func Poll[T any](
 	var zero T
 	job := newJob(c.newRequest(ctx, http.MethodGet, url, nil, edits))
 	for {
+		// Without a function that looks at it, the body of a 202 may be anything.
 		var value T
-		resp, err := c.Do(job.request.SetResult(&value))
+		var target any
+		if done != nil {
+			target = &value
+		}
+		resp, err := c.Do(job.request.SetResult(target))
 		if err != nil {
 			return zero, err
 		}
 
-		isDone := resp.StatusCode != http.StatusAccepted
-		if done != nil {
-			isDone = done(value, resp)
-		}
-		if isDone {
+		switch {
+		case done != nil:
+			if done(value, resp) {
+				return value, nil
+			}
+		case resp.StatusCode != http.StatusAccepted:
+			if err := resp.decode(&value); err != nil {
+				return zero, c.mapped(err)
+			}
 			return value, nil
 		}
 		if err := job.next(resp); err != nil {
@@ -135,6 +144,9 @@ func newJob(first *Request) *job {
 	interval, ok := pollIntervalKey.Get(first)
 	if !ok {
 		interval = defaultPollInterval
+	}
+	if first.stream {
+		first.setBad(errors.New("Poll reads each body, and SetStream leaves it unread"))
 	}
 	return &job{first, interval.first, interval.most}
 }

@@ -136,6 +136,32 @@ func TestPoll_WithoutADoneFunctionAJobIsDoneWhenItIsNotAccepted(t *testing.T) {
 	})
 }
 
+func TestPoll_TheBodyOfA202MayBeAnythingUnlessAFunctionLooksAtIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		accepted := jobAnswer{status: 202, body: "Accepted"}
+		c, _ := newJobClient(accepted, finished)
+		job, err := axle.Poll[jobState](t.Context(), c, "/jobs/7", nil)
+		require.NoError(t, err)
+		assert.Equal(t, jobState{"finished"}, job)
+
+		c, _ = newJobClient(accepted, finished)
+		_, err = axle.Poll(t.Context(), c, "/jobs/7", isFinished)
+		require.ErrorIs(t, err, axle.CodeBadResponse)
+
+		c, _ = newJobClient(accepted, jobAnswer{status: 200, body: "Done"})
+		job, err = axle.Poll[jobState](t.Context(), c, "/jobs/7", nil)
+		require.ErrorIs(t, err, axle.CodeBadResponse, "the value of the job has to decode")
+		assert.Zero(t, job)
+	})
+}
+
+func TestPoll_AStreamIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	c, server := newJobClient(finished)
+	_, err := axle.Poll[jobState](t.Context(), c, "/", nil, func(r *axle.Request) { r.SetStream(true) })
+	require.ErrorIs(t, err, axle.CodeBadOption)
+	assert.Empty(t, server.got)
+}
+
 // One call starts the job and polls it.
 func TestPoll_FollowsTheURLThatAResponseNames(t *testing.T) {
 	start := func(r *axle.Request) {

@@ -2,12 +2,14 @@ package streams_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -116,6 +118,33 @@ func TestEvents_TenThousandEventsComeOnceEachOverAHundredCutsAndTwentyExpiries(t
 			assert.Equal(t, figures{expiries: expiries, refreshes: expiries, refused: expiries}, server.figures())
 		})
 	}
+}
+
+func TestEvents_AnInstalledRetryAppliesToEachConnection(t *testing.T) {
+	var requests atomic.Int64
+	server := newAPI(t, func(w http.ResponseWriter, r *http.Request) {
+		switch n := requests.Add(1); {
+		case n == 1 || n == 3: // the first connection fails, which ends the iteration without a retry
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case n == 2:
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "retry: 1\nid: 1\ndata: {\"n\":1}\n\n")
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+
+	var attempts []int
+	client := server.client(retry.New(
+		retry.WithBackoff(time.Millisecond, time.Millisecond),
+		retry.OnRetry(func(_ context.Context, e retry.Event) { attempts = append(attempts, e.Attempt) }),
+	))
+	for event, err := range axle.Events[tick](t.Context(), client, "/ticks") {
+		require.NoError(t, err)
+		assert.Equal(t, 1, event.Data.N)
+	}
+	assert.EqualValues(t, 4, requests.Load())
+	assert.Len(t, attempts, 2)
 }
 
 func TestPages_ATokenThatExpiresBetweenTwoPagesIsRefreshedAndNoPageComesTwice(t *testing.T) {
