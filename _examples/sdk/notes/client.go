@@ -1,9 +1,9 @@
 // Package notes is a small API client as an SDK author would ship it. It has typed calls, typed
-// errors, pages as an iterator, options for each call, and idempotency keys.
+// errors, pages as an iterator, streams, retries with idempotency keys, and options for each call.
 // docs/building-an-sdk.md explains its design.
 //
-// client.go holds the client and its options, notes.go the calls, and interceptors.go the two
-// interceptors that all calls share.
+// client.go holds the client and its options, notes.go the calls, envelope.go the interceptor that
+// unwraps responses, and error.go the error that callers get.
 package notes
 
 import (
@@ -12,6 +12,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/interceptors/logging"
+	"github.com/axlehttp/axle/interceptors/retry"
 )
 
 // Client calls the notes API. It is safe for concurrent use.
@@ -48,15 +49,18 @@ func New(baseURL string, opts ...Option) *Client {
 		}
 	}
 
-	c.Use(idempotency, envelope)
+	// Each call that writes has an idempotency key, by which it can be retried.
+	c.Use(retry.New(retry.WithIdempotencyKey(keyHeader)), envelope)
+	c.SetErrorMapper(mapError)
 	return &Client{c}
 }
 
-// CallOption is an option of one call. Every edit of an axle.Request is a CallOption.
+const keyHeader = "Idempotency-Key"
+
+// CallOption is an option of one call. Every edit of an axle.Request is a CallOption, such as
+// axle.ResponseInto, retry.Skip and auth.Skip.
 type CallOption = func(*axle.Request)
 
 // WithIdempotencyKey sets the key of a call that writes. Without this option, each such call gets a
-// key of its own, which its replays keep.
-func WithIdempotencyKey(key string) CallOption {
-	return func(r *axle.Request) { r.SetHeader("Idempotency-Key", key) }
-}
+// key of its own, which its retries keep.
+func WithIdempotencyKey(key string) CallOption { return axle.WithHeader(keyHeader, key) }

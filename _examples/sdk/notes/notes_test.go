@@ -1,10 +1,11 @@
 package notes_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/_examples/sdk/notes"
 	"github.com/axlehttp/axle/_examples/sdk/notestest"
+	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -65,21 +67,43 @@ func TestCreate_AReplayKeepsItsKey(t *testing.T) {
 	assert.Equal(t, keys[0], keys[1])
 }
 
-func TestEnvelope_AStreamIsPassedOn(t *testing.T) {
-	var inner *axle.Client
-	_, _ = newClient(t, notes.WithAxle(func(c *axle.Client) {
-		inner = c
-		c.SetTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
-			return &http.Response{
-				StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
-				Body: io.NopCloser(strings.NewReader("an attachment")),
-			}, nil
-		}))
-	}))
-	resp, err := inner.R(t.Context()).SetStream(true).Get("/notes/1/attachment")
+func TestAttachment_IsAStream(t *testing.T) {
+	client, _ := newClient(t)
+	stream, err := client.Attachment(t.Context(), "1")
 	require.NoError(t, err)
-	require.NoError(t, resp.Buffer())
-	assert.Equal(t, "an attachment", resp.String())
+	text, err := io.ReadAll(stream)
+	require.NoError(t, err)
+	require.NoError(t, stream.Close())
+	assert.Equal(t, "the attachment of 1", string(text))
+}
+
+func TestCreate_IsRetriedAndCreatesOnce(t *testing.T) {
+	client, server := newClient(t)
+	server.FailNext(1)
+	created, err := client.Create(t.Context(), "buy milk")
+	require.NoError(t, err)
+	assert.Equal(t, "1", created.ID)
+
+	server.FailNext(1)
+	_, err = client.Create(t.Context(), "buy milk", retry.Skip)
+	failed, ok := errors.AsType[*notes.Error](err)
+	require.True(t, ok, "%v", err)
+	assert.Equal(t, "unavailable", failed.Code)
+}
+
+func TestGet_TheRawResponseIsThereForThoseWhoAsk(t *testing.T) {
+	client, _ := newClient(t)
+	var resp *axle.Response
+	_, err := client.Get(t.Context(), "404", axle.ResponseInto(&resp))
+	require.Error(t, err)
+	assert.Equal(t, http.StatusNotFound, resp.StatusCode)
+}
+
+func TestGet_ARecordOfTheLogHasTheOperation(t *testing.T) {
+	var log bytes.Buffer
+	client, _ := newClient(t, notes.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	_, _ = client.Get(t.Context(), "404")
+	assert.Contains(t, log.String(), "notes.get")
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

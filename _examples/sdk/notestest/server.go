@@ -4,6 +4,7 @@ package notestest
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -20,8 +21,16 @@ type Server struct {
 	mu        sync.Mutex
 	notes     []notes.Note
 	created   map[string]notes.Note // by idempotency key
+	failures  int
 	Refreshes int
 	Pages     int
+}
+
+// FailNext makes the next n authorized requests fail with the status 503.
+func (s *Server) FailNext(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = n
 }
 
 // New starts a server; Close stops it.
@@ -35,6 +44,7 @@ func New() *Server {
 		write(w, http.StatusOK, map[string]any{"access_token": "good", "refresh_token": "r", "expires_in": 900})
 	})
 	mux.HandleFunc("GET /notes/{id}", s.authorized(s.get))
+	mux.HandleFunc("GET /notes/{id}/attachment", s.authorized(s.attachment))
 	mux.HandleFunc("GET /notes", s.authorized(s.list))
 	mux.HandleFunc("POST /notes", s.authorized(s.create))
 	s.Server = httptest.NewServer(mux)
@@ -49,6 +59,11 @@ func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.failures > 0 {
+			s.failures--
+			fail(w, http.StatusServiceUnavailable, "unavailable", "please come back later")
+			return
+		}
 		next(w, r)
 	}
 }
@@ -61,6 +76,11 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	fail(w, http.StatusNotFound, "not_found", "there is no such note")
+}
+
+func (s *Server) attachment(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain")
+	_, _ = io.WriteString(w, "the attachment of "+r.PathValue("id"))
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
