@@ -2,10 +2,12 @@ package axle_test
 
 import (
 	"bufio"
+	"compress/lzw"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -559,4 +561,88 @@ func ExampleEvents() {
 	// Output:
 	// 1 message 41
 	// 2 close 42
+}
+
+func ExampleOperation() {
+	server := exampleServer()
+	defer server.Close()
+	client := axle.New().SetBaseURL(server.URL)
+
+	// A rule that differs by operation: this one may take longer than the client's others.
+	limits := map[string]time.Duration{"greetings.get": time.Minute}
+	client.Interceptors.Request.Use(func(_ context.Context, req *axle.Request) (*axle.Request, error) {
+		limit, known := limits[req.Operation()]
+		if _, set := req.Timeout(); known && !set {
+			req.SetTimeout(limit)
+		}
+		return req, nil
+	}, nil)
+
+	resp, err := client.Get(context.Background(), "/greet/ada",
+		axle.Operation("greetings.get"), axle.WithHeader("Accept-Language", "en"), axle.WithQuery("loud", "no"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	limit, _ := resp.Request.Timeout()
+	fmt.Println(resp.Request.Operation(), limit)
+	// Output: greetings.get 1m0s
+}
+
+func ExampleKey_SetDefault() {
+	client := axle.New()
+	tenant := axle.NewKey[string]("tenant")
+	tenant.SetDefault(client, "acme")
+
+	request := client.R(context.Background())
+	name, _ := tenant.Get(request)
+	fmt.Println(name)
+
+	tenant.Set(request, "globex")
+	name, _ = tenant.Get(request)
+	fmt.Println(name)
+
+	tenant.Delete(request)
+	name, _ = tenant.Get(request)
+	fmt.Println(name)
+	// Output:
+	// acme
+	// globex
+	// acme
+}
+
+func ExampleClient_SetRedirectCheck() {
+	client := axle.New().SetRedirectCheck(func(next *http.Request, via []*http.Request) error {
+		if next.URL.Hostname() != via[0].URL.Hostname() {
+			return fmt.Errorf("a redirect to %s", next.URL.Hostname())
+		}
+		return nil
+	})
+
+	server := httptest.NewServer(http.RedirectHandler("http://elsewhere.test/", http.StatusFound))
+	defer server.Close()
+	_, err := client.Get(context.Background(), server.URL)
+	fmt.Println(errors.Unwrap(err))
+	// Output: a redirect to elsewhere.test
+}
+
+func ExampleClient_SetDecompressor() {
+	// An encoding that one API has for itself. Brotli and Zstandard are set in the same way.
+	client := axle.New().SetDecompressor("x-lzw", func(r io.Reader) (io.ReadCloser, error) {
+		return lzw.NewReader(r, lzw.LSB, 8), nil
+	})
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println(r.Header.Get("Accept-Encoding"))
+		w.Header().Set("Content-Encoding", "x-lzw")
+		out := lzw.NewWriter(w, lzw.LSB, 8)
+		_, _ = out.Write([]byte("hello"))
+		_ = out.Close()
+	}))
+	defer server.Close()
+	resp, err := client.Get(context.Background(), server.URL)
+	fmt.Println(resp.String(), err)
+	// Output:
+	// gzip, deflate, x-lzw
+	// hello <nil>
 }
