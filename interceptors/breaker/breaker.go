@@ -213,21 +213,21 @@ func (i *Interceptor) admit(ctx context.Context, r *axle.Request) (*axle.Request
 	return r, nil
 }
 
-func (i *Interceptor) fulfilled(ctx context.Context, resp *axle.Response) (*axle.Response, error) {
-	i.observe(ctx, resp.Request, resp, nil)
+func (i *Interceptor) fulfilled(_ context.Context, resp *axle.Response) (*axle.Response, error) {
+	i.observe(resp.Request, resp, nil)
 	return resp, nil
 }
 
-func (i *Interceptor) rejected(ctx context.Context, err *axle.Error) (*axle.Response, error) {
-	i.observe(ctx, err.Request, nil, err)
+func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Response, error) {
+	i.observe(err.Request, nil, err)
 	return nil, err
 }
 
 // observe notes the outcome of an attempt. It counts at the end of the call, since a later attempt
 // may replace it.
-func (i *Interceptor) observe(ctx context.Context, r *axle.Request, resp *axle.Response, err *axle.Error) {
+func (i *Interceptor) observe(r *axle.Request, resp *axle.Response, err *axle.Error) {
 	a, _ := i.admissions.Get(r)
-	if a == nil || isExempt(ctx, r) {
+	if a == nil {
 		return
 	}
 	outcome := i.judge(a, resp, err)

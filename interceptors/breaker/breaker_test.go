@@ -47,7 +47,37 @@ func TestCircuit_OpensAtAFailureRateWithinTheWindow(t *testing.T) {
 		}
 		server.fail(t, client, 1)
 		assert.True(t, server.isRefused(t, client, "/200"), "five of ten")
+
+		client, server = newServer("/200", breaker.WithFailureRate(0.5, 10, time.Minute))
+		for range 7 {
+			require.False(t, server.isRefused(t, client, "/200"))
+		}
+		server.fail(t, client, 6)
+		assert.False(t, server.isRefused(t, client, "/200"), "six of thirteen")
 	})
+}
+
+func TestCircuit_OpensByTheLastOfWithFailuresAndWithFailureRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newServer("/200", breaker.WithFailureRate(1, 1, time.Minute), breaker.WithFailures(2))
+		server.fail(t, client, 1)
+		require.False(t, server.isRefused(t, client, "/401"))
+		server.fail(t, client, 1)
+		time.Sleep(time.Hour)
+		server.fail(t, client, 1)
+		assert.True(t, server.isRefused(t, client, "/200"), "a row of failures has no window")
+	})
+}
+
+func TestCircuit_ARequestThatACacheAnswersIsNotRefused(t *testing.T) {
+	client, server := newServer("/200", breaker.WithFailures(1))
+	server.fail(t, client, 1)
+	id := axletest.UseRequest(client, func(r *axle.Request) {
+		r.Respond(axle.NewResponse(r, http.StatusOK, nil, nil))
+	})
+	assert.False(t, server.isRefused(t, client, "/200"))
+	client.Interceptors.Request.Eject(id)
+	assert.True(t, server.isRefused(t, client, "/200"))
 }
 
 func TestCircuit_OfEachOriginIsItsOwn(t *testing.T) {
@@ -236,6 +266,74 @@ func TestHalfOpen_AProbeThatHangsLeavesItsSlotToAnother(t *testing.T) {
 	}
 }
 
+func TestHalfOpen_AProbeThatHungMakesRoomOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newServer("/200")
+		server.fail(t, client, 5)
+		time.Sleep(30 * time.Second)
+
+		// The first probe hangs and is cancelled after the second one has taken its slot.
+		first, cancelFirst := context.WithCancel(t.Context())
+		go func() { _, _ = client.Get(first, "/hang") }()
+		time.Sleep(30 * time.Second)
+		second, cancelSecond := context.WithCancel(t.Context())
+		go func() { _, _ = client.Get(second, "/hang") }()
+		synctest.Wait()
+		cancelFirst()
+		synctest.Wait()
+		assert.True(t, server.isRefused(t, client, "/200"))
+
+		// The slot of the second one is free when that is cancelled.
+		cancelSecond()
+		synctest.Wait()
+		assert.False(t, server.isRefused(t, client, "/200"))
+	})
+}
+
+func TestOpenError_SaysWhenTheOldestProbeInFlightLeavesItsSlot(t *testing.T) {
+	until := func(t *testing.T, client *axle.Client) time.Time {
+		t.Helper()
+		_, err := client.Get(t.Context(), "/200")
+		open, isOpen := errors.AsType[*breaker.OpenError](err)
+		require.True(t, isOpen, "%v", err)
+		return open.Until
+	}
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newServer("/200", breaker.WithProbes(2))
+		server.fail(t, client, 5)
+		time.Sleep(30 * time.Second)
+
+		// Of two probes, the first is cancelled after five seconds, and a third takes its slot.
+		begin := time.Now()
+		first, cancelFirst := context.WithCancel(t.Context())
+		go func() { _, _ = client.Get(first, "/hang") }()
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		others, cancelOthers := context.WithCancel(t.Context())
+		defer cancelOthers()
+		go func() { _, _ = client.Get(others, "/hang") }()
+		time.Sleep(3 * time.Second)
+		assert.Equal(t, begin.Add(30*time.Second), until(t, client))
+		cancelFirst()
+		synctest.Wait()
+		go func() { _, _ = client.Get(others, "/hang") }()
+		synctest.Wait()
+		assert.Equal(t, begin.Add(32*time.Second), until(t, client))
+
+		// When one fails, the circuit is open for thirty seconds from then on.
+		cancelOthers()
+		synctest.Wait()
+		third, cancelThird := context.WithCancel(t.Context())
+		defer cancelThird()
+		go func() { _, _ = client.Get(third, "/hang") }()
+		time.Sleep(time.Second)
+		server.fail(t, client, 1)
+		assert.Equal(t, time.Now().Add(30*time.Second), until(t, client))
+		cancelThird()
+		synctest.Wait()
+	})
+}
+
 func TestOutcome_IsAFailureForTheNetworkAndTimeAndStatusesFrom500(t *testing.T) {
 	const failure, success, neither = "failure", "success", "neither"
 	within := func(d time.Duration) func(*axle.Request) {
@@ -383,6 +481,70 @@ func canceled(r *axle.Request) {
 	r.SetContext(ctx)
 }
 
+func TestCount_AnAttemptThatIsNotSentLeavesTheOutcomeOfTheEarlierOne(t *testing.T) {
+	client, server := newServer("/200", breaker.WithFailures(1))
+	client.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+		if r.Attempt() > 0 {
+			return nil, &axle.Error{Code: axle.CodeTimeout, Request: r}
+		}
+		return r, nil
+	}, nil, axle.After("breaker"))
+	axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) { return err.Request.Replay() })
+
+	_, err := client.Get(t.Context(), "/401")
+	assert.Equal(t, axle.CodeTimeout, axletest.AsAxle(t, err).Code)
+	assert.False(t, server.isRefused(t, client, "/200"))
+}
+
+func TestCount_AFulfilledResponseThatALaterHandlerReplaysDoesNotCount(t *testing.T) {
+	cases := []struct {
+		first, then string
+		isStream    bool
+		failures    int // that open the circuit
+		isOpen      bool
+	}{
+		{"/500", "/200", false, 1, false},
+		{"/500", "/200", true, 1, false},
+		{"/200", "/500", false, 2, true},
+
+		// The stream of the first response has counted when its headers came.
+		{"/200", "/500", true, 2, false},
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprintf("%s, then %s, stream %t", c.first, c.then, c.isStream), func(t *testing.T) {
+			client, server := newServer("/200", breaker.WithFailures(c.failures))
+			id := axletest.UseFulfilled(client, func(resp *axle.Response) (*axle.Response, error) {
+				if resp.Request.Attempt() > 1 {
+					return resp, nil
+				}
+				return resp.Request.Replay(func(r *axle.Request) { r.SetURL(c.then) })
+			})
+			for range 2 {
+				resp, err := client.R(t.Context()).SetValidateStatus(nil).SetStream(c.isStream).Get(c.first)
+				require.NoError(t, err)
+				require.NoError(t, resp.Stream().Close())
+			}
+			client.Interceptors.Response.Eject(id)
+			assert.Equal(t, c.isOpen, server.isRefused(t, client, "/200"))
+		})
+	}
+}
+
+func TestCount_TheReplaysOfANestedCallCountOnceWithIt(t *testing.T) {
+	client, server := newServer("/200", breaker.WithFailures(3))
+	client.Use(times(3))
+	done := axle.NewKey[bool]("done")
+	axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
+		if before, _ := done.Get(err.Request); before {
+			return nil, err
+		}
+		done.Set(err.Request, true)
+		return client.Do(err.Request)
+	})
+	server.fail(t, client, 1)
+	assert.False(t, server.isRefused(t, client, "/200"), "two failed calls, of several attempts each")
+}
+
 func TestCount_ALaterHandlersVerdictDoesNotChangeTheServers(t *testing.T) {
 	client, server := newServer("/200", breaker.WithFailures(1))
 	axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
@@ -467,6 +629,50 @@ func TestReplay_OfACallThatStartedBeforeTheCircuitOpenedIsRefused(t *testing.T) 
 	assert.EqualValues(t, 6, server.Sent.Load()-sent)
 }
 
+func TestReplay_OfACallThatIsNoProbeIsRefusedWhileAProbeIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newServer("/200")
+		axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
+			if err.StatusCode() != 503 {
+				return nil, err
+			}
+			time.Sleep(time.Minute)
+			return err.Request.Replay()
+		})
+		var failed error
+		go func() { _, failed = client.Get(t.Context(), "/503") }()
+		synctest.Wait()
+		server.fail(t, client, 5)
+		time.Sleep(50 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = client.Get(ctx, "/hang") }()
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		_, isOpen := errors.AsType[*breaker.OpenError](failed)
+		assert.True(t, isOpen, "%v", failed)
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestReplay_OfAProbeIsRefusedIfAnotherProbeHasFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := newServer("/200", breaker.WithProbes(2))
+		axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
+			if err.StatusCode() != 503 {
+				return nil, err
+			}
+			server.fail(t, client, 1)
+			return err.Request.Replay()
+		})
+		server.fail(t, client, 5)
+		time.Sleep(30 * time.Second)
+		_, err := client.Get(t.Context(), "/503")
+		_, isOpen := errors.AsType[*breaker.OpenError](err)
+		assert.True(t, isOpen, "%v", err)
+	})
+}
+
 func TestReplay_OfAProbeGoesThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := newServer("/500")
@@ -518,6 +724,21 @@ func TestOnChange_IsToldEachChangeAndMayUseTheClient(t *testing.T) {
 			"http://axle.test: open to half-open",
 			"http://axle.test: half-open to closed",
 		}, told)
+	})
+}
+
+func TestOnChange_IsToldOfAProbeWhenItGoesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last breaker.State
+		client, server := newServer("/200", breaker.OnChange(func(c breaker.Change) { last = c.To }))
+		server.fail(t, client, 5)
+		time.Sleep(30 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, _ = client.Get(ctx, "/hang") }()
+		synctest.Wait()
+		assert.Equal(t, breaker.HalfOpen, last)
+		cancel()
+		synctest.Wait()
 	})
 }
 

@@ -61,7 +61,6 @@ func (i *Interceptor) newCircuit(origin string) *circuit {
 	c := &circuit{origin: origin, openFor: i.openFor, onChange: i.onChange}
 	s := i.settings
 	s.OnStateChange = c.stateChanged
-	s.IsSuccessful = func(outcome error) bool { return outcome == nil }
 	s.IsExcluded = func(outcome error) bool { return errors.Is(outcome, errNeither) }
 
 	// gobreaker stays open for a moment longer than it is told. Without that moment, a call at the
@@ -117,8 +116,8 @@ func (c *circuit) admit(i *Interceptor, r *axle.Request) *OpenError {
 	defer c.tell()
 
 	// A replay belongs to the call that was admitted. The request that a handler sends by Do has the
-	// values of the outer call's, and is a call of its own.
-	isNewCall := r.Nested() && r.Attempt() == 0
+	// values of the outer call's, and is a call of its own, whose first attempt is to come.
+	isNewCall := r.Attempt() == 0
 	if a, _ := i.admissions.Get(r); a != nil && a.circuit == c && !isNewCall && a.goOn(r.Attempt()) {
 		state := c.states.State()
 		if state == gobreaker.StateClosed || state == gobreaker.StateHalfOpen && a.isProbe {
