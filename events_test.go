@@ -140,6 +140,15 @@ func TestEvents_TheDataIsDecodedAsJSONAndTextIsVerbatim(t *testing.T) {
 	})
 }
 
+func TestEvents_TextIsVerbatimAlsoWhereItIsAJSONString(t *testing.T) {
+	c, _ := newEventClient(eventAnswer{stream: "data: \"a\"\n\n"})
+	for event, err := range axle.Events[string](t.Context(), c, "/events") {
+		require.NoError(t, err)
+		assert.Equal(t, `"a"`, event.Data)
+		break
+	}
+}
+
 func TestEvents_TheClientsJSONCodecDecodes(t *testing.T) {
 	c, _ := newEventClient(eventAnswer{stream: "data: 1\n\n"})
 	c.SetJSON(nil, func(data []byte, v any) error {
@@ -223,7 +232,9 @@ func TestEvents_TheCallersLastEventIDHoldsUntilTheStreamSetsOne(t *testing.T) {
 			eventAnswer{stream: "id: 8\ndata: b\n\n"},
 			eventAnswer{status: 204},
 		)
-		events, err := collect(axle.Events[string](t.Context(), c, "/events", axle.WithHeader("Last-Event-ID", "7")))
+		events, err := collect(axle.Events[string](t.Context(), c, "/events", func(r *axle.Request) {
+			r.Header["last-event-id"] = []string{"7"} // in any spelling
+		}))
 		require.NoError(t, err)
 		assert.Equal(t, "7", events[0].ID)
 		assert.Equal(t, []string{"0s GET 7", "0s GET 7", "0s GET 8"}, server.got)
@@ -426,6 +437,7 @@ func TestEvents_OnlyAGETIsConnectedAgain(t *testing.T) {
 	c, server = newEventClient(eventAnswer{stream: "data: a\n\ndata: b\n\n", end: errReset})
 	got, err = texts(axle.Events[string](t.Context(), c, "/chat", post))
 	require.ErrorIs(t, err, axle.CodeNetwork, "a stream that is not whole")
+	assert.Equal(t, 200, asAxle(t, err).StatusCode())
 	assert.Equal(t, []string{"a", "b"}, got)
 	assert.Len(t, server.got, 1)
 	assert.True(t, server.closedAll())
@@ -474,6 +486,7 @@ func TestEvents_TheIterationEndsWithTheContext(t *testing.T) {
 			start := time.Now()
 			_, err := texts(axle.Events[string](ctx, c, "/events"))
 			require.ErrorIs(t, err, axle.CodeTimeout)
+			assert.Equal(t, 200, asAxle(t, err).StatusCode(), "the last connection")
 			assert.Zero(t, time.Since(start))
 			assert.Len(t, server.got, 1)
 		})
@@ -511,6 +524,7 @@ func TestEvents_TheResponseLimitHoldsForEachEventAndNotForTheStream(t *testing.T
 	got, err := texts(axle.Events[string](t.Context(), c.SetResponseLimit(100), "/events"))
 	require.ErrorIs(t, err, axle.CodeTooLarge)
 	assert.Contains(t, err.Error(), "the event has more than 100 bytes")
+	assert.Equal(t, 200, asAxle(t, err).StatusCode())
 	assert.Len(t, got, 1)
 	assert.Len(t, server.got, 1, "it would be as large the next time")
 	assert.True(t, server.closedAll())
@@ -599,8 +613,10 @@ func TestEvents_BadInputFailsBeforeAnythingIsSent(t *testing.T) {
 func TestEvents_AnIDThatNoHeaderCanHoldIsAClearError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := newEventClient(eventAnswer{stream: "id: \x01\ndata: a\n\n"}, eventAnswer{status: 204})
+		start := time.Now()
 		got, err := texts(axle.Events[string](t.Context(), c, "/events"))
 		require.ErrorIs(t, err, axle.CodeBadOption)
+		assert.Less(t, time.Since(start), 2*time.Second, "it would fail the next time too")
 		require.ErrorContains(t, err, "Last-Event-Id")
 		assert.Equal(t, []string{"a"}, got)
 	})

@@ -57,8 +57,9 @@ func (r *Response) withLink(link string) func(*Request) {
 // (see [Client.SetAllowAbsoluteURLs]). It returns any other URL as it is.
 func (r *Request) withoutBase(absolute string) string {
 	if s := r.settings(); s != nil && s.pathsOnly {
-		path, isBelow := strings.CutPrefix(absolute, strings.TrimSuffix(s.baseURL, "/"))
-		if isBelow && (path == "" || path[0] == '/' || path[0] == '?') {
+		// A URL that is not below the base URL keeps its scheme, and begins with neither.
+		path := strings.TrimPrefix(absolute, strings.TrimSuffix(s.baseURL, "/"))
+		if path == "" || path[0] == '/' || path[0] == '?' {
 			return path
 		}
 	}

@@ -150,6 +150,7 @@ func TestPages_ALinkBelowTheBaseURLIsAPathForAClientWithoutAbsoluteURLs(t *testi
 		"/v1/items?at=2":                     true,
 		"?at=2":                              true,
 		"http://axle.test/v1/items?at=2":     true,
+		"http://axle.test/v1?at=2":           true,
 		"http://axle.test/v2/items?at=2":     false,
 		"http://axle.test/v10/items?at=2":    false,
 		"http://other.test/v1/items?at=2":    false,

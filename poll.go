@@ -81,10 +81,14 @@ func Poll[T any](
 //	export, err := axle.Poll[Export](ctx, client, axle.PollURL(resp), nil)
 func PollURL(resp *Response) string {
 	if link := jobLink(resp); link != "" {
-		if to, err := resp.resolveLink(link); err == nil {
+		to, err := resp.resolveLink(link)
+		switch {
+		case err != nil:
+			return ""
+		case resp.Request == nil:
 			return to.String()
 		}
-		return ""
+		return resp.Request.withoutBase(to.String())
 	}
 	if resp.Request != nil && isRepeatable(resp.Request) {
 		return resp.Request.URL

@@ -349,6 +349,21 @@ func TestPollURL_IsWhatAPollGoesOnWith(t *testing.T) {
 	assert.Empty(t, axle.PollURL(axle.NewResponse(nil, 200, nil, nil)))
 }
 
+func TestPollURL_IsAPathForAClientWithoutAbsoluteURLs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newJobClient(jobAnswer{status: 202}.with("Location", "/jobs/7"), finished)
+		c.SetAllowAbsoluteURLs(false)
+		started, err := c.Post(t.Context(), "/start", nil)
+		require.NoError(t, err)
+		token := axle.PollURL(started)
+		assert.Equal(t, "/jobs/7", token)
+
+		_, err = axle.Poll(t.Context(), c, token, isFinished)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0s POST /start", "0s GET /jobs/7"}, server.got)
+	})
+}
+
 func TestPollInterval_ABadOneFailsBeforeAnythingIsSent(t *testing.T) {
 	for _, one := range [][2]time.Duration{{0, time.Second}, {-1, 1}, {time.Second, time.Second - 1}, {1, time.Second}} {
 		c, server := newJobClient(running)

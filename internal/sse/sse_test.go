@@ -53,7 +53,7 @@ func TestReader_KeepsTheRulesOfTheStandard(t *testing.T) {
 		{"a type without data is forgotten", "event: add\n\ndata: 1\n\n", []event{message("1")}},
 		{"an ID stays", "id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
 			[]event{{"1", "message", "a"}, {"1", "message", "b"}, message("c")}},
-		{"an ID with NUL is ignored", "id: 1\ndata: a\n\nid: 2\x00\ndata: b\n\n",
+		{"an ID with NUL is ignored", "id: 1\ndata: a\n\nid: 2\x00\nid: \x00\ndata: b\n\n",
 			[]event{{"1", "message", "a"}, {"1", "message", "b"}}},
 		{"names are compared exactly", "Data: a\n data: b\ndata : c\nDATA\n\n", nil},
 		{"a byte order mark begins the stream", "\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n", []event{message("a")}},
