@@ -42,9 +42,17 @@ type persistence struct {
 	// counter is zero, the login has no record yet.
 	counter, refreshes uint64
 
-	unsaved bool          // the memory has a login, or a change of it, that the record lacks
-	gone    string        // a login that has ended here, and whose record is to be deleted
-	last    *oauth2.Token // the token of the last record that was deleted
+	unsaved bool   // the memory has a login, or a change of it, that the record lacks
+	edits   uint64 // counts what there was to save
+
+	// ended are the last logins that have ended in this store, by a logout or by the next login. The
+	// memory never adopts them again, since a save may reach the storage late. If stray is true, the
+	// record may be one of them, and it is to be deleted.
+	ended []ending
+	stray bool
+
+	// last is the token of a record that was deleted, if another holder had refreshed it.
+	last *oauth2.Token
 
 	spending *refresh // the refresh that alone changes the token; nil: none
 	trouble  error    // the last failure to save; nil if everything is saved
@@ -63,25 +71,66 @@ type saved struct {
 // isOf reports whether the record is that of a login.
 func (at saved) isOf(login string) bool { return at.record != nil && at.record.Login == login }
 
-// moveOn notes that the memory leaves its login, for a new one or for none. The lock is held.
+// ending is a login that has ended in this store.
+type ending struct {
+	login     string
+	refreshes uint64 // that the memory knew
+}
+
+// maxEnded is how many endings are kept. Only a save that is on its way for a long time needs more
+// than one.
+const maxEnded = 8
+
+// moveOn notes that the user leaves the login, for a new one or for none. The lock is held.
 func (p *persistence) moveOn(ended bool) {
 	if p == nil {
 		return
 	}
-	if p.counter > 0 {
-		p.gone = p.login
+	if p.login != "" {
+		p.ended = append(p.ended, ending{p.login, p.refreshes})
+		p.ended = p.ended[max(0, len(p.ended)-maxEnded):]
+		p.stray = true
 	}
-	p.login, p.counter, p.refreshes, p.unsaved = "", 0, 0, false
+
+	p.forget()
 	if !ended {
-		p.login, p.unsaved = newLoginID(), true
+		p.login = newLoginID()
+		p.edit()
 	}
 }
 
-// edit notes that the state of the current login has changed. The lock is held.
+// forget notes that the memory has no login. The lock is held.
+func (p *persistence) forget() {
+	p.login, p.counter, p.refreshes, p.unsaved = "", 0, 0, false
+}
+
+// edit notes that the memory has something that the record lacks. The lock is held.
 func (p *persistence) edit() {
 	if p != nil && p.login != "" {
 		p.unsaved = true
+		p.edits++
 	}
+}
+
+// endingOf returns the ending of the record's login, or nil if it has not ended in this store. The
+// lock is held.
+func (p *persistence) endingOf(at saved) *ending {
+	for i := range p.ended {
+		if at.isOf(p.ended[i].login) {
+			return &p.ended[i]
+		}
+	}
+	return nil
+}
+
+// isOlder reports whether the record is an older one of the memory's login. That is so if the
+// storage went back to an older state. The lock is held.
+func (p *persistence) isOlder(at saved) bool {
+	if !at.isOf(p.login) {
+		return false
+	}
+	r := at.record
+	return r.Refreshes < p.refreshes || r.Refreshes == p.refreshes && r.Counter < p.counter
 }
 
 // know notes the position of the record that the memory has now. The lock is held.
@@ -90,7 +139,7 @@ func (p *persistence) know(r *record) {
 }
 
 // isBehind reports whether the storage lacks something that the memory has. The lock is held.
-func (p *persistence) isBehind() bool { return p.unsaved || p.gone != "" }
+func (p *persistence) isBehind() bool { return p.unsaved || p.stray }
 
 // load reads the record.
 func (p *persistence) load(ctx context.Context) (saved, error) {
@@ -136,28 +185,37 @@ const maxConflicts = 10
 
 // change reads the record and replaces it by what edit returns. If edit returns the record that it
 // was given, nothing is written. The lock of the session is held. Edit may be called more than
-// once.
-func (p *persistence) change(ctx context.Context, edit func(at saved) (*record, error)) (saved, error) {
+// once. Note gets the record as it is saved then, before anybody else can change it through this
+// store.
+func (p *persistence) change(
+	ctx context.Context, edit func(at saved) (*record, error), note func(at saved),
+) error {
 	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
 	if err := p.enter(ctx); err != nil {
-		return saved{}, err
+		return err
 	}
 	defer p.leave()
 
 	for conflicts := 0; ; conflicts++ {
 		at, err := p.load(ctx)
 		if err != nil {
-			return at, err
+			return err
 		}
 		next, err := edit(at)
-		if err != nil || next == at.record {
-			return at, err
+		if err != nil {
+			return err
 		}
 
-		after, err := p.write(ctx, at, next)
-		if !errors.Is(err, ErrConflict) || conflicts == maxConflicts {
-			return after, err
+		if next != at.record {
+			at, err = p.write(ctx, at, next)
+		}
+		switch {
+		case err == nil:
+			note(at)
+			return nil
+		case !errors.Is(err, ErrConflict), conflicts == maxConflicts:
+			return err
 		}
 	}
 }
@@ -296,6 +354,8 @@ func (s *UserStore[U]) look() {
 			if err := s.reconcile(p.open, false); err != nil && p.open.Err() == nil {
 				p.report(err)
 			}
+			s.saveStray()
+
 			s.mu.Lock()
 			again, p.lookMore = p.lookMore, false
 			p.looking = again
@@ -304,15 +364,30 @@ func (s *UserStore[U]) look() {
 	}()
 }
 
+// saveStray saves what a look at the record has shown to be missing there: the storage went back to
+// an older state, or a save of a login that has ended arrived late.
+func (s *UserStore[U]) saveStray() {
+	p := s.persistence
+	s.mu.Lock()
+	missing := p.isBehind() && !p.saving && p.open.Err() == nil
+	s.mu.Unlock()
+	if !missing {
+		return
+	}
+	if err := s.trySave(p.open); err != nil && p.open.Err() == nil {
+		s.saveLater(err, false)
+	}
+}
+
 // reconcile makes the memory and the record equal. A login, logout or change of this store that is
 // not saved yet is written, if mayWrite is true. Then the lock of the session is held. Anything
 // else in the record comes from another holder, and the memory adopts it.
 func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 	p := s.persistence
 	var written bool
-	var version uint64
+	var edits uint64
 
-	at, err := p.change(ctx, func(at saved) (*record, error) {
+	return p.change(ctx, func(at saved) (*record, error) {
 		user, err := decodeUser[U](at.record)
 		if err != nil {
 			return nil, err
@@ -323,10 +398,11 @@ func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 		before := s.version
 		s.adopt(at, user)
 		next, state := s.toWrite(at), s.state
-		version = s.version
+		changed := s.version != before
+		edits = p.edits
 		s.mu.Unlock()
 		s.settling.Unlock()
-		if version != before {
+		if changed {
 			go s.deliver()
 		}
 
@@ -341,16 +417,12 @@ func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 		// The user's MarshalJSON is not called under a lock.
 		next.User, err = encodeUser(state.User)
 		return next, err
+	}, func(at saved) {
+		// What has changed since the state was read is still to be saved.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.noteWritten(at, written && edits == p.edits)
 	})
-	if err != nil {
-		return err
-	}
-
-	// What has changed since the state was read is still to be saved.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.noteWritten(at, written && version == s.version)
-	return nil
 }
 
 // noteWritten notes what is saved now. If complete is true, that is all that the memory has. The
@@ -362,8 +434,8 @@ func (p *persistence) noteWritten(at saved, complete bool) {
 	if complete && at.isOf(p.login) {
 		p.unsaved = false
 	}
-	if !at.isOf(p.gone) {
-		p.gone = ""
+	if p.endingOf(at) == nil {
+		p.stray = false
 	}
 	if !p.isBehind() {
 		p.trouble = nil
@@ -375,14 +447,17 @@ func (p *persistence) noteWritten(at saved, complete bool) {
 // caller. The lock is held.
 func (s *UserStore[U]) toWrite(at saved) *record {
 	p := s.persistence
+	ended := p.endingOf(at)
 	switch {
 	case p.unsaved && (p.counter == 0 || at.lost || at.isOf(p.login)):
 		return s.recordOver(at)
-	case at.lost && p.login != "":
-		p.unsaved = true
+	case (at.lost || ended != nil) && p.login != "":
+		p.edit()
 		return s.recordOver(at)
-	case !p.unsaved && p.gone != "" && at.isOf(p.gone):
-		p.last = at.record.Token
+	case ended != nil:
+		if at.record.Refreshes > ended.refreshes {
+			p.last = at.record.Token
+		}
 		return nil
 	}
 	return at.record
@@ -392,6 +467,13 @@ func (s *UserStore[U]) toWrite(at saved) *record {
 // lock is held.
 func (s *UserStore[U]) recordOver(at saved) *record {
 	p := s.persistence
+	if at.isOf(p.login) && at.record.Refreshes > p.refreshes {
+		// This store's own refresh has just saved a new token, and it publishes the token next.
+		next := *at.record
+		next.Counter++
+		return &next
+	}
+
 	next := &record{
 		Login:     p.login,
 		Counter:   p.counter + 1,
@@ -423,17 +505,24 @@ func (s *UserStore[U]) adopt(at saved, user *U) {
 		if p.login != "" && p.counter > 0 {
 			s.leave(login{ended: true})
 			s.publish(State[U]{})
-			p.gone = ""
+			p.forget()
 		}
 
-	case r.Login == p.gone, p.unsaved && p.counter == 0:
+	case p.endingOf(at) != nil:
+		p.stray = true
+
+	case r.Login != p.login && p.unsaved && p.counter == 0:
+		// The login of this store is newer, and is saved next.
 		return
 
 	case r.Login != p.login:
 		s.leave(login{obtained: r.Obtained, refreshed: r.Refreshes > 0})
 		s.publish(State[U]{User: user, Token: r.Token})
 		p.know(r)
-		p.unsaved, p.gone = false, ""
+		p.unsaved = false
+
+	case p.isOlder(at):
+		p.edit()
 
 	case r.Counter > p.counter:
 		s.adoptChange(r, user)

@@ -131,7 +131,8 @@ func (p *persistence) noteRotated(out outcome) {
 		p.know(out.next)
 	default:
 		p.refreshes++
-		p.unsaved, p.trouble = true, out.unsaved
+		p.edit()
+		p.trouble = out.unsaved
 	}
 }
 
@@ -156,6 +157,9 @@ type journal struct {
 	// unsettled says that the record had an intent already. So the refresh token may have been
 	// spent before, by a holder that did not get, or could not save, the response.
 	unsettled bool
+
+	// intent is that of this refresh, once it is written.
+	intent *intent
 }
 
 // writeIntent notes in the record that the refresh token is about to be spent. If that fails, the
@@ -165,17 +169,18 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 	j.login = j.persistence.login
 	s.mu.Unlock()
 
-	at, err := j.change(ctx, func(at saved) (*record, error) {
+	spending := &intent{Since: time.Now().UTC(), Holder: holder()}
+	err := j.change(ctx, func(at saved) (*record, error) {
 		next, err := s.follow(at, j)
 		if err != nil {
 			return nil, err
 		}
 		j.unsettled = next.Spending != nil
-		next.Spending = &intent{Since: time.Now().UTC(), Holder: holder()}
+		next.Spending = spending
 		return next, nil
-	})
+	}, s.note)
 	if err == nil {
-		s.note(at)
+		j.intent = spending
 
 		// The lock may have gone while this process was stopped.
 		if err = j.lock.Held(); err == nil {
@@ -196,16 +201,19 @@ func (s *UserStore[U]) follow(at saved, j *journal) (*record, error) {
 		return &next, nil
 	}
 
-	// The record of a blank session has not been written yet, and a lost one is written again.
+	// The record of a blank session has not been written yet. A lost one is written again, and so is
+	// one that the storage has replaced by an older one.
 	s.mu.Lock()
 	mine := j.persistence.login == j.login
 	next, user := s.recordOver(at), s.state.User
-	fresh := j.counter == 0 || at.lost
+	missing := at.record == nil && (j.counter == 0 || at.lost)
+	older := at.isOf(j.login) && at.record.Refreshes < j.since
 	s.mu.Unlock()
-	if at.record != nil || !mine || !fresh {
+	if !mine || !missing && !older {
 		return nil, errSuperseded
 	}
 
+	next.Spending = j.intent
 	var err error
 	next.User, err = encodeUser(user)
 	return next, err
@@ -231,21 +239,19 @@ func (s *UserStore[U]) withdrawIntent(ctx context.Context, j *journal) {
 
 // amend changes the record of a refresh, if it is still that. A failure to write is reported.
 func (s *UserStore[U]) amend(ctx context.Context, j *journal, edit func(next *record)) (superseded bool) {
-	at, err := j.change(ctx, func(at saved) (*record, error) {
+	err := j.change(ctx, func(at saved) (*record, error) {
 		next, err := s.follow(at, j)
 		if err == nil {
 			edit(next)
 		}
 		return next, err
-	})
+	}, s.note)
 	switch {
 	case errors.Is(err, errSuperseded):
 		return true
 	case err != nil:
 		j.report(err)
-		return false
 	}
-	s.note(at)
 	return false
 }
 
@@ -266,7 +272,7 @@ func (s *UserStore[U]) rotated(
 	after, obtained := renewed(j.current, token), time.Now()
 	var next *record
 	save := func() error {
-		_, err := j.change(ctx, func(at saved) (*record, error) {
+		return j.change(ctx, func(at saved) (*record, error) {
 			// An attempt that failed may have saved the token nevertheless.
 			if at.isOf(j.login) && at.record.Refreshes == j.since+1 && isSameLogin(at.record.Token, after) {
 				next = at.record
@@ -280,8 +286,7 @@ func (s *UserStore[U]) rotated(
 			next.Refreshes, next.Spending = j.since+1, nil
 			next.Token, next.Obtained = after, obtained
 			return next, nil
-		})
-		return err
+		}, func(saved) {})
 	}
 
 	err := save()

@@ -233,6 +233,7 @@ func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 		s.begin(next)
 	case before.User != nil && next.User == nil && next.Token == nil:
 		s.leave(login{ended: true})
+		s.persistence.moveOn(true)
 		next.CheckingAuth = false
 		s.publish(next)
 	case before.User != nil && next.User == nil:
@@ -247,6 +248,7 @@ func (s *UserStore[U]) replace(version uint64, next State[U]) bool {
 // begin starts a login. Both locks are held.
 func (s *UserStore[U]) begin(state State[U]) {
 	s.leave(login{obtained: time.Now()})
+	s.persistence.moveOn(false)
 	state.CheckingAuth = false
 	s.publish(state)
 }
@@ -259,6 +261,7 @@ func (s *UserStore[U]) end() (last *oauth2.Token, ended bool) {
 
 	last = s.state.Token
 	s.leave(login{ended: true})
+	s.persistence.moveOn(true)
 	s.publish(State[U]{})
 	return last, true
 }
@@ -272,7 +275,6 @@ func (s *UserStore[U]) leave(next login) {
 	}
 	s.login = next
 	s.generation.Login++
-	s.persistence.moveOn(next.ended)
 }
 
 // Snapshot implements auth.StatefulSession.
