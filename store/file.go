@@ -321,7 +321,8 @@ func (f *file) open(content []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s is not encrypted, and there is a FileKey", ErrForeign, f.path)
 	}
 
-	data, err := f.seal.Open(nil, nil, sealed, sealedPrefix)
+	// Empty data is not nil, which would say that nothing is saved.
+	data, err := f.seal.Open([]byte{}, nil, sealed, sealedPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s was encrypted with another key, or has been changed",
 			ErrForeign, f.path)

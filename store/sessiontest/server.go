@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -78,7 +79,8 @@ type issued struct {
 
 // NewServer starts a server. Close it after use.
 func NewServer(rules Rules) *Server {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var loopback net.ListenConfig
+	listener, err := loopback.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		panic("sessiontest: no port on loopback: " + err.Error())
 	}

@@ -1,0 +1,25 @@
+package sessiontest_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/axlehttp/axle/store/sessiontest"
+)
+
+// childVariable says that the test binary was started by one of its own tests, which reads what
+// fails. See failuresOf.
+const childVariable = "AXLE_SESSIONTEST_CHILD"
+
+// TestMain fails the package when a test leaves a goroutine behind. The tests of a child fail on
+// purpose, in the middle of what they do.
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		sessiontest.SetPatience(time.Second)
+		os.Exit(m.Run())
+	}
+	goleak.VerifyTestMain(m)
+}
