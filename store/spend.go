@@ -59,7 +59,9 @@ func (s *UserStore[U]) spend(ctx context.Context, r *refresh) (outcome, error) {
 	if err := s.writeIntent(ctx, &j); err != nil {
 		return outcome{}, err
 	}
-	s.beginSpending(ctx, r)
+	if err := s.beginSpending(ctx, r); err != nil {
+		return outcome{}, err
+	}
 
 	token, err := future.Go(func() (*oauth2.Token, error) { return s.call(ctx, r, current) }).
 		Await(context.WithoutCancel(ctx))
@@ -91,15 +93,22 @@ func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, adopted bool
 	return copyOf(s.state.Token), false, nil
 }
 
-// beginSpending starts the clock of those who wait for the refresh.
-func (s *UserStore[U]) beginSpending(ctx context.Context, r *refresh) {
+// beginSpending starts the clock of those who wait for the refresh. If the login has ended since
+// the intent was written, there is an error, and nothing may be sent: a logout does not wait for a
+// refresh that is queued.
+func (s *UserStore[U]) beginSpending(ctx context.Context, r *refresh) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.login.refresh != r {
+		return auth.ErrSessionChanged
+	}
+
 	if r.phase = running; r.wait == nil {
 		r.phase = abandoned
-		return
+		return nil
 	}
 	s.startLimit(ctx, r)
+	return nil
 }
 
 // letGo releases the lock of a refresh that has settled. If the new token could not be saved, the
@@ -160,6 +169,21 @@ type journal struct {
 
 	// intent is that of this refresh, once it is written.
 	intent *intent
+
+	// stray is the intent of another process that the record had. That process has died, since its
+	// lock is free.
+	stray *intent
+}
+
+// strayLimit is how long a request of a process that has died may be on its way to the server.
+const strayLimit = time.Second
+
+// awaitStray waits until a request of a process that has died has reached the server. If it came
+// after this store's own request, a strict server would take it for a re-use of the token.
+func (j *journal) awaitStray() {
+	if j.stray != nil {
+		time.Sleep(min(time.Until(j.stray.Since.Add(strayLimit)), strayLimit))
+	}
 }
 
 // writeIntent notes in the record that the refresh token is about to be spent. If that fails, the
@@ -175,12 +199,16 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 		if err != nil {
 			return nil, err
 		}
-		j.unsettled = next.Spending != nil
+		j.unsettled, j.stray = next.Spending != nil, nil
+		if j.unsettled && next.Spending.Holder != holder() {
+			j.stray = next.Spending
+		}
 		next.Spending = spending
 		return next, nil
 	}, s.note)
 	if err == nil {
 		j.intent = spending
+		j.awaitStray()
 
 		// The lock may have gone while this process was stopped.
 		if err = j.lock.Held(); err == nil {
