@@ -15,14 +15,14 @@ import (
 )
 
 func TestProcesses_AKillLosesNoLoginOnAServerWithGrace(t *testing.T) {
-	kills := scaled(1000, 25)
+	kills := scaled(1000, 10)
 	result := killAtRandom(t, kills, sessiontest.Rules{Grace: 30 * time.Second})
 	assert.Zero(t, result.lost)
 	figures.add("kill -9 at random points, a server with a grace of 30 s", fmt.Sprintf("%d kills", kills), result.String())
 }
 
 func TestProcesses_AKillOnAStrictServerLosesOnlyALostResponseAndSaysSo(t *testing.T) {
-	kills := scaled(1000, 25)
+	kills := scaled(1000, 10)
 	result := killAtRandom(t, kills, sessiontest.Rules{})
 	figures.add("kill -9 at random points, a strict server", fmt.Sprintf("%d kills", kills), result.String())
 }
