@@ -129,9 +129,11 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// StatusCode returns the response's status, or 0 without a response.
+// StatusCode returns the response's status, or 0 without a response. A nil *Error has the status 0:
+// functions that judge an outcome, such as that of retry.WithCondition, get one for a fulfilled
+// response.
 func (e *Error) StatusCode() int {
-	if e.Response == nil {
+	if e == nil || e.Response == nil {
 		return 0
 	}
 	return e.Response.StatusCode

@@ -49,6 +49,7 @@ func TestError_TimeoutsAndCancellationsAreTheContextErrors(t *testing.T) {
 
 func TestError_StatusCodeIsZeroWithoutAResponse(t *testing.T) {
 	assert.Zero(t, new(axle.Error).StatusCode())
+	assert.Zero(t, (*axle.Error)(nil).StatusCode())
 	assert.Equal(t, 418, (&axle.Error{Response: axle.NewResponse(nil, 418, nil, nil)}).StatusCode())
 }
 

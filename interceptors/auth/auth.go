@@ -10,6 +10,15 @@
 // replaced since, the request is replayed at once. If not, the session is refreshed and then the
 // request is replayed.
 //
+// # Where to install it
+//
+// Install it after logging, and before the interceptors that should see what a refresh could not
+// mend:
+//
+//	client.Use(logging.New(), auth.New(session), limit.New(), breaker.New(), retry.New())
+//
+// docs/order.md has the order of all interceptors, and docs/auth.md says more about sessions.
+//
 // The files, in the order to read them:
 //
 //   - session.go: what the interceptor asks of a session.

@@ -35,7 +35,13 @@
 // outcome that counts is the one after auth's replay, and retry's replays are checked. A fallback
 // that recovers from errors is installed after it, since the breaker would take the recovered
 // response for no answer at all. So is a cache that calls [axle.Request.Respond]. retry does not
-// retry an OpenError, because its code is [axle.CodeInterceptor].
+// retry an OpenError, because its code is [axle.CodeInterceptor]. docs/order.md has the order of all
+// interceptors.
+//
+// The files, in the order to read them:
+//
+//   - breaker.go: the interceptor, its options, and which outcomes are failures.
+//   - circuit.go: the circuit of one origin, and the calls that it lets through.
 package breaker
 
 import (
@@ -60,7 +66,7 @@ const (
 	knownOrigins = 1000
 )
 
-// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then
+// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many clients, which then
 // share its circuits. It is safe for concurrent use. The zero value is not usable.
 type Interceptor struct {
 	// bad says what is wrong with the options. It fails every call.
@@ -70,14 +76,13 @@ type Interceptor struct {
 	openFor      time.Duration
 	isFailure    func(*axle.Response, *axle.Error) bool
 	isPerAttempt bool
-	onChange     func(Change) // nil: nobody wants to know
+	observers    []func(Change)
 
 	circuits   *recent.Map[string, *circuit] // by origin
 	admissions *axle.Key[*admission]
 }
 
-// Option configures [New]. A nil Option does nothing. If the argument of an option is out of its
-// range, every call fails with [axle.CodeBadOption].
+// Option configures [New]. A nil Option does nothing.
 type Option func(*Interceptor)
 
 // WithFailures opens a circuit after n failures in a row. The default is 5, and the least is 1.
@@ -126,15 +131,16 @@ func WithProbes(n int) Option {
 	}
 }
 
-// WithCondition sets the function that decides which outcomes are failures, in the place of the
-// default. It gets a nil error for a response that fulfilled, and a nil response for an error. Such
-// an error may have a response, err.Response. The function is not asked about a call that its caller
-// cancelled, or that was not sent. Many goroutines call it at once. A nil function stands for the
-// default.
+// WithCondition sets the function that decides which outcomes are failures, in the place of
+// [DefaultCondition], which it may call. err is nil for a fulfilled response. resp is nil if no
+// response came, and err.Response is the same response.
+//
+// The function is not asked about a call that its caller cancelled, or that was not sent. Many
+// goroutines call it at once. A nil function stands for DefaultCondition.
 func WithCondition(isFailure func(resp *axle.Response, err *axle.Error) bool) Option {
 	return func(i *Interceptor) {
 		if isFailure == nil {
-			isFailure = isFailureByDefault
+			isFailure = DefaultCondition
 		}
 		i.isFailure = isFailure
 	}
@@ -143,11 +149,19 @@ func WithCondition(isFailure func(resp *axle.Response, err *axle.Error) bool) Op
 // WithPerAttempt counts each attempt that reaches the interceptor, a retry too, and not each call.
 func WithPerAttempt() Option { return func(i *Interceptor) { i.isPerAttempt = true } }
 
-// OnChange sets a function that is told of each change of a circuit's state, for logs and alarms. It
-// is called on the goroutine of the call that caused the change, and holds that call up.
-func OnChange(fn func(Change)) Option { return func(i *Interceptor) { i.onChange = fn } }
+// OnChange adds a function that is told of each change of a circuit's state, for logs and alarms. It
+// runs on the goroutine of the call that caused the change, so that it should not block. Many
+// goroutines call it at once.
+func OnChange(fn func(Change)) Option {
+	return func(i *Interceptor) {
+		if fn != nil {
+			i.observers = append(i.observers, fn)
+		}
+	}
+}
 
-// New returns an interceptor that stops calling servers that fail.
+// New returns an interceptor that stops calling servers that fail. If an option is wrong, every call
+// fails with [axle.CodeBadOption] and is not sent.
 func New(opts ...Option) *Interceptor {
 	i := &Interceptor{admissions: axle.NewKey[*admission]("breaker")}
 	for _, opt := range append([]Option{
@@ -161,9 +175,9 @@ func New(opts ...Option) *Interceptor {
 	return i
 }
 
-// check notes bad input.
+// check notes the first option that is wrong.
 func (i *Interceptor) check(isGood bool, format string, args ...any) {
-	if !isGood {
+	if !isGood && i.bad == nil {
 		i.bad = fmt.Errorf("breaker: "+format, args...)
 	}
 }
@@ -219,7 +233,7 @@ func (i *Interceptor) fulfilled(_ context.Context, resp *axle.Response) (*axle.R
 }
 
 func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Response, error) {
-	i.observe(err.Request, nil, err)
+	i.observe(err.Request, err.Response, err)
 	return nil, err
 }
 
@@ -234,7 +248,7 @@ func (i *Interceptor) observe(r *axle.Request, resp *axle.Response, err *axle.Er
 	a.note(outcome)
 
 	// The end of a stream may be hours away.
-	isStream := resp != nil && resp.IsStream() && outcome == nil
+	isStream := err == nil && resp.IsStream() && outcome == nil
 	if i.isPerAttempt || isStream {
 		a.settle()
 	}
@@ -248,39 +262,35 @@ var (
 
 // judge returns the outcome of an attempt.
 func (i *Interceptor) judge(a *admission, resp *axle.Response, err *axle.Error) error {
-	answer := resp
-	if err != nil {
-		answer = err.Response
-	}
 	switch {
 	case err != nil && err.Code == axle.CodeCanceled:
 		return errNeither
 
 	// A handler has responded, and not the server.
-	case answer != nil && answer.Raw() == nil:
+	case resp != nil && resp.Raw() == nil:
 		return errNeither
 
 	// A later request handler has failed or has waited for too long, and nothing was sent.
-	case answer == nil && !a.wasSent(err.Request):
+	case resp == nil && !a.wasSent(err.Request):
 		return errNeither
 
 	case i.isFailure(resp, err):
 		return errFailure
 
 	// An error without a response that is no failure is axle's own, such as one redirect too many.
-	case answer == nil:
+	case resp == nil:
 		return errNeither
 	}
 	return nil
 }
 
-func isFailureByDefault(resp *axle.Response, err *axle.Error) bool {
-	if err == nil {
-		return isFailureStatus(resp.StatusCode)
+// DefaultCondition reports whether an outcome is a failure of the server: a network error, a time
+// limit, or a status of 500 or more that is not 501, also if the client accepts that status. It is
+// what an Interceptor does without [WithCondition], and a part to build other conditions from.
+func DefaultCondition(resp *axle.Response, err *axle.Error) bool {
+	if err != nil && (err.Code == axle.CodeNetwork || err.Code == axle.CodeTimeout) {
+		return true
 	}
-	return err.Code == axle.CodeNetwork || err.Code == axle.CodeTimeout || isFailureStatus(err.StatusCode())
-}
-
-func isFailureStatus(status int) bool {
-	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented
+	return resp != nil && resp.StatusCode >= http.StatusInternalServerError &&
+		resp.StatusCode != http.StatusNotImplemented
 }

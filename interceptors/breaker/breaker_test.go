@@ -427,6 +427,19 @@ func TestOutcome_WithConditionTakesThePlaceOfTheDefault(t *testing.T) {
 	assert.True(t, server.isRefused(t, client, "/200"), "nil is the default again")
 }
 
+func TestOutcome_TheDefaultIsAPartOfOtherConditions(t *testing.T) {
+	isOverloaded := func(resp *axle.Response, err *axle.Error) bool {
+		return err.StatusCode() == http.StatusTooManyRequests || breaker.DefaultCondition(resp, err)
+	}
+	for url, isFailure := range map[string]bool{
+		"/429": true, "/500": true, "/broken": true, "/200": false, "/404": false, "/501": false,
+	} {
+		client, server := newServer("/200", breaker.WithCondition(isOverloaded), breaker.WithFailures(1))
+		_, _ = client.Get(t.Context(), url)
+		assert.Equal(t, isFailure, server.isRefused(t, client, "/200"), url)
+	}
+}
+
 func TestCount_ACallCountsOnceHoweverManyAttemptsItTook(t *testing.T) {
 	client, server := newServer("/200")
 	client.Use(times(3))
@@ -725,6 +738,16 @@ func TestOnChange_IsToldEachChangeAndMayUseTheClient(t *testing.T) {
 			"http://axle.test: half-open to closed",
 		}, told)
 	})
+}
+
+func TestOnChange_EachFunctionIsTold(t *testing.T) {
+	var told []string
+	tell := func(name string) breaker.Option {
+		return breaker.OnChange(func(c breaker.Change) { told = append(told, name+" "+string(c.To)) })
+	}
+	client, server := newServer("/200", breaker.WithFailures(1), tell("first"), breaker.OnChange(nil), tell("second"))
+	server.fail(t, client, 1)
+	assert.Equal(t, []string{"first open", "second open"}, told)
 }
 
 func TestOnChange_IsToldOfAProbeWhenItGoesOut(t *testing.T) {

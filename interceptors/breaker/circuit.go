@@ -44,10 +44,10 @@ func (e *OpenError) Error() string {
 // circuit is the circuit of one origin. gobreaker counts and decides. The circuit adds what
 // gobreaker does not tell: when an open circuit ends, and which probes are in flight.
 type circuit struct {
-	origin   string
-	openFor  time.Duration
-	onChange func(Change)
-	states   *gobreaker.TwoStepCircuitBreaker[struct{}]
+	origin    string
+	openFor   time.Duration
+	observers []func(Change)
+	states    *gobreaker.TwoStepCircuitBreaker[struct{}]
 
 	// gobreaker calls stateChanged while it holds its own lock. So gobreaker is not called while mu
 	// is held.
@@ -58,7 +58,7 @@ type circuit struct {
 }
 
 func (i *Interceptor) newCircuit(origin string) *circuit {
-	c := &circuit{origin: origin, openFor: i.openFor, onChange: i.onChange}
+	c := &circuit{origin: origin, openFor: i.openFor, observers: i.observers}
 	s := i.settings
 	s.OnStateChange = c.stateChanged
 	s.IsExcluded = func(outcome error) bool { return errors.Is(outcome, errNeither) }
@@ -80,7 +80,7 @@ func (c *circuit) stateChanged(_ string, from, to gobreaker.State) {
 		change.Until = c.until
 	}
 	c.probes = nil
-	if c.onChange != nil {
+	if len(c.observers) > 0 {
 		c.changes = append(c.changes, change)
 	}
 }
@@ -98,7 +98,7 @@ func stateOf(s gobreaker.State) State {
 // tell tells of the changes of state. gobreaker's lock is free by now, so that the function may use
 // the breaker.
 func (c *circuit) tell() {
-	if c.onChange == nil {
+	if len(c.observers) == 0 {
 		return
 	}
 	c.mu.Lock()
@@ -107,7 +107,9 @@ func (c *circuit) tell() {
 	c.mu.Unlock()
 
 	for _, change := range changes {
-		c.onChange(change)
+		for _, fn := range c.observers {
+			fn(change)
+		}
 	}
 }
 

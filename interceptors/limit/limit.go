@@ -34,7 +34,14 @@
 // Request handlers run in the reverse order, and so auth attaches its token after the wait, when it
 // is fresh. A replay of auth or of retry waits in its turn. The interceptor sees the response of
 // each attempt, except the 401s that auth replays. A cache that calls [axle.Request.Respond] is
-// installed after it: a request that is not sent takes no part.
+// installed after it: a request that is not sent takes no part. docs/order.md has the order of all
+// interceptors.
+//
+// The files, in the order to read them:
+//
+//   - limit.go: the interceptor and its options.
+//   - wait.go: the wait for a turn.
+//   - announced.go: what a response says of the server's limit.
 package limit
 
 import (
@@ -64,7 +71,7 @@ const (
 	knownOrigins = 1000
 )
 
-// Interceptor is an [axle.Plugin]. One Interceptor may be installed in many clients, which then
+// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many clients, which then
 // share its rate. It is safe for concurrent use. The zero value is not usable.
 type Interceptor struct {
 	// bad says what is wrong with the options. It fails every call.
@@ -110,7 +117,8 @@ func WithPerOrigin() Option { return func(i *Interceptor) { i.isPerOrigin = true
 func WithMaxWait(d time.Duration) Option { return func(i *Interceptor) { i.maxWait = max(d, 0) } }
 
 // New returns an interceptor that honours the limits which servers announce, and with [WithRate] a
-// limit of the client's own.
+// limit of the client's own. If an option is wrong, every call fails with [axle.CodeBadOption] and is
+// not sent.
 func New(opts ...Option) *Interceptor {
 	i := &Interceptor{maxWait: defaultMaxWait}
 	for _, opt := range opts {

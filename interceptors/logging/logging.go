@@ -79,7 +79,7 @@ type Interceptor struct {
 	names          redact.Names
 }
 
-// Option is an option of [New].
+// Option configures [New]. A nil Option does nothing.
 type Option func(*Interceptor)
 
 // WithLogger sets the logger. The default, also for nil, is [slog.Default] at the time of the
@@ -89,8 +89,8 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithLevel sets the function that returns the level of an attempt's record. The default, also for
-// nil, is [Level]. The function gets a nil error for an attempt that fulfilled, and a nil response
-// for an attempt that failed. A failed attempt may still have a response, err.Response.
+// nil, is [Level], which the function may call. err is nil for a fulfilled response. resp is nil if
+// no response came, and err.Response is the same response. Many goroutines call it at once.
 func WithLevel(level func(resp *axle.Response, err *axle.Error) slog.Level) Option {
 	return func(i *Interceptor) {
 		if level == nil {
@@ -155,7 +155,7 @@ func New(opts ...Option) *Interceptor {
 	return i
 }
 
-// Install adds the handlers to c and returns the function that removes them.
+// Install implements [axle.Plugin]. It adds a pair named "logging" to each chain of c.
 func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	l := &installed{Interceptor: i, attempts: axle.NewKey[attempt]("logging.attempt")}
 	request := c.Interceptors.Request.Use(l.begin, l.beginUnsent, axle.Named("logging"))
@@ -226,7 +226,7 @@ func (l *installed) fulfilled(ctx context.Context, resp *axle.Response) (*axle.R
 }
 
 func (l *installed) rejected(ctx context.Context, err *axle.Error) (*axle.Response, error) {
-	level := l.level(nil, err)
+	level := l.level(err.Response, err)
 	if l.log().Enabled(ctx, level) {
 		l.record(ctx, level, err.Request, err.Response, err)
 	}

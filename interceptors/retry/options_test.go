@@ -2,8 +2,10 @@ package retry_test
 
 import (
 	"context"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"testing"
 	"testing/synctest"
@@ -116,6 +118,16 @@ func TestInstall_ReturnsWhatRemovesTheHandlers(t *testing.T) {
 	assert.Equal(t, 1, n.attempts())
 }
 
+func TestInstall_TwiceInOneClientDoesNotMultiplyTheAttempts(t *testing.T) {
+	n := answering(503)
+	c := axle.New().SetBaseURL("http://axle.test").SetTransport(n)
+	i := retry.New(retry.WithBackoff(0, 0))
+	c.Use(i, i)
+	_, err := c.Get(t.Context(), "/")
+	assert.Error(t, err)
+	assert.Equal(t, 3, n.attempts())
+}
+
 // Conditions.
 
 func TestCondition_DecidesAboutEveryOutcomeAndEveryMethod(t *testing.T) {
@@ -176,6 +188,29 @@ func TestCondition_TheDefaultIsAPartOfOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCondition_MayReadTheBodyOfARefusedResponse(t *testing.T) {
+	type problem struct{ Code string }
+	isBusy := func(_ *axle.Response, err *axle.Error) bool {
+		body, ok := axle.ErrorBody[problem](err)
+		return ok && body.Code == "busy" && err.StatusCode() == http.StatusBadRequest
+	}
+	sent := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sent++
+		if sent == 1 {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"code":"busy"}`)
+		}
+	}))
+	defer server.Close()
+
+	c := axle.New().SetBaseURL(server.URL)
+	c.Use(retry.New(retry.WithBackoff(0, 0), retry.WithCondition(isBusy)))
+	_, err := c.Post(t.Context(), "/", nil)
+	require.NoError(t, err, "and a fulfilled response has no body of an error")
+	assert.Equal(t, 2, sent)
 }
 
 func TestCondition_AStatusThatTheClientAcceptsIsNoFailure(t *testing.T) {

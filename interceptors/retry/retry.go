@@ -36,10 +36,14 @@
 //
 // # Where to install it
 //
+// Install it after the interceptors that each attempt should pass, and before those that should see
+// the outcome of the call alone:
+//
+//	client.Use(logging.New(), auth.New(session), limit.New(), breaker.New(), retry.New())
+//
 // Both orders work with interceptors/auth. A call causes at most one refresh in either order, and a
-// replay of auth counts as one of the attempts. Install retry after the interceptors that each
-// attempt should pass, such as logging, and before those that should see the outcome of the call
-// alone. docs/retries.md says more.
+// replay of auth counts as one of the attempts. docs/order.md has the order of all interceptors, and
+// docs/retries.md says more about retries.
 //
 // The files, in the order to read them:
 //
@@ -219,7 +223,8 @@ func OnRetry(fn func(ctx context.Context, e Event)) Option {
 
 var skip = axle.NewKey[bool]("retry.Skip")
 
-// Skip is an edit: the request is not retried, and gets no idempotency key.
+// Skip is an edit that keeps a request out of the retries: the request is sent once, whatever comes
+// of it, and gets no idempotency key.
 func Skip(r *axle.Request) { skip.Set(r, true) }
 
 func skipped(r *axle.Request) bool {
@@ -229,8 +234,8 @@ func skipped(r *axle.Request) bool {
 
 var overrides = axle.NewKey[[]Option]("retry.With")
 
-// With returns an edit: for one call, the options go before those of New. The options of a later
-// With go before those of an earlier one. Functions of OnRetry are added to those of New.
+// With returns an edit that sets options for one call. They take the place of those of New, and the
+// options of a later With take the place of those of an earlier one. Functions of OnRetry are added.
 func With(opts ...Option) func(*axle.Request) {
 	return func(r *axle.Request) {
 		before, _ := overrides.Get(r)
@@ -253,7 +258,8 @@ func (i *Interceptor) forCall(r *axle.Request) *Interceptor {
 	return &changed
 }
 
-// Install implements [axle.Plugin]. It adds a pair named "retry" to each chain of c.
+// Install implements [axle.Plugin]. It adds a pair named "retry" to each chain of c. An
+// Interceptor that is installed twice in one client does not multiply the attempts.
 func (i *Interceptor) Install(c *axle.Client) (uninstall func()) {
 	request := c.Interceptors.Request.Use(i.prepare, nil, axle.Named("retry"))
 	response := c.Interceptors.Response.Use(i.fulfilled, i.rejected, axle.Named("retry"))
