@@ -91,16 +91,6 @@ func isAlive(t *testing.T, path string, server *sessiontest.Server, result *kill
 	return false
 }
 
-// signalOn returns a function that signals on a channel without waiting.
-func signalOn(reports chan<- struct{}) func() {
-	return func() {
-		select {
-		case reports <- struct{}{}:
-		default:
-		}
-	}
-}
-
 func TestProcesses_LostResponsesLogNobodyOutOnAServerWithGrace(t *testing.T) {
 	refreshes, dropped := scaled(10_000, 500), 0
 	server := sessiontest.NewServer(sessiontest.Rules{

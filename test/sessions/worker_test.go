@@ -1,19 +1,15 @@
 package sessions
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
+	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
@@ -24,22 +20,75 @@ import (
 // taskVariable holds a task as JSON. A test binary that finds it is a worker.
 const taskVariable = "AXLE_SESSIONS_TASK"
 
+// callHeader names one call. Its retry after a refresh has the same name.
+const callHeader = "X-Call"
+
 // task is the work of a worker process. The worker shares the session in a file, and calls the
-// server from several goroutines until its standard input is closed.
+// server from several goroutines. It does the commands of its standard input until that is closed.
 type task struct {
 	Path    string        // of the session
+	Key     []byte        // of the file; nil: the file is plain
 	Server  string        // the origin
 	Callers int           // goroutines
 	Limit   time.Duration // of a refresh; 0: the default
+	Early   time.Duration // before a token's end, when it is refreshed; 0: never
+
+	// AnyFailureEnds keeps the store's default for the failures that end the session. Otherwise
+	// only a refusal ends it.
+	AnyFailureEnds bool
+}
+
+// command is one line of a worker's standard input.
+type command struct {
+	Login *oauth2.Token `json:",omitempty"` // log in with this token
+	User  string        `json:",omitempty"` // … as this user
+
+	Logout bool `json:",omitempty"`
+
+	// FileSize is how long a file may become from now on, in bytes. A negative size is no limit.
+	FileSize *int64 `json:",omitempty"`
 }
 
 // report is one line that a worker writes to its standard output.
 type report struct {
-	Generation int    `json:",omitempty"` // every caller had a success with a token of this generation
-	Failure    string `json:",omitempty"` // a call failed
-	Lost       bool   `json:",omitempty"` // … with ErrOutcomeUnknown
-	Ended      bool   `json:",omitempty"` // … and the session has ended
-	Calls      int    `json:",omitempty"` // all calls, in the last report
+	Generation int `json:",omitempty"` // every caller had a success with a token of this generation
+
+	Failure string        `json:",omitempty"` // a call failed
+	Kinds   []string      `json:",omitempty"` // … with these errors
+	Ended   bool          `json:",omitempty"` // … and the session has ended
+	Took    time.Duration `json:",omitempty"` // … after this time
+
+	Changed bool   `json:",omitempty"` // another user, or nobody, is logged in
+	User    string `json:",omitempty"` // … empty: nobody
+
+	LoggedOut string `json:",omitempty"` // the refresh token that WithLogout's function was given
+
+	Done  bool      `json:",omitempty"` // a command is done
+	Began time.Time `json:",omitzero"`
+	At    time.Time `json:",omitzero"` // of a change, and of the end of a command
+
+	Calls int `json:",omitempty"` // all calls, in the last report
+}
+
+// kinds are the errors that a report names.
+var kinds = map[string]error{
+	"ErrBusy":           store.ErrBusy,
+	"ErrStorage":        store.ErrStorage,
+	"ErrForeign":        store.ErrForeign,
+	"ErrOutcomeUnknown": store.ErrOutcomeUnknown,
+	"ErrSessionChanged": auth.ErrSessionChanged,
+}
+
+// failure returns the report of an error.
+func failure(err error) report {
+	r := report{Failure: err.Error()}
+	for name, kind := range kinds {
+		if errors.Is(err, kind) {
+			r.Kinds = append(r.Kinds, name)
+		}
+	}
+	slices.Sort(r.Kinds)
+	return r
 }
 
 type user struct{ Name string }
@@ -52,28 +101,56 @@ func work(text string) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+
+	w := &worker{out: json.NewEncoder(os.Stdout), reached: make([]int, t.Callers)}
+	session, err := store.Open[user](ctx, refreshAt(t.Server), t.persister(), t.options(w)...)
+	if err != nil {
+		w.tell(failure(err))
+		return nil
+	}
+	defer func() { _ = session.Close() }()
+	defer session.Subscribe(w.noteChange)()
 	go func() {
 		// The test closes the pipe, or has died.
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		w.obey(json.NewDecoder(os.Stdin), session)
 		cancel()
 	}()
 
-	opts := []store.Option{store.WithLogoutWhen(store.RejectedOnly), store.WithRefreshTimeout(t.Limit)}
-	session, err := store.Open[user](ctx, refreshAt(t.Server), store.File(t.Path), opts...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = session.Close() }()
-	client := axle.New().SetBaseURL(t.Server).Use(auth.New(session))
-
-	w := &worker{out: json.NewEncoder(os.Stdout), reached: make([]int, t.Callers)}
+	client := axle.New().SetBaseURL(t.Server).Use(auth.New(session, auth.WithEarlyRefresh(t.Early)))
 	var callers sync.WaitGroup
 	for caller := range t.Callers {
 		callers.Go(func() { w.call(ctx, caller, client, session) })
 	}
 	callers.Wait()
+	<-ctx.Done()
 	w.tell(report{Calls: w.calls})
 	return nil
+}
+
+// persister returns the file of the session.
+func (t task) persister() store.Persister {
+	if t.Key != nil {
+		return store.File(t.Path, store.FileKey(t.Key))
+	}
+	return store.File(t.Path)
+}
+
+// options are those of the worker's store.
+func (t task) options(w *worker) []store.Option {
+	opts := []store.Option{
+		store.WithRefreshTimeout(t.Limit),
+		store.WithStorageFailure(func(error) {}),
+		store.WithLogout(func(_ context.Context, last *oauth2.Token) error {
+			if last != nil {
+				w.tell(report{LoggedOut: last.RefreshToken})
+			}
+			return nil
+		}),
+	}
+	if !t.AnyFailureEnds {
+		opts = append(opts, store.WithLogoutWhen(store.RejectedOnly))
+	}
+	return opts
 }
 
 // refreshAt is the RefreshFunc of the tests: the refresh grant at the server's token endpoint.
@@ -84,7 +161,7 @@ func refreshAt(server string) store.RefreshFunc {
 	})
 }
 
-// worker is what the callers of one worker process share.
+// worker is what the goroutines of one worker process share.
 type worker struct {
 	mu         sync.Mutex
 	out        *json.Encoder
@@ -99,14 +176,56 @@ func (w *worker) tell(r report) {
 	_ = w.out.Encode(r)
 }
 
+// noteChange reports that another user is logged in, or nobody.
+func (w *worker) noteChange(now, before store.State[user]) {
+	if name := nameOf(now); name != nameOf(before) {
+		w.tell(report{Changed: true, User: name, At: time.Now()})
+	}
+}
+
+func nameOf(state store.State[user]) string {
+	if state.User == nil {
+		return ""
+	}
+	return state.User.Name
+}
+
+// obey does one command after the other, until there are no more.
+func (w *worker) obey(commands *json.Decoder, session *store.UserStore[user]) {
+	var c command
+	for ; commands.Decode(&c) == nil; c = (command{}) {
+		began := time.Now()
+		if err := c.do(session); err != nil {
+			w.tell(failure(err))
+		}
+		w.tell(report{Done: true, Began: began, At: time.Now()})
+	}
+}
+
+func (c command) do(session *store.UserStore[user]) error {
+	switch {
+	case c.Login != nil:
+		session.Login(user{c.User}, c.Login)
+	case c.Logout:
+		return session.Logout(context.Background())
+	case c.FileSize != nil:
+		return limitFileSize(*c.FileSize)
+	}
+	return nil
+}
+
+// limitFileSize sets how long a file of this process may become. Some systems have no such limit.
+var limitFileSize = func(int64) error { return errors.ErrUnsupported }
+
 // call calls the server again and again.
 func (w *worker) call(ctx context.Context, caller int, client *axle.Client, session *store.UserStore[user]) {
-	for ctx.Err() == nil {
-		data, err := axle.Get[struct{ Generation int }](ctx, client, "/data")
+	for n := 0; ctx.Err() == nil; n++ {
+		name, began := fmt.Sprintf("%d-%d-%d", os.Getpid(), caller, n), time.Now()
+		data, err := axle.Get[struct{ Generation int }](ctx, client, "/data", axle.WithHeader(callHeader, name))
 		if ctx.Err() != nil {
 			return
 		}
-		w.note(caller, data.Generation, err, session)
+		w.note(caller, data.Generation, err, time.Since(began), session)
 		if err != nil {
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -115,16 +234,16 @@ func (w *worker) call(ctx context.Context, caller int, client *axle.Client, sess
 }
 
 // note reports a failure, and that all callers have had a success with a newer token.
-func (w *worker) note(caller, generation int, err error, session *store.UserStore[user]) {
+func (w *worker) note(
+	caller, generation int, err error, took time.Duration, session *store.UserStore[user],
+) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls++
 	if err != nil {
-		_ = w.out.Encode(report{
-			Failure: err.Error(),
-			Lost:    errors.Is(err, store.ErrOutcomeUnknown),
-			Ended:   !session.Snapshot().Active,
-		})
+		r := failure(err)
+		r.Ended, r.Took = !session.Snapshot().Active, took
+		_ = w.out.Encode(r)
 		return
 	}
 	w.reached[caller] = generation
@@ -132,107 +251,4 @@ func (w *worker) note(caller, generation int, err error, session *store.UserStor
 		w.generation = least
 		_ = w.out.Encode(report{Generation: least})
 	}
-}
-
-// process is a running worker.
-type process struct {
-	*exec.Cmd
-	stdin io.Closer
-
-	mu       sync.Mutex
-	last     report // the newest generation that the worker has
-	failures []report
-	calls    int
-	closed   chan struct{} // closed at the end of the output
-	moved    func()        // called after a report
-}
-
-// start starts a worker.
-func start(t *testing.T, work task, moved func()) *process {
-	t.Helper()
-	text, err := json.Marshal(work)
-	require.NoError(t, err)
-
-	p := &process{Cmd: exec.Command(os.Args[0]), closed: make(chan struct{}), moved: moved}
-	p.Env = append(os.Environ(), taskVariable+"="+string(text))
-	p.Stderr = os.Stderr
-	p.stdin, err = p.StdinPipe()
-	require.NoError(t, err)
-	out, err := p.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, p.Start())
-	t.Cleanup(func() {
-		_ = p.Process.Kill()
-		<-p.closed
-		_ = p.Wait()
-	})
-	go p.read(out)
-	return p
-}
-
-func (p *process) read(out io.Reader) {
-	defer close(p.closed)
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		var r report
-		if json.Unmarshal(lines.Bytes(), &r) != nil {
-			r.Failure = "the worker wrote: " + lines.Text()
-		}
-
-		p.mu.Lock()
-		switch {
-		case r.Failure != "":
-			p.failures = append(p.failures, r)
-		case r.Calls > 0:
-			p.calls = r.Calls
-		default:
-			p.last = r
-		}
-		p.mu.Unlock()
-		p.moved()
-	}
-}
-
-// generation returns the newest generation that every caller of the worker has had a success with.
-func (p *process) generation() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.last.Generation
-}
-
-// failed returns the failures so far.
-func (p *process) failed() []report {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]report(nil), p.failures...)
-}
-
-// stop closes the worker's input and waits for its end.
-func (p *process) stop(t *testing.T) {
-	t.Helper()
-	_ = p.stdin.Close()
-	<-p.closed
-	require.NoError(t, p.Wait())
-}
-
-// until waits until the condition holds, which is asked after each report.
-func until(t *testing.T, reports <-chan struct{}, condition func() bool) {
-	t.Helper()
-	limit := time.After(2 * time.Minute)
-	for !condition() {
-		select {
-		case <-reports:
-		case <-limit:
-			t.Fatal("the workers have not come so far within two minutes")
-		}
-	}
-}
-
-// login saves a login in a file, as another program would.
-func login(t *testing.T, path string, token *oauth2.Token) {
-	t.Helper()
-	s, err := store.Open[user](t.Context(), nil, store.File(path))
-	require.NoError(t, err)
-	s.Login(user{"Ada"}, token)
-	require.NoError(t, s.Close())
 }
