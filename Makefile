@@ -1,7 +1,7 @@
 # Each target is a part of what .ci/run runs: `make ci` is all of it. `make` prints this list.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test race lint format tidy examples modules snippets platforms mutate ci
+.PHONY: help quickstart test race lint format tidy examples modules snippets platforms mutate prove ci
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ platforms: ## build and vet for the other platforms
 
 mutate: ## measure what the tests notice: make mutate FOLDER=interceptors/auth
 	go -C tools run ./mutate $(FLAGS) ../$(FOLDER)
+
+prove: ## prove by real processes that a shared session survives: minutes, and writes docs/sessions.md
+	go test ./test/sessions -count=1 -timeout 60m -v -args -full
 
 ci: ## run everything, as CI does
 	bash .ci/run

@@ -35,7 +35,8 @@ func FileKey(key []byte) FileOption {
 // file. The path must be on a local disk: a lock on a network file system may exclude nobody.
 //
 // Each Save writes a new file, syncs it and renames it, so that a crash leaves the old session or
-// the new one. If path is a symbolic link, its target is replaced.
+// the new one. If path is a symbolic link, its target is replaced. A file keeps its owner when root
+// replaces it, so that a user can go on after a sudo.
 //
 // The lock is a lock of the system on a second file, path with ".lock" at the end, which is never
 // removed. The system releases it when the process of its holder ends, however that happens. The
@@ -191,6 +192,9 @@ func (f *file) Lock(ctx context.Context) (Lock, error) {
 	}
 
 	for {
+		if err := prepareLock(f.path + ".lock"); err != nil {
+			return nil, err
+		}
 		l := flock.New(f.path + ".lock")
 		got, err := l.TryLockContext(ctx, lockPause)
 		switch {
@@ -353,6 +357,12 @@ func replaceFile(path string, content []byte) (err error) {
 		}
 	}()
 
+	// The file stays that of its owner.
+	if replaced, err := os.Stat(path); err == nil {
+		if err := giveTo(temporary, replaced); err != nil {
+			return err
+		}
+	}
 	if _, err := temporary.Write(content); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 // process is a running worker, as the test sees it.
 type process struct {
 	*exec.Cmd
-	stdin io.WriteCloser
+	stdin   io.WriteCloser
+	ordered int // commands
 
 	mu       sync.Mutex
 	last     report // the newest generation that the worker has
@@ -129,8 +131,12 @@ func (p *process) commandsDone() []report {
 // order gives the worker a command, and does not wait for it.
 func (p *process) order(t *testing.T, c command) {
 	t.Helper()
+	p.ordered++
 	require.NoError(t, json.NewEncoder(p.stdin).Encode(c))
 }
+
+// hasObeyed reports whether all commands are done.
+func (p *process) hasObeyed() bool { return len(p.commandsDone()) == p.ordered }
 
 // stop closes the worker's input and waits for its end.
 func (p *process) stop(t *testing.T) {
@@ -189,10 +195,17 @@ func (f *fleet) untilFailed(t *testing.T, more int) {
 func (f *fleet) do(t *testing.T, worker int, c command) report {
 	t.Helper()
 	w := f.workers[worker]
-	before := len(w.commandsDone())
 	w.order(t, c)
-	until(t, f.reports, func() bool { return len(w.commandsDone()) > before })
-	return w.commandsDone()[before]
+	until(t, f.reports, w.hasObeyed)
+	return w.commandsDone()[w.ordered-1]
+}
+
+// ready waits until each worker has opened the session.
+func (f *fleet) ready(t *testing.T) {
+	t.Helper()
+	for worker := range f.workers {
+		f.do(t, worker, command{})
+	}
 }
 
 // failed returns the failures of all workers so far.
@@ -234,12 +247,12 @@ func assertEach(t *testing.T, kind string, failures []report) {
 // until waits until the condition holds, which is asked after each report.
 func until(t *testing.T, reports <-chan struct{}, condition func() bool) {
 	t.Helper()
-	limit := time.After(2 * time.Minute)
+	limit := time.After(time.Minute)
 	for !condition() {
 		select {
 		case <-reports:
 		case <-limit:
-			t.Fatal("the workers have not come so far within two minutes")
+			t.Fatal("the workers have not come so far within a minute")
 		}
 	}
 }
@@ -251,6 +264,25 @@ func signalOn(reports chan<- struct{}) func() {
 		case reports <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// gate holds the first request that comes, until it is opened.
+type gate struct {
+	held    atomic.Bool
+	arrived chan struct{}
+	opened  chan struct{}
+}
+
+func newGate() *gate {
+	return &gate{arrived: make(chan struct{}), opened: make(chan struct{})}
+}
+
+// pass waits if nobody has waited before.
+func (g *gate) pass() {
+	if g.held.CompareAndSwap(false, true) {
+		close(g.arrived)
+		<-g.opened
 	}
 }
 

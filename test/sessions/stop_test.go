@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,25 +35,6 @@ func (p *process) freeze(t *testing.T) {
 func (p *process) thaw(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.Process.Signal(syscall.SIGCONT))
-}
-
-// gate holds the first request that comes, until it is opened.
-type gate struct {
-	held    atomic.Bool
-	arrived chan struct{}
-	opened  chan struct{}
-}
-
-func newGate() *gate {
-	return &gate{arrived: make(chan struct{}), opened: make(chan struct{})}
-}
-
-// pass waits if nobody has waited before.
-func (g *gate) pass() {
-	if g.held.CompareAndSwap(false, true) {
-		close(g.arrived)
-		<-g.opened
-	}
 }
 
 func TestProcesses_AStoppedHolderKeepsItsLockAndNobodyIsLoggedOut(t *testing.T) {
