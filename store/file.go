@@ -310,7 +310,7 @@ func (f *file) close(data []byte) []byte {
 	if f.seal == nil {
 		return data
 	}
-	return f.seal.Seal(bytes.Clone(sealedPrefix), nil, data, sealedPrefix)
+	return f.seal.Seal(bytes.Clone(sealedPrefix), nil, data, sealedPrefix) //nolint:gosec // the AEAD makes its nonce
 }
 
 // open decrypts the content of the file, if there is a key.
@@ -346,7 +346,7 @@ func replaceFile(path string, content []byte) (err error) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	temporary, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	temporary, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user's path
 	if err != nil {
 		return err
 	}
@@ -381,7 +381,7 @@ func replaceFile(path string, content []byte) (err error) {
 // syncFolder makes the renaming and the removal of a file in the folder survive a crash of the
 // machine. Windows cannot sync a folder, nor can every file system.
 func syncFolder(path string) error {
-	folder, err := os.Open(path)
+	folder, err := os.Open(path) //nolint:gosec // the user's path
 	if err != nil {
 		return nil
 	}

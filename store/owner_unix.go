@@ -31,18 +31,17 @@ func prepareLock(path string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user's path
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 
 	folder, err := os.Stat(filepath.Dir(path))
-	if err != nil {
-		return err
+	if err == nil {
+		err = giveTo(file, folder)
 	}
-	return giveTo(file, folder)
+	return errors.Join(err, file.Close())
 }

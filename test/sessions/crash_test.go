@@ -92,7 +92,7 @@ func isAlive(t *testing.T, path string, server *sessiontest.Server, result *kill
 }
 
 func TestProcesses_LostResponsesLogNobodyOutOnAServerWithGrace(t *testing.T) {
-	refreshes, dropped := scaled(10_000, 500), 0
+	refreshes, dropped := scaled(10_000, 200), 0
 	server := sessiontest.NewServer(sessiontest.Rules{
 		Grace: 30 * time.Second,
 		AfterRefresh: func() bool {

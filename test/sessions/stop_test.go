@@ -23,7 +23,7 @@ func (p *process) freeze(t *testing.T) {
 	var status syscall.WaitStatus
 	for {
 		_, err := syscall.Wait4(p.Process.Pid, &status, syscall.WUNTRACED, nil)
-		if err == syscall.EINTR { //nolint:errorlint // errno values are compared
+		if err == syscall.EINTR {
 			continue
 		}
 		require.NoError(t, err)

@@ -81,8 +81,8 @@ func brokenStorages(t *testing.T) []broken {
 		name:   "the folder is read-only",
 		folder: folder,
 		start:  start,
-		fail:   func(t *testing.T, _ *fleet) { require.NoError(t, os.Chmod(folder, 0o500)) }, //nolint:gosec // a folder
-		mend:   func(t *testing.T, _ *fleet) { require.NoError(t, os.Chmod(folder, 0o700)) }, //nolint:gosec // a folder
+		fail:   func(t *testing.T, _ *fleet) { require.NoError(t, os.Chmod(folder, 0o500)) },
+		mend:   func(t *testing.T, _ *fleet) { require.NoError(t, os.Chmod(folder, 0o700)) },
 	})
 
 	full, ok := smallDisk(t)

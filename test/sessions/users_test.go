@@ -28,7 +28,7 @@ func sharedFolder(t *testing.T) string {
 	folder, err := os.MkdirTemp("", "axle-sessions-") //nolint:usetesting // see above
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	require.NoError(t, os.Chmod(folder, 0o755)) //nolint:gosec // it is shared
+	require.NoError(t, os.Chmod(folder, 0o755))
 	return folder
 }
 
@@ -39,7 +39,7 @@ func asNobody(t *testing.T) func(*exec.Cmd) {
 	require.NoError(t, err)
 	defer binary.Close()
 	name := filepath.Join(sharedFolder(t), "worker")
-	readable, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // all users run it
+	readable, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	require.NoError(t, err)
 	_, err = io.Copy(readable, binary)
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestProcesses_AnotherUserCannotReadChangeOrLockTheSession(t *testing.T) {
 	server := sessiontest.NewServer(sessiontest.Rules{})
 	t.Cleanup(server.Close)
 	folder := sharedFolder(t)
-	require.NoError(t, os.Chmod(folder, 0o777)) //nolint:gosec // the worst case
+	require.NoError(t, os.Chmod(folder, 0o777))
 	path := filepath.Join(folder, "session.json")
 	login(t, path, server.Login())
 	before, err := os.ReadFile(path)

@@ -109,7 +109,8 @@ func work(text string) error {
 		return nil
 	}
 	defer func() { _ = session.Close() }()
-	defer session.Subscribe(w.noteChange)()
+	unsubscribe := session.Subscribe(w.noteChange)
+	defer unsubscribe()
 	go func() {
 		// The test closes the pipe, or has died.
 		w.obey(json.NewDecoder(os.Stdin), session)
