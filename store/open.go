@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"weak"
 
 	"github.com/axlehttp/axle/internal/redact"
@@ -39,12 +40,12 @@ func Open[U any](
 		return nil, errors.New("store: Open was given no Persister")
 	}
 
-	s := build[U](refresh, append(opts[:len(opts):len(opts)], WithPersister(p)))
+	s := build[U](refresh, append(slices.Clip(opts), WithPersister(p)))
 	if err := s.watch(); err != nil {
 		return nil, err
 	}
 	if err := s.reconcileWithin(ctx); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -82,6 +83,13 @@ func logStorageFailure(err error) {
 	slog.Warn("store: the session could not be saved or read", "error", redact.Text(err.Error()))
 }
 
+// tell calls the function of WithStorageFailure. A panic in it is written to the log.
+func tell(fn func(error), failure error) {
+	if err := contained(func() error { fn(failure); return nil }); err != nil {
+		slog.Error("store: the function of WithStorageFailure failed", "error", redact.Text(err.Error()))
+	}
+}
+
 // newPersistence returns the link to the Persister of the options, which may be nil.
 func newPersistence(o options) *persistence {
 	if o.persister == nil {
@@ -90,7 +98,7 @@ func newPersistence(o options) *persistence {
 	p := &persistence{
 		persister: o.persister,
 		holding:   holding{persister: o.persister, limit: o.timeout},
-		report:    o.storageFailure,
+		report:    func(failure error) { tell(o.storageFailure, failure) },
 		limit:     o.timeout,
 		step:      make(chan struct{}, 1),
 	}
@@ -126,16 +134,18 @@ func (s *UserStore[U]) Close() error {
 		return nil
 	}
 
+	s.mu.Lock()
+	behind := p.isBehind()
+	s.mu.Unlock()
+
+	// This comes first, since the goroutine that still tries to save a new token has the lock.
+	var err error
+	if behind {
+		err = s.trySave(context.Background())
+	}
 	p.close()
 	if p.stopWatching != nil {
 		p.stopWatching()
 	}
-
-	s.mu.Lock()
-	behind := p.isBehind()
-	s.mu.Unlock()
-	if !behind {
-		return nil
-	}
-	return s.trySave(context.Background())
+	return err
 }

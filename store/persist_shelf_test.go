@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"testing"
 
@@ -61,10 +62,8 @@ func (s *shelf) faulty(before, after func(ctx context.Context, operation string)
 // failing returns a fault of some operations.
 func failing(err error, operations ...string) func(context.Context, string) error {
 	return func(_ context.Context, operation string) error {
-		for _, one := range operations {
-			if one == operation {
-				return err
-			}
+		if slices.Contains(operations, operation) {
+			return err
 		}
 		return nil
 	}

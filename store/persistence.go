@@ -46,10 +46,10 @@ type persistence struct {
 	edits   uint64 // counts what there was to save
 
 	// ended are the last logins that have ended in this store, by a logout or by the next login. The
-	// memory never adopts them again, since a save may reach the storage late. If stray is true, the
+	// memory never adopts them again, since a save may reach the storage late. If leftover is true, the
 	// record may be one of them, and it is to be deleted.
-	ended []ending
-	stray bool
+	ended    []ending
+	leftover bool
 
 	// last is the token of a record that was deleted, if another holder had refreshed it.
 	last *oauth2.Token
@@ -89,7 +89,7 @@ func (p *persistence) moveOn(ended bool) {
 	if p.login != "" {
 		p.ended = append(p.ended, ending{p.login, p.refreshes})
 		p.ended = p.ended[max(0, len(p.ended)-maxEnded):]
-		p.stray = true
+		p.leftover = true
 	}
 
 	p.forget()
@@ -139,7 +139,7 @@ func (p *persistence) know(r *record) {
 }
 
 // isBehind reports whether the storage lacks something that the memory has. The lock is held.
-func (p *persistence) isBehind() bool { return p.unsaved || p.stray }
+func (p *persistence) isBehind() bool { return p.unsaved || p.leftover }
 
 // load reads the record.
 func (p *persistence) load(ctx context.Context) (saved, error) {
@@ -354,7 +354,7 @@ func (s *UserStore[U]) look() {
 			if err := s.reconcile(p.open, false); err != nil && p.open.Err() == nil {
 				p.report(err)
 			}
-			s.saveStray()
+			s.saveMissing()
 
 			s.mu.Lock()
 			again, p.lookMore = p.lookMore, false
@@ -364,9 +364,9 @@ func (s *UserStore[U]) look() {
 	}()
 }
 
-// saveStray saves what a look at the record has shown to be missing there: the storage went back to
+// saveMissing saves what a look at the record has shown to be missing there: the storage went back to
 // an older state, or a save of a login that has ended arrived late.
-func (s *UserStore[U]) saveStray() {
+func (s *UserStore[U]) saveMissing() {
 	p := s.persistence
 	s.mu.Lock()
 	missing := p.isBehind() && !p.saving && p.open.Err() == nil
@@ -435,7 +435,7 @@ func (p *persistence) noteWritten(at saved, complete bool) {
 		p.unsaved = false
 	}
 	if p.endingOf(at) == nil {
-		p.stray = false
+		p.leftover = false
 	}
 	if !p.isBehind() {
 		p.trouble = nil
@@ -509,7 +509,7 @@ func (s *UserStore[U]) adopt(at saved, user *U) {
 		}
 
 	case p.endingOf(at) != nil:
-		p.stray = true
+		p.leftover = true
 
 	case r.Login != p.login && p.unsaved && p.counter == 0:
 		// The login of this store is newer, and is saved next.
@@ -543,13 +543,27 @@ func (s *UserStore[U]) adoptChange(r *record, user *U) {
 	if !p.unsaved {
 		next.User = user
 	}
-	if refreshed {
-		next.Token = r.Token
-		s.generation.Refresh++
-		s.login = login{obtained: r.Obtained, refreshed: true, refresh: s.login.refresh}
-	}
 	p.know(r)
+	if !refreshed {
+		s.publish(next)
+		return
+	}
+
+	own := s.login.refresh
+	next.Token = r.Token
+	s.generation.Refresh++
+	s.login = login{obtained: r.Obtained, refreshed: true, refresh: own}
+	if own == nil || own.phase != queued {
+		s.publish(next)
+		return
+	}
+
+	// A refresh that still waits for the lock is not needed any more. Whoever has the lock may have
+	// been stopped with it.
+	next.CheckingAuth = false
+	s.login.refresh = nil
 	s.publish(next)
+	own.wait.resolve(s.snapshot())
 }
 
 // decodeUser reads the user of a record, which may be nil.
@@ -558,7 +572,7 @@ func decodeUser[U any](r *record) (*U, error) {
 		return nil, nil
 	}
 	user := new(U)
-	if err := json.Unmarshal(r.User, user); err != nil {
+	if err := contained(func() error { return json.Unmarshal(r.User, user) }); err != nil {
 		return nil, fmt.Errorf("%w: %w: the saved user is no %T", ErrStorage, ErrForeign, *user)
 	}
 	return user, nil
@@ -568,9 +582,16 @@ func encodeUser[U any](user *U) (json.RawMessage, error) {
 	if user == nil {
 		return nil, nil
 	}
-	data, err := json.Marshal(user)
+	var data []byte
+	err := contained(func() (err error) { data, err = json.Marshal(user); return err })
 	if err != nil {
 		return nil, fmt.Errorf("%w: the user cannot be encoded: %w", ErrStorage, err)
 	}
 	return data, nil
+}
+
+// contained calls code of the user's type, or of a Persister. A panic or a Goexit is an error.
+func contained(work func() error) error {
+	_, err := future.Go(func() (struct{}, error) { return struct{}{}, work() }).Await(context.Background())
+	return err
 }

@@ -41,6 +41,9 @@ type refresh struct {
 	phase  phase
 	wait   *wait // nil: nobody waits
 	needed bool  // a call needs the new token; false: all callers were early
+
+	// answered says that the RefreshFunc has returned, and that its outcome is being saved.
+	answered bool
 }
 
 // phase says how far a refresh has come.
@@ -246,7 +249,9 @@ func (s *UserStore[U]) beginWait(ctx context.Context, r *refresh) {
 	r.wait = w
 	if r.phase != returned && r.phase != queued {
 		r.phase = running
-		s.startLimit(ctx, r)
+		if !r.answered {
+			s.startLimit(ctx, r)
+		}
 	}
 
 	s.publishChecking(true)
@@ -331,7 +336,7 @@ func (s *UserStore[U]) succeed(r *refresh, out outcome) {
 // overrun ends a wait whose time limit has passed. The refresh goes on.
 func (s *UserStore[U]) overrun(ctx context.Context, r *refresh, w *wait) {
 	s.mu.Lock()
-	overran := s.login.refresh == r && r.wait == w && r.phase == running
+	overran := s.login.refresh == r && r.wait == w && r.phase == running && !r.answered
 	if overran {
 		r.phase = overdue
 	}

@@ -65,6 +65,7 @@ func (s *UserStore[U]) spend(ctx context.Context, r *refresh) (outcome, error) {
 
 	token, err := future.Go(func() (*oauth2.Token, error) { return s.call(ctx, r, current) }).
 		Await(context.WithoutCancel(ctx))
+	s.noteAnswer(r)
 	if err != nil {
 		return s.failed(ctx, r, &j, err)
 	}
@@ -103,12 +104,18 @@ func (s *UserStore[U]) beginSpending(ctx context.Context, r *refresh) error {
 		return auth.ErrSessionChanged
 	}
 
-	if r.phase = running; r.wait == nil {
-		r.phase = abandoned
-		return nil
-	}
+	r.phase = running
 	s.startLimit(ctx, r)
 	return nil
+}
+
+// noteAnswer stops the clock of those who wait for the refresh. Its RefreshFunc has returned, and
+// the storage has its own time limit. A slow one must not make a new token a failure.
+func (s *UserStore[U]) noteAnswer(r *refresh) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.answered = true
+	r.wait.stopLimit()
 }
 
 // letGo releases the lock of a refresh that has settled. If the new token could not be saved, the
@@ -211,7 +218,7 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 		j.awaitStray()
 
 		// The lock may have gone while this process was stopped.
-		if err = j.lock.Held(); err == nil {
+		if err = j.held(ctx, j.lock); err == nil {
 			return nil
 		}
 		err = storageError("holding the lock of", err)
@@ -328,7 +335,12 @@ func (s *UserStore[U]) rotated(
 
 	switch {
 	case errors.Is(err, errSuperseded):
-		return s.superseded(ctx, r)
+		out, err := s.superseded(ctx, r)
+		if errors.Is(err, auth.ErrSessionChanged) {
+			// The logout that has ended the login waits for the newest token.
+			return outcome{token: token}, nil
+		}
+		return out, err
 	case err != nil:
 		return outcome{token: token, unsaved: err}, nil
 	}
@@ -359,7 +371,9 @@ func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err e
 // superseded adopts the record that has taken the place of the refresh's.
 func (s *UserStore[U]) superseded(ctx context.Context, r *refresh) (outcome, error) {
 	s.mu.Lock()
-	s.persistence.spending = nil
+	if s.persistence.spending == r {
+		s.persistence.spending = nil
+	}
 	s.mu.Unlock()
 
 	if err := s.reconcile(ctx, true); err != nil {
