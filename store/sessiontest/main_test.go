@@ -3,11 +3,8 @@ package sessiontest_test
 import (
 	"os"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/axlehttp/axle/store/sessiontest"
 )
 
 // childVariable says that the test binary was started by one of its own tests, which reads what
@@ -18,7 +15,6 @@ const childVariable = "AXLE_SESSIONTEST_CHILD"
 // purpose, in the middle of what they do.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
-		sessiontest.SetPatience(time.Second)
 		os.Exit(m.Run())
 	}
 	goleak.VerifyTestMain(m)

@@ -322,6 +322,7 @@ var faulty = map[string]struct {
 func TestPersister_EachFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(childVariable) != "" {
+		sessiontest.SetPatience(400 * time.Millisecond)
 		for name, f := range faulty {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

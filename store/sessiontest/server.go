@@ -29,9 +29,11 @@ type Rules struct {
 	// BeforeRefresh is called for each request of the token endpoint, before the server looks at
 	// it. AfterRefresh is called when the server has rotated the token and before it answers. If
 	// AfterRefresh returns false, the connection is closed without a response. Nil does nothing.
-	// Both may be called from many goroutines.
+	// Fail is called after BeforeRefresh. If it returns a status other than zero, the server answers
+	// with that and leaves the token as it is. All three may be called from many goroutines.
 	BeforeRefresh func()
 	AfterRefresh  func() (answer bool)
+	Fail          func() (status int)
 }
 
 // Counts is how often a [Server] did each thing.
@@ -51,9 +53,11 @@ type Counts struct {
 //	POST /token  grant_type and refresh_token as a form, or refresh_token in JSON
 //	GET  /data   200 and {"generation": n} with a good access token, and 401 otherwise
 type Server struct {
-	rules    Rules
-	listener net.Listener
-	http     *http.Server
+	rules     Rules
+	listener  net.Listener
+	http      *http.Server
+	transport *http.Transport
+	client    *http.Client
 
 	mu     sync.Mutex
 	logins map[string]*serverLogin
@@ -85,7 +89,13 @@ func NewServer(rules Rules) *Server {
 		panic("sessiontest: no port on loopback: " + err.Error())
 	}
 
-	s := &Server{rules: rules, listener: listener, logins: map[string]*serverLogin{}}
+	s := &Server{
+		rules:     rules,
+		listener:  listener,
+		transport: &http.Transport{MaxIdleConnsPerHost: 64},
+		logins:    map[string]*serverLogin{},
+	}
+	s.client = &http.Client{Transport: s.transport}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", s.serveToken)
 	mux.HandleFunc("GET /data", s.serveData)
@@ -95,7 +105,14 @@ func NewServer(rules Rules) *Server {
 }
 
 // Close stops the server and closes its connections.
-func (s *Server) Close() { _ = s.http.Close() }
+func (s *Server) Close() {
+	_ = s.http.Close()
+	s.transport.CloseIdleConnections()
+}
+
+// Client is a client for the server, without an interceptor. A session that [Session] tests sends
+// its refreshes with it, so that they meet the faults of the test: its transport may panic.
+func (s *Server) Client() *http.Client { return s.client }
 
 // URL is the origin of the server, without a slash at the end.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
@@ -169,6 +186,13 @@ func (s *Server) issue(name string, login *serverLogin) {
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	if s.rules.BeforeRefresh != nil {
 		s.rules.BeforeRefresh()
+	}
+
+	if s.rules.Fail != nil {
+		if status := s.rules.Fail(); status != 0 {
+			http.Error(w, "the token endpoint fails, as the test wants it", status)
+			return
+		}
 	}
 
 	pair, rotated, code := s.refresh(refreshTokenOf(r))
