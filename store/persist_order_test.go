@@ -189,3 +189,27 @@ func TestPersist_AChangeOfCheckingAuthIsNothingToSave(t *testing.T) {
 		assert.Equal(t, b.State(), a.State())
 	})
 }
+
+func TestPersist_AChangeElsewhereThatCouldNotBeReadIsReadLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		a, b := openShelf(t, p, nil), openShelf(t, p, nil, quiet())
+		a.Login(user{"bob"}, tokenNamed("old"))
+		synctest.Wait()
+
+		// The storage fails for the one who looks, after the login has been saved.
+		p.faulty(nil, func(_ context.Context, operation string) error {
+			if operation == "save" {
+				p.faulty(failing(errBoom, "load"), nil)
+			}
+			return nil
+		})
+		a.Login(user{"ada"}, tokenNamed("new"))
+		time.Sleep(time.Second)
+		require.Equal(t, "bob", b.State().User.Name)
+
+		p.faulty(nil, nil)
+		time.Sleep(time.Minute)
+		requireStillIn(t, b, "new")
+	})
+}

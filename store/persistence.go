@@ -278,6 +278,7 @@ func (s *UserStore[U]) trySave(ctx context.Context) error {
 const (
 	firstSavePause = 50 * time.Millisecond
 	lastSavePause  = 30 * time.Second
+	lastLookPause  = 5 * time.Second // between two attempts to read
 )
 
 // saveLater reports that something could not be saved, and tries again on a goroutine of its own.
@@ -309,11 +310,7 @@ func (s *UserStore[U]) saveUntilDone() {
 	p := s.persistence
 	for pause := firstSavePause; ; pause = min(2*pause, lastSavePause) {
 		// The holders of many sessions in one storage must not all come back at the same moment.
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-timer.C:
-		case <-p.open.Done():
-			timer.Stop()
+		if pauseFor(p.open, pause/2+rand.N(pause)); p.open.Err() != nil {
 			return
 		}
 
@@ -349,19 +346,39 @@ func (s *UserStore[U]) look() {
 	}
 
 	p.looking = true
-	go func() {
-		for again := true; again; {
-			if err := s.reconcile(p.open, false); err != nil && p.open.Err() == nil {
-				p.report(err)
-			}
-			s.saveMissing()
+	go s.lookUntilDone()
+}
 
-			s.mu.Lock()
-			again, p.lookMore = p.lookMore, false
-			p.looking = again
-			s.mu.Unlock()
+// lookUntilDone reads the record until that has succeeded and no change has been reported since, or
+// until the store is closed.
+func (s *UserStore[U]) lookUntilDone() {
+	p := s.persistence
+	pause := firstSavePause
+	for again := true; again; {
+		err := s.reconcile(p.open, false)
+		isOpen := p.open.Err() == nil
+		if err != nil && isOpen {
+			p.report(err)
+			pauseFor(p.open, pause/2+rand.N(pause))
+			pause = min(2*pause, lastLookPause)
 		}
-	}()
+		s.saveMissing()
+
+		s.mu.Lock()
+		again = isOpen && (err != nil || p.lookMore)
+		p.lookMore, p.looking = false, again
+		s.mu.Unlock()
+	}
+}
+
+// pauseFor returns after the time, or when ctx ends.
+func pauseFor(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // saveMissing saves what a look at the record has shown to be missing there: the storage went back to
