@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/axlehttp/axle/interceptors/auth"
@@ -21,6 +22,10 @@ const (
 	// keepFreshLeast is the shortest time between two refreshes, for tokens that expire in a
 	// moment.
 	keepFreshLeast = time.Second
+
+	// keepFreshSpread is the divisor of the time for which a token is to be used: so much of it may
+	// come off at random.
+	keepFreshSpread = 10
 )
 
 // KeepFresh refreshes the session's token when the time before its expiry has come, by the wall
@@ -29,6 +34,10 @@ const (
 //
 // It returns the cause of ctx when ctx ends. It returns auth.ErrSessionChanged when the session
 // ends or another login takes its place. Call it again after the next Login.
+//
+// The time is drawn at random: up to a tenth of the time for which the token was to be used comes off
+// it. So sessions that began together do not refresh together for ever, and of many processes that
+// share a session one refreshes, and the others have its token before their own time comes.
 //
 // Calls do not wait for such a refresh. They go out with the current token until that has expired.
 // A failed refresh fails no call. It is tried again after a pause, which grows from ten seconds to
@@ -51,6 +60,10 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 
 	login := s.Snapshot().Generation.Login
 
+	// Each generation with a token draws its own time.
+	var drawnFor auth.Generation
+	var earlier float64
+
 	// The pause after the last failure, and its end.
 	var pause time.Duration
 	var resume time.Time
@@ -66,8 +79,11 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 		if !now.Active || now.Generation.Login != login {
 			return auth.ErrSessionChanged
 		}
+		if now.Generation != drawnFor {
+			drawnFor, earlier = now.Generation, rand.Float64() //nolint:gosec // no secret
+		}
 
-		due, known := dueBy(now, before)
+		due, known := dueBy(now, before, earlier)
 		if known && due.Before(resume) {
 			due = resume
 		}
@@ -86,30 +102,28 @@ func (s *UserStore[U]) KeepFresh(ctx context.Context, before time.Duration) erro
 	}
 }
 
-// dueBy returns the time at which the session's token is to be refreshed. It is not known for a
-// token that has no expiry or came expired.
-func dueBy(now auth.Snapshot, before time.Duration) (due time.Time, known bool) {
+// dueBy returns the time at which the session's token is to be refreshed. The number earlier, from 0
+// to 1, says how much of the most that may come off the time does. The time is not known for a token
+// that has no expiry or came expired.
+func dueBy(now auth.Snapshot, before time.Duration, earlier float64) (due time.Time, known bool) {
 	left, known := expiry.Left(now.Token, now.Obtained)
-	if !known {
+	if !known || now.Refreshed && left <= 0 {
 		return time.Time{}, false
 	}
 
-	// A login may bring an old token, whose whole life is not known. A refresh brings a new one.
-	due = now.Token.Expiry.Round(0).Add(-before)
-	if !now.Refreshed {
-		return due, true
+	// A refreshed token that lives no longer than before is used for half of its life. The token of
+	// a login may be an old one, whose whole life is not known.
+	used := max(left, 0) - before
+	if now.Refreshed && used <= 0 {
+		used = left / 2
 	}
-
-	if left <= 0 {
-		return time.Time{}, false
+	if used > 0 {
+		used -= time.Duration(earlier * float64(used) / keepFreshSpread)
 	}
-	if left <= before {
-		due = now.Obtained.Round(0).Add(left / 2)
+	if now.Refreshed {
+		used = max(used, keepFreshLeast)
 	}
-	if least := now.Obtained.Round(0).Add(keepFreshLeast); due.Before(least) {
-		due = least
-	}
-	return due, true
+	return now.Obtained.Round(0).Add(used), true
 }
 
 // sleep returns when the time is over, when ctx ends, when the state changes, or when it is time to
