@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/axletest"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -220,11 +223,17 @@ func TestPersist_WhatARefreshAsksOfItsStorage(t *testing.T) {
 	}
 }
 
-func TestPersist_AnIdleSessionAsksNothingOfItsStorage(t *testing.T) {
+func TestPersist_NeitherAnIdleSessionNorItsCallsAskTheStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		storage := newSharedStorage()
-		openFleet(t, 10, &provider{}, storage)
+		fleet := openFleet(t, 10, &provider{}, storage)
 		storage.reset()
+		client, _ := axletest.NewFakeClient(axletest.Always(http.StatusOK, "{}"))
+		client.Use(auth.New(fleet[0]))
+		for range 100 {
+			_, err := client.Get(t.Context(), "/")
+			require.NoError(t, err)
+		}
 		time.Sleep(24 * time.Hour)
 		assert.Zero(t, storage.counts())
 	})
