@@ -1,6 +1,7 @@
 package axle
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -52,10 +53,25 @@ func checkRedirectToo(engines redirectCheck) redirectCheck {
 // rules are applied again to its scheme and its credentials.
 func (d *dispatch) ask(check redirectCheck, next *http.Request, via []*http.Request) error {
 	if err := check(next, via); err != nil {
-		return err
+		return d.refusedByCheck(err)
 	}
 	d.leaveCredentials(next, via)
 	return d.refuseScheme(next)
+}
+
+// refusedByCheck returns the error of a redirect that a check of the user's has refused. It has a
+// handler's code, because the network is not at fault: to send the request again would not help.
+func (d *dispatch) refusedByCheck(err error) error {
+	var known *Error
+	switch {
+	case err == http.ErrUseLastResponse: //nolint:errorlint // net/http compares in this way too
+		return err
+
+	// An error of axle's keeps its code, and a check may have waited until the context ended.
+	case errors.As(err, &known), isEndOf(d.Context, err):
+		return err
+	}
+	return &Error{Code: CodeInterceptor, Message: "the check of a redirect refused", Request: d.request, Err: err}
 }
 
 // redirectCheck returns the request's own check, or else the client's; nil: none.

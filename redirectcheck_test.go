@@ -1,12 +1,15 @@
 package axle_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/go-resty/resty/v2"
 	"github.com/stretchr/testify/assert"
@@ -14,6 +17,8 @@ import (
 
 	"github.com/axlehttp/axle"
 )
+
+type redirectCheck = func(next *http.Request, via []*http.Request) error
 
 // The client's check, and the request's in its place.
 
@@ -93,6 +98,55 @@ func TestRedirectCheck_ItsErrorIsTheCauseOfTheCallsError(t *testing.T) {
 	c.SetRedirectCheck(func(*http.Request, []*http.Request) error { return &axle.Error{Code: axle.CodeCanceled} })
 	_, err = c.Get(t.Context(), "/302/end")
 	require.ErrorIs(t, err, axle.CodeCanceled)
+}
+
+func TestRedirectCheck_ItsErrorIsAHandlersAndNotTheNetworks(t *testing.T) {
+	refuse := func(err error) redirectCheck {
+		return func(*http.Request, []*http.Request) error { return err }
+	}
+	cases := map[string]struct {
+		install func(*axle.Client, redirectCheck)
+		err     error
+		code    axle.Code
+	}{
+		"the client's": {func(c *axle.Client, check redirectCheck) { c.SetRedirectCheck(check) }, errBoom, axle.CodeInterceptor},
+		"a resty policy": {func(c *axle.Client, check redirectCheck) {
+			c.SetEngine(func(rc *resty.Client) { rc.SetRedirectPolicy(resty.RedirectPolicyFunc(check)) })
+		}, errBoom, axle.CodeInterceptor},
+		"one that looks like a timeout": {func(c *axle.Client, check redirectCheck) { c.SetRedirectCheck(check) },
+			os.ErrDeadlineExceeded, axle.CodeInterceptor},
+		"one around an *Error": {func(c *axle.Client, check redirectCheck) { c.SetRedirectCheck(check) },
+			fmt.Errorf("here: %w", &axle.Error{Code: axle.CodeTooLarge}), axle.CodeTooLarge},
+	}
+	for name, x := range cases {
+		server := new(hops)
+		c := newLoopback(t, server.ServeHTTP)
+		x.install(c, refuse(x.err))
+		_, err := c.Get(t.Context(), "/302/end")
+		assert.Equal(t, x.code, asAxle(t, err).Code, name)
+		assert.Equal(t, "/302/end", asAxle(t, err).Request.URL, name)
+	}
+}
+
+func TestRedirectCheck_OneThatWaitsEndsWithTheCall(t *testing.T) {
+	server := new(hops)
+	c := newLoopback(t, server.ServeHTTP)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c.SetRedirectCheck(func(next *http.Request, _ []*http.Request) error {
+		cancel(errBoom)
+		<-next.Context().Done()
+		return context.Cause(next.Context())
+	})
+	_, err := c.Get(ctx, "/302/end")
+	require.ErrorIs(t, err, axle.CodeCanceled)
+	require.ErrorIs(t, err, errBoom)
+
+	c.SetTimeout(time.Millisecond).SetRedirectCheck(func(next *http.Request, _ []*http.Request) error {
+		<-next.Context().Done()
+		return next.Context().Err()
+	})
+	_, err = c.Get(t.Context(), "/302/end")
+	require.ErrorIs(t, err, axle.CodeTimeout)
 }
 
 func TestRedirectCheck_ErrUseLastResponseMakesTheRedirectTheResponse(t *testing.T) {

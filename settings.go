@@ -234,7 +234,8 @@ func (c *Client) SetMaxRedirects(n int) *Client {
 // [http.Client.CheckRedirect] is (axios's beforeRedirect). A request with a check of its own
 // ([Request.SetRedirectCheck]) has that instead. The default, also for nil, is none.
 //
-// The function may refuse: an error of it fails the call, as the cause of the call's error. With
+// The function may refuse: an error of it fails the call, as the cause of the call's error, which has
+// CodeInterceptor unless the error is an [*Error] with a code of its own. With
 // [http.ErrUseLastResponse] the redirect itself is the response, and ValidateStatus judges it. It
 // may also change req, the request that is about to be sent. axle's own rules hold beside it: the
 // limit of [Client.SetMaxRedirects], http and https alone, and no credential to another origin. So

@@ -162,6 +162,19 @@ func TestRetry_AnErrorThatAHandlerMadeIsNotSentAgain(t *testing.T) {
 	}
 }
 
+func TestRetry_ARedirectThatACheckRefusedIsNotSentAgain(t *testing.T) {
+	refused := errors.New("not to that host")
+	c, n := axletest.NewFakeClient(func(r *http.Request) (*http.Response, error) {
+		resp := axletest.Reply(r, http.StatusFound, "")
+		resp.Header.Set("Location", "http://elsewhere.test/")
+		return resp, nil
+	})
+	c.SetRedirectCheck(func(*http.Request, []*http.Request) error { return refused }).Use(retry.New())
+	_, err := c.Get(t.Context(), "/")
+	assert.ErrorIs(t, err, refused)
+	assert.EqualValues(t, 1, n.Sent.Load())
+}
+
 func TestRetry_ARequestHandlerThatStopsAReplayLeavesTheFailureBefore(t *testing.T) {
 	stop := errors.New("no token")
 	for _, failure := range []int{503, reset} {
