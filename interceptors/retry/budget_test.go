@@ -1,6 +1,8 @@
 package retry_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -115,5 +117,23 @@ func TestBudget_ARequestThatCannotBeSentAgainCostsNothing(t *testing.T) {
 		}
 		_, _ = c.Put(t.Context(), "/", "body")
 		assert.EqualValues(t, 3+2, n.Sent.Load())
+	})
+}
+
+func TestBudget_ARetryThatARequestHandlerStopsCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := answering(503)
+		c := newClient(n, retry.WithBudget(0, 1))
+		stop := true
+		c.Interceptors.Request.Use(func(_ context.Context, r *axle.Request) (*axle.Request, error) {
+			if stop && r.Attempt() > 0 {
+				return nil, errors.New("no token")
+			}
+			return r, nil
+		}, nil)
+		assert.Equal(t, 3, attemptsOf(t, c, n, 3))
+
+		stop = false
+		assert.Equal(t, 3+1, attemptsOf(t, c, n, 3), "the one retry of the budget is still there")
 	})
 }

@@ -73,14 +73,16 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 
 		i.retries.Set(last.request, retries+1)
 		next, unsent := last.again()
-		switch {
-		case unsent == nil:
+		if unsent == nil {
 			last = next
-		case ctx.Err() != nil:
-			return nil, last.cutOff(ctx)
-		default:
-			return last.standBecause(unsent)
+			continue
 		}
+
+		i.budget.refund()
+		if ctx.Err() != nil {
+			return nil, last.cutOff(ctx)
+		}
+		return last.standBecause(unsent)
 	}
 }
 
