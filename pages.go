@@ -2,6 +2,7 @@ package axle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -30,6 +31,7 @@ import (
 // page is. A next page that was requested before, with the same method, URL, header and body, ends
 // the iteration with an error (CodeBadResponse), since the list would have no end. Requests whose
 // body is an io.Reader or a [*Multipart] are not compared. A link that is malformed is an error too.
+// A nil next, and one that is made of a nil function, fail the first call with CodeBadOption.
 func Pages[T any](
 	ctx context.Context, c *Client, url string,
 	next func(page T, resp *Response) func(*Request),
@@ -37,7 +39,11 @@ func Pages[T any](
 ) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		list := newPageList(c.newRequest(ctx, http.MethodGet, url, nil, edits))
+		first := c.newRequest(ctx, http.MethodGet, url, nil, edits)
+		if next == nil {
+			first.setBad(errors.New("Pages needs a function that finds the next page, and was given nil"))
+		}
+		list := newPageList(first)
 		for {
 			var page T
 			resp, err := c.Do(list.request.SetResult(&page))
@@ -97,6 +103,9 @@ func NextLink[T any](_ T, resp *Response) func(*Request) {
 // the page. The URL is absolute, or relative to the URL of this page. An empty one ends the list.
 // It takes the place of the whole URL, with query and path parameters.
 func NextURL[T any](link func(page T) string) func(page T, resp *Response) func(*Request) {
+	if link == nil {
+		return nil
+	}
 	return func(page T, resp *Response) func(*Request) {
 		if to := link(page); to != "" {
 			return resp.withLink(to)
@@ -108,6 +117,9 @@ func NextURL[T any](link func(page T) string) func(page T, resp *Response) func(
 // NextCursor is for [Pages]: the next page has the query parameter param with the value that the
 // function returns, usually a member of the page. An empty one ends the list.
 func NextCursor[T any](param string, cursor func(page T) string) func(page T, resp *Response) func(*Request) {
+	if cursor == nil {
+		return nil
+	}
 	return func(page T, _ *Response) func(*Request) {
 		if value := cursor(page); value != "" {
 			return func(r *Request) { r.replaceQueryParam(param, value) }
@@ -125,6 +137,9 @@ func NextCursor[T any](param string, cursor func(page T) string) func(page T, re
 //
 //	axle.Pages(ctx, client, "/users", axle.NextOffset("page", step), axle.WithQuery("page", "1"))
 func NextOffset[T any](param string, step func(page T) int) func(page T, resp *Response) func(*Request) {
+	if step == nil {
+		return nil
+	}
 	return func(page T, _ *Response) func(*Request) {
 		size := step(page)
 		if size <= 0 {

@@ -483,6 +483,11 @@ func TestPages_BadInputFailsBeforeAnythingIsSent(t *testing.T) {
 		"nil context": axle.Pages[[]int](nil, c, "/", axle.NextLink), //nolint:staticcheck // the bad input that this is about
 		"a stream":    axle.Pages[[]int](t.Context(), c, "/", axle.NextLink, func(r *axle.Request) { r.SetStream(true) }),
 		"a method":    axle.Pages[[]int](t.Context(), c, "/", axle.NextLink, func(r *axle.Request) { r.SetMethod("G T") }),
+
+		"no next":            axle.Pages[[]int](t.Context(), c, "/", nil),
+		"NextURL of none":    axle.Pages(t.Context(), c, "/", axle.NextURL[[]int](nil)),
+		"NextCursor of none": axle.Pages(t.Context(), c, "/", axle.NextCursor[[]int]("cursor", nil)),
+		"NextOffset of none": axle.Pages(t.Context(), c, "/", axle.NextOffset[[]int]("offset", nil)),
 	} {
 		_, err := collect(seq)
 		require.ErrorIs(t, err, axle.CodeBadOption, name)
