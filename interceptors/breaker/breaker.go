@@ -13,7 +13,8 @@
 // took. [WithPerAttempt] counts each attempt instead. It is a failure if the network failed, if time
 // ran out after the request was sent, or if the status is 500 or more and not 501 (Not Implemented).
 // Any other response is a success, 429 Too Many Requests too: see package limit. A call that its
-// caller cancelled, or that was never sent, counts as neither. [WithCondition] changes that.
+// caller cancelled, that was never sent, or whose body could not be read, counts as neither.
+// [WithCondition] changes what a failure is.
 //
 // A call counts when it is over. A stream counts when its headers have come: a stream that breaks
 // off later is no failure, and a stream that lasts for hours is no probe for hours. If a probe takes
@@ -55,6 +56,7 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/recent"
+	"github.com/axlehttp/axle/internal/rewind"
 	"github.com/axlehttp/axle/internal/sessionwork"
 )
 
@@ -135,8 +137,8 @@ func WithProbes(n int) Option {
 // [DefaultCondition], which it may call. err is nil for a fulfilled response. resp is nil if no
 // response came, and err.Response is the same response.
 //
-// The function is not asked about a call that its caller cancelled, or that was not sent. Many
-// goroutines call it at once. A nil function stands for DefaultCondition.
+// The function is not asked about a call that its caller cancelled, that was not sent, or whose body
+// could not be read. Many goroutines call it at once. A nil function stands for DefaultCondition.
 func WithCondition(isFailure func(resp *axle.Response, err *axle.Error) bool) Option {
 	return func(i *Interceptor) {
 		if isFailure == nil {
@@ -272,6 +274,10 @@ func (i *Interceptor) judge(a *admission, resp *axle.Response, err *axle.Error) 
 
 	// A later request handler has failed or has waited for too long, and nothing was sent.
 	case resp == nil && !a.wasSent(err.Request):
+		return errNeither
+
+	// The caller's own body has failed, and not the server.
+	case resp == nil && rewind.IsReadError(err):
 		return errNeither
 
 	case i.isFailure(resp, err):

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -340,6 +342,7 @@ func TestOutcome_IsAFailureForTheNetworkAndTimeAndStatusesFrom500(t *testing.T) 
 		return func(r *axle.Request) { r.SetTimeout(d) }
 	}
 	accept := func(r *axle.Request) { r.SetValidateStatus(nil) }
+	unreadable := func(r *axle.Request) { r.SetBody(iotest.ErrReader(os.ErrDeadlineExceeded)) }
 	cases := []struct {
 		name  string
 		url   string
@@ -361,6 +364,7 @@ func TestOutcome_IsAFailureForTheNetworkAndTimeAndStatusesFrom500(t *testing.T) 
 		{"a body over the limit", "/200", []func(*axle.Request){func(r *axle.Request) { r.Client().SetResponseLimit(1) }}, success},
 		{"a body that does not decode", "/200", []func(*axle.Request){func(r *axle.Request) { r.SetResult(new(int)) }}, success},
 		{"bad input", "/200", []func(*axle.Request){axle.WithHeader("bad name", "x")}, neither},
+		{"a body that cannot be read", "/200", []func(*axle.Request){unreadable}, neither},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,6 +32,12 @@ func newServer(now string, opts ...breaker.Option) (*axle.Client, *server) {
 }
 
 func (s *server) answer(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return nil, err
+		}
+	}
+
 	path := r.URL.Path
 	if path == "/" {
 		path = s.now

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/rewind"
 )
 
 // DefaultCondition reports whether an outcome is one to retry: the failure may pass, and the request
@@ -16,8 +17,9 @@ import (
 //
 // A failure that may pass is a network error, an attempt that reached its own time limit, or one of
 // the statuses 408, 425, 429 and 5xx except 501, if the client refuses that status. A certificate
-// that cannot be verified, another fault of TLS, and a host that does not exist do not pass. An error
-// that a handler made, such as that of an open circuit breaker, is not retried.
+// that cannot be verified, another fault of TLS, and a host that does not exist do not pass, and neither
+// does the error of a reader that is the request's body. An error that a handler made, such as that of
+// an open circuit breaker, is not retried.
 //
 // A request may be sent twice if its method is idempotent (RFC 9110 §9.2.2), or if it has an
 // idempotency key: that of [WithIdempotencyKey], or one that the caller has set as Idempotency-Key
@@ -33,9 +35,9 @@ func DefaultCondition(_ *axle.Response, err *axle.Error) bool {
 func mayPass(err *axle.Error) bool {
 	switch err.Code {
 	case axle.CodeNetwork:
-		return !isPermanent(err)
+		return !isPermanent(err) && !rewind.IsReadError(err)
 	case axle.CodeTimeout:
-		return true
+		return !rewind.IsReadError(err)
 	case axle.CodeBadRequest, axle.CodeBadResponse:
 		return isTransientStatus(err.StatusCode())
 	}

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -65,6 +67,45 @@ func TestRetry_ANetworkErrorThatStaysIsNotSentAgain(t *testing.T) {
 			assert.EqualValues(t, 1, n.Sent.Load())
 		})
 	}
+}
+
+func TestRetry_ABodyWhoseReaderFailsIsNotSentAgain(t *testing.T) {
+	client := axletest.NewLoopback(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+	})
+	var told events
+	client.Use(retry.New(told.option()))
+	for _, failure := range []error{errors.New("the disk is gone"), os.ErrDeadlineExceeded} {
+		_, err := client.Put(t.Context(), "/", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(failure)))
+		assert.ErrorIs(t, err, failure)
+		assert.Equal(t, 1, asAxle(t, err).Request.Attempt())
+
+		// A file can be read again, and the same place of it fails again.
+		file := &file{ReadSeeker: strings.NewReader("half"), end: failure}
+		_, err = client.Put(t.Context(), "/", file)
+		assert.ErrorIs(t, err, failure)
+		assert.Equal(t, 1, asAxle(t, err).Request.Attempt())
+
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, client.BaseURL(), file)
+		require.NoError(t, err)
+		_, err = client.HTTPClient().Do(req) //nolint:bodyclose // there is no response
+		assert.ErrorIs(t, err, failure)
+	}
+	assert.Empty(t, told.list)
+}
+
+// file is a file that fails at its end.
+type file struct {
+	io.ReadSeeker
+	end error
+}
+
+func (f *file) Read(p []byte) (int, error) {
+	n, err := f.ReadSeeker.Read(p)
+	if err != nil {
+		err = f.end
+	}
+	return n, err
 }
 
 func TestRetry_ANameServerThatFailsForNowIsAskedAgain(t *testing.T) {

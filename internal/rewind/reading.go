@@ -41,7 +41,14 @@ func (r *reading) Read(p []byte) (int, error) {
 	if isClosed(r.interrupted) {
 		return 0, errInterrupted
 	}
-	return r.from.Read(p)
+	n, err := r.from.Read(p)
+
+	// A source that was closed meanwhile may fail for that reason.
+	//nolint:errorlint // an error around io.EOF is an error of the source's
+	if err != nil && err != io.EOF && r.opener == byTransport && !isClosed(r.interrupted) {
+		err = &ReadError{err}
+	}
+	return n, err
 }
 
 // Close ends the reading. It does not wait for a read that is under way. The body's source stays

@@ -41,6 +41,21 @@ func (e *Error) Message() string { return fmt.Sprintf("the body (%T) cannot be s
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// ReadError is the error of the reader that a body was made of, as a transport got it. The network is
+// not at fault, and an attempt more would come to the same error.
+type ReadError struct{ Err error }
+
+// Error returns the text of the reader's error.
+func (e *ReadError) Error() string { return e.Err.Error() }
+
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// IsReadError reports whether the error of a call comes from the reader of its body.
+func IsReadError(err error) bool {
+	_, ok := errors.AsType[*ReadError](err)
+	return ok
+}
+
 // Body is a request's body that can be read more than once. Make one with [New] or [OfRequest].
 type Body struct {
 	given  any

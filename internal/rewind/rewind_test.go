@@ -289,8 +289,15 @@ func TestPlainReader_OneThatFailsFailsEachReadingAtTheSamePlace(t *testing.T) {
 		r := open(t, b)
 		all, err := io.ReadAll(r)
 		require.ErrorIs(t, err, broken)
+		assert.True(t, rewind.IsReadError(err), "the network is not at fault")
+		assert.EqualError(t, err, "broken")
 		assert.Equal(t, "half", string(all))
 		require.NoError(t, r.Close())
+
+		// A reading that is over fails for another reason.
+		_, err = r.Read(make([]byte, 1))
+		require.Error(t, err)
+		assert.False(t, rewind.IsReadError(err))
 	}
 }
 
