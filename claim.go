@@ -42,6 +42,7 @@ func (p *pass) claim(r, given *Request) *Request {
 			c.ctx = given.ctx
 		}
 		c.inherited = true
+		c.attempt = p.attempts.Load()
 		c.inheritBindings(given)
 	}
 
@@ -57,13 +58,65 @@ func (p *pass) claim(r, given *Request) *Request {
 	return c
 }
 
+// claimOutcomes claims the request of an outcome that a handler returned, and remembers which request
+// of this call it stands beside.
+func (p *pass) claimOutcomes(r, given *Request) *Request {
+	c := p.claim(r, given)
+	if r != nil && (r.pass == nil || r.pass.call != p.call) {
+		isNested := r.pass != nil && r.pass.nested
+		c.values = c.values.with(ownRequest, beside{given.Own(), isNested})
+	}
+	return c
+}
+
+// ownRequest is the key of the value that claimOutcomes remembers.
+var ownRequest = NewKey[beside]("axle.Own")
+
+// beside is the request of a call that the request of another call's outcome stands beside.
+type beside struct {
+	own      *Request
+	isNested bool // the other call was sent with the request of this one
+}
+
+// beside returns what claimOutcomes has remembered; false for a request of the call's own.
+func (r *Request) beside() (beside, bool) {
+	v, _ := r.values.get(ownRequest)
+	b, found := v.(beside)
+
+	// A request that is sent once more takes its values along to another call.
+	return b, found && r.pass != nil && b.own.pass != nil && b.own.pass.call == r.pass.call
+}
+
+// valuesForReplay returns the values with which r is replayed. Where r is the request of another
+// call, the values that this call has of its own are not lost: an idempotency key, for one, stays
+// the same.
+func (r *Request) valuesForReplay() values {
+	b, found := r.beside()
+	if !found {
+		return r.values
+	}
+	if b.isNested {
+		return r.values.without(ownRequest)
+	}
+
+	merged := r.values.without(ownRequest)
+	own := b.own.values
+	if own.first.key != nil {
+		merged = merged.with(own.first.key, own.first.val)
+	}
+	for _, v := range own.rest {
+		merged = merged.with(v.key, v.val)
+	}
+	return merged
+}
+
 // claimResponse claims the request of a response that a handler returned. given is the request that
 // the handler was given.
 func (p *pass) claimResponse(r *Response, given *Request) *Response {
 	if r == nil {
 		return nil
 	}
-	return r.with(p.claim(r.Request, given))
+	return r.with(p.claimOutcomes(r.Request, given))
 }
 
 // isClaimed reports whether claimResponse would return r unchanged.
@@ -131,7 +184,7 @@ func (p *pass) reject(failed error, name string, request *Request, response *Res
 // claimBoth claims the request and the response of an error. If the response is the request's, it
 // is the claimed request's afterwards.
 func (p *pass) claimBoth(e *Error, given *Request) (*Request, *Response) {
-	request := p.claim(e.Request, given)
+	request := p.claimOutcomes(e.Request, given)
 	if e.Response != nil && (e.Response.Request == nil || e.Response.Request == e.Request) {
 		return request, e.Response.with(request)
 	}

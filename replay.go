@@ -105,7 +105,7 @@ func (r *Request) mayReplay() (stage, *Error) {
 // pass, with the Key values of r and with the edits. r is the request that is replayed.
 func (p *pass) edited(outer *pass, r *Request, edits []func(*Request)) (*Request, *Error) {
 	again := outer.source.Clone()
-	again.pass, again.turn, again.client, again.values = p, inRequestChain, p.client, r.values
+	again.pass, again.turn, again.client, again.values = p, inRequestChain, p.client, r.valuesForReplay()
 	p.jarCookies = p.sender.renewCookies(again.Header, outer.jarCookies)
 
 	p.settings.noteOrigins(again)

@@ -214,6 +214,17 @@ func (r *Request) SetStream(stream bool) *Request {
 // call of its own.
 func (r *Request) Attempt() int { return int(r.attempt) }
 
+// Own returns the request of the call that r takes part in. That is r itself, unless a handler has
+// returned the response or the error of another call, such as that of a fallback: the Request of such
+// an outcome is the other call's. Own is then the request that the handler was given, and which
+// [Request.Replay] sends again. An interceptor that replays asks it whether the call may be sent twice.
+func (r *Request) Own() *Request {
+	if b, found := r.beside(); found {
+		return b.own
+	}
+	return r
+}
+
 // Nested reports whether a handler started this call with [Client.Do] from its own request, while
 // the call of that request was running: axios(error.config). A request that a caller sends again
 // after its call is not nested.

@@ -28,7 +28,9 @@ func DefaultCondition(_ *axle.Response, err *axle.Error) bool {
 	if err == nil || err.Request.Attempt() == 0 {
 		return false
 	}
-	return mayPass(err) && isRepeatable(err.Request)
+
+	// The error may be that of another call, which a handler has sent. A retry sends this call again.
+	return mayPass(err) && isRepeatable(err.Request.Own())
 }
 
 // mayPass reports whether a failure may be gone in the next attempt.

@@ -30,10 +30,12 @@ func (i *Interceptor) rejected(_ context.Context, err *axle.Error) (*axle.Respon
 
 // handle replays the call until an outcome stands.
 func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
-	if skipped(last.request) {
+	// A handler may have returned the outcome of another call. What is set for this one holds.
+	own := last.request.Own()
+	if skipped(own) {
 		return last.stand()
 	}
-	i = i.forCall(last.request)
+	i = i.forCall(own)
 
 	for looped := 1; ; looped++ {
 		if !i.wants(last) {
@@ -47,9 +49,10 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 			return last.stand()
 		}
 
-		// A handler may have made the failure from another call's, whose request counts neither
-		// attempts nor retries of this one.
+		// A call that a handler has made from this call's own request counts on.
 		retries, _ := i.retries.Get(last.request)
+		before, _ := i.retries.Get(last.request.Own())
+		retries = max(retries, before)
 		attempts := max(last.request.Attempt(), retries+1, looped)
 		event := Event{Attempt: attempts, Response: last.response, Err: last.err}
 
@@ -71,8 +74,7 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 			return nil, last.cutOff(ctx)
 		}
 
-		i.retries.Set(last.request, retries+1)
-		next, unsent := last.again()
+		next, unsent := last.again(func(r *axle.Request) { i.retries.Set(r, retries+1) })
 		if unsent == nil {
 			last = next
 			continue
@@ -86,10 +88,10 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 	}
 }
 
-// again replays the call and returns the outcome. unsent is the error of a replay that a request
+// again replays the call, with its new count of retries, and returns the outcome. unsent is the error of a replay that a request
 // handler has kept from being sent.
-func (o outcome) again() (next outcome, unsent error) {
-	resp, err := o.request.Replay()
+func (o outcome) again(count func(*axle.Request)) (next outcome, unsent error) {
+	resp, err := o.request.Replay(count)
 	if err == nil {
 		return outcome{resp.Request, resp, nil}, nil
 	}

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -353,6 +355,47 @@ func TestAttempts_EndAlsoIfAHandlerReturnsTheFailureOfAnotherCall(t *testing.T) 
 		assert.Equal(t, 503, asAxle(t, err).StatusCode())
 		assert.Equal(t, 3+3, n.attempts(), "each attempt with its fallback")
 	})
+}
+
+func TestRetry_TheFailureOfAFollowUpCallDoesNotMakeAPOSTRepeatable(t *testing.T) {
+	wrap := func(err error) error { return fmt.Errorf("the job's state: %w", err) }
+	plain := func(err error) error { return err }
+	for name, pass := range map[string]func(error) error{"wrapped": wrap, "as it is": plain} {
+		for attempts, opts := range map[int][]retry.Option{
+			1: nil, 3: {retry.WithIdempotencyKey("Idempotency-Key")},
+		} {
+			inBubble(t, name, func(t *testing.T) {
+				n := answering(202)
+				c, other := plainClient(n), plainClient(answering(reset))
+				axletest.UseFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+					state, err := other.Get(resp.Request.Context(), "/state")
+					return state, pass(err)
+				})
+				_, err := c.Use(retry.New(opts...)).Post(t.Context(), "/jobs", "body")
+				assert.ErrorIs(t, err, errReset)
+				assert.Equal(t, attempts, n.attempts())
+				assert.Len(t, slices.Compact(n.headers("Idempotency-Key")), 1, "each attempt has the same key")
+			})
+		}
+	}
+}
+
+func TestRetry_WhatIsSetForACallHoldsForTheFailureOfAnotherThatAHandlerReturns(t *testing.T) {
+	for attempts, edit := range map[int]func(*axle.Request){
+		1: retry.Skip, 2: retry.With(retry.WithAttempts(2)), 3: func(*axle.Request) {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := answering(503)
+			c, other := plainClient(n), plainClient(answering(reset))
+			axletest.UseRejected(c, func(err *axle.Error) (*axle.Response, error) {
+				return other.Get(err.Request.Context(), "/fallback")
+			})
+			_, err := c.Use(retry.New()).Get(t.Context(), "/", edit)
+			assert.ErrorIs(t, err, errReset)
+			assert.NotContains(t, err.Error(), "not sent again")
+			assert.Equal(t, attempts, n.attempts())
+		})
+	}
 }
 
 func TestAttempts_OfACallThatIsOverAreNotThoseOfTheNext(t *testing.T) {
