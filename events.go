@@ -195,6 +195,10 @@ func (s *eventStream) mayReconnect(err *Error) bool {
 		return true
 	case CodeBadRequest, CodeBadResponse:
 		return mayPass(err.StatusCode())
+
+	// The body of a refused status may be over the limit. The status says the same without it.
+	case CodeTooLarge:
+		return (errors.Is(err, CodeBadRequest) || errors.Is(err, CodeBadResponse)) && mayPass(err.StatusCode())
 	}
 	return false
 }

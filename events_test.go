@@ -536,6 +536,21 @@ func TestEvents_ARefusedStatusIsReadWithinTheResponseLimit(t *testing.T) {
 	require.ErrorIs(t, err, axle.CodeTooLarge)
 }
 
+func TestEvents_ARefusedStatusWhoseBodyIsOverTheLimitIsJudgedByTheStatus(t *testing.T) {
+	for status, connections := range map[int]int{503: 3, 429: 3, 404: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			c, server := newEventClient(
+				eventAnswer{stream: "data: a\n\n"},
+				eventAnswer{status: status, stream: strings.Repeat("x", 101)},
+				eventAnswer{status: 204},
+			)
+			_, err := texts(axle.Events[string](t.Context(), c.SetResponseLimit(100), "/events"))
+			assert.Equal(t, connections == 2, err != nil)
+			assert.Len(t, server.got, connections)
+		})
+	}
+}
+
 func TestEvents_WithoutAResponseLimitAnEventMayHave16MiB(t *testing.T) {
 	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
 		resp := replyWith(r, 200, io.NopCloser(io.MultiReader(strings.NewReader("data: "), sameBytes{})))

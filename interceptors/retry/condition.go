@@ -42,6 +42,11 @@ func mayPass(err *axle.Error) bool {
 		return !rewind.IsReadError(err)
 	case axle.CodeBadRequest, axle.CodeBadResponse:
 		return isTransientStatus(err.StatusCode())
+
+	// The body of a refused status may be over the limit. The status says the same without it.
+	case axle.CodeTooLarge:
+		isRefused := errors.Is(err, axle.CodeBadRequest) || errors.Is(err, axle.CodeBadResponse)
+		return isRefused && isTransientStatus(err.StatusCode())
 	}
 	return false
 }

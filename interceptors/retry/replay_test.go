@@ -43,6 +43,22 @@ func TestRetry_AFailureThatMayPassIsSentAgain(t *testing.T) {
 	}
 }
 
+func TestRetry_ARefusedStatusWhoseBodyIsOverTheLimitIsJudgedByTheStatus(t *testing.T) {
+	for status, attempts := range map[int]int{503: 3, 429: 3, 404: 1} {
+		inBubble(t, http.StatusText(status), func(t *testing.T) {
+			n := answering(status)
+			c := newClient(n).SetResponseLimit(1)
+			_, err := c.Get(t.Context(), "/")
+			assert.Equal(t, axle.CodeTooLarge, asAxle(t, err).Code)
+			assert.Equal(t, attempts, n.attempts())
+
+			_, err = c.Get(t.Context(), "/", func(r *axle.Request) { r.SetValidateStatus(nil) })
+			assert.ErrorIs(t, err, axle.CodeTooLarge)
+			assert.Equal(t, attempts+1, n.attempts(), "a status that the client accepts")
+		})
+	}
+}
+
 func TestRetry_ARefusedStatusThatStaysIsNotSentAgain(t *testing.T) {
 	for _, status := range []int{300, 304, 400, 401, 403, 404, 409, 410, 422, 501, 600} {
 		inBubble(t, http.StatusText(status), func(t *testing.T) {
