@@ -44,7 +44,6 @@ func (r *reading) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
 
 	// A source that was closed meanwhile may fail for that reason.
-	//nolint:errorlint // an error around io.EOF is an error of the source's
 	if err != nil && err != io.EOF && r.opener == byTransport && !isClosed(r.interrupted) {
 		err = &ReadError{err}
 	}
