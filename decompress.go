@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -140,12 +141,17 @@ func (s *settings) decompressorsOf(header http.Header) (list [mostEncodings]deco
 // decompress the response, and axle does. axle can then tell damaged data from a network that broke
 // off.
 func (d *dispatch) askForEncodings() {
+	// A browser asks for the encodings that it undoes.
+	s := d.request.pass.settings
+	if s.usesFetch() {
+		return
+	}
+
 	_, found := d.header["Accept-Encoding"]
 	if found || d.request.method() == http.MethodHead || d.header.Get("Range") != "" {
 		return
 	}
 
-	s := d.request.pass.settings
 	switch {
 	case len(s.decompressors) > 0:
 		d.header["Accept-Encoding"] = s.encodings
@@ -160,6 +166,14 @@ func (d *dispatch) askForEncodings() {
 // A range of a compressed body stays as it is: a part of the compressed bytes cannot be decompressed
 // alone, and net/http too leaves the responses to a Range as they are.
 func decompress(req *Request, raw *http.Response) io.ReadCloser {
+	// A browser has undone the encodings, and has left the header as it was.
+	if req.settings().usesFetch() && fetch.Decodes(raw.Header["Content-Encoding"]) {
+		raw.Uncompressed, raw.ContentLength = true, -1
+		raw.Header.Del("Content-Encoding")
+		raw.Header.Del("Content-Length")
+		return raw.Body
+	}
+
 	encodings, count := req.settings().decompressorsOf(raw.Header)
 	isRange := raw.StatusCode == http.StatusPartialContent || req.Header.Get("Range") != ""
 	if count == 0 || isRange || req.method() == http.MethodHead {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -135,6 +136,10 @@ func (d *dispatch) prepare() *Error {
 		return err
 	}
 	d.prepareHeader()
+
+	if fetch.Possible {
+		d.prepareForFetch()
+	}
 	return nil
 }
 

@@ -75,6 +75,7 @@
 //   - timeout.go: the time limit
 //   - engine.go and resty.go: the engines that send, over net/http and over resty
 //   - redirect.go: what a redirect keeps and drops
+//   - fetch.go: a dispatch in a browser, where net/http sends by the Fetch API
 //   - resend.go: the error of a connection that fails when the body cannot be sent again
 //   - drain.go: the rest of an unwanted response, so that its connection can be used again
 //   - stream.go, decompress.go and progress.go: the stream of a response, its limit, its

@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"slices"
 
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -118,6 +119,10 @@ func (m *headerMerge) addAxlesOwn() {
 		return
 	}
 	for _, own := range axleHeaders {
+		// A browser has a User-Agent of its own.
+		if own.name == "User-Agent" && m.usesFetch() {
+			continue
+		}
 		if _, found := m.request.Header[own.name]; !found {
 			m.request.Header[own.name] = []string{own.value}
 		}
@@ -230,6 +235,12 @@ func (r *Request) headerValues(name string) []string {
 // checkHeaders refuses names and values that could end a line or a header early (CVE-2026-40175).
 func checkHeaders(header http.Header) error {
 	for name, list := range header {
+		if fetch.Possible && fetch.IsOption(name) {
+			if err := fetch.CheckOption(name, list); err != nil {
+				return err
+			}
+			continue
+		}
 		if !wire.IsToken(name) {
 			return fmt.Errorf("the header name %q is not a token", name)
 		}

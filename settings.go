@@ -19,24 +19,27 @@ import (
 
 // settings is one state of a client; it is never modified.
 type settings struct {
-	baseURL       string
-	base          *wire.Base // nil: none
-	baseErr       error      // what is wrong with baseURL
-	origin        string     // of base
-	pathParams    wire.Params
-	timeout       time.Duration
-	header        http.Header
-	query         url.Values
-	transport     http.RoundTripper
-	jar           http.CookieJar
-	validate      func(status int) bool
-	sensitive     map[string]bool // SetSensitiveHeaders', in canonical form
-	methodHeader  map[string]http.Header
-	xsrfCookie    string
-	xsrfHeader    string // in canonical form
-	pathsOnly     bool   // absolute URLs are refused
-	maxRedirects  int
-	redirect      redirectCheck // nil: none
+	baseURL      string
+	base         *wire.Base // nil: none
+	baseErr      error      // what is wrong with baseURL
+	origin       string     // of base
+	pathParams   wire.Params
+	timeout      time.Duration
+	header       http.Header
+	query        url.Values
+	transport    http.RoundTripper
+	jar          http.CookieJar
+	validate     func(status int) bool
+	sensitive    map[string]bool // SetSensitiveHeaders', in canonical form
+	methodHeader map[string]http.Header
+	xsrfCookie   string
+	xsrfHeader   string // in canonical form
+	pathsOnly    bool   // absolute URLs are refused
+	maxRedirects int
+	redirect     redirectCheck // nil: none
+
+	withCredentials bool // fetch's option credentials is "include"
+
 	responseLimit int64
 	requestLimit  int64
 	encodeQuery   QueryEncoder // nil: QueryRepeat
@@ -176,6 +179,15 @@ func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 // SetCookieJar sets the cookie jar; nil: cookies are not kept.
 func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
 	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
+}
+
+// SetWithCredentials decides whether a browser sends its cookies to other origins than the page's, and
+// keeps those that other origins set (axios's withCredentials). The option is fetch's credentials:
+// "include". A request with the header entry js.fetch:credentials has that instead. The default is
+// false: cookies to and from the page's own origin alone. Outside a browser it does nothing, and the
+// jar decides.
+func (c *Client) SetWithCredentials(on bool) *Client {
+	return c.update(func(s *settings) { s.withCredentials = on })
 }
 
 // ClearCookies empties the jar that [New] made, for everybody who shares it: this client, its

@@ -65,7 +65,7 @@ var (
 		"texttokens", "imagetokens", "budgettokens", "numtokens", "contexttokens", "remainingtokens", "tokensremaining",
 		"tokensper", "tokenusage",
 		"ratelimittokens", "ratelimitlimittokens", "ratelimitremainingtokens", "ratelimitresettokens",
-		"secretary", "secretariat", "allowcredentials", "authorizationendpoint", "authorizationserver",
+		"secretary", "secretariat", "allowcredentials", "jsfetchcredentials", "authorizationendpoint", "authorizationserver",
 		// Names of a key, which are not the key.
 		"accesskeyid", "apikeyid", "signingkeyid", "masterkeyid",
 		// Postal codes of India.

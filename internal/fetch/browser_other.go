@@ -1,0 +1,14 @@
+//go:build !js
+
+package fetch
+
+import "net/http"
+
+// Possible says whether the program is compiled for a browser.
+const Possible = false
+
+// SentBy is false: there is no browser.
+func SentBy(http.RoundTripper) bool { return false }
+
+// CookiesOf returns none: there is no page.
+func CookiesOf(string) []*http.Cookie { return nil }

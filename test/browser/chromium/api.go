@@ -1,0 +1,130 @@
+//go:build !js
+
+package main
+
+import (
+	"compress/gzip"
+	"compress/zlib"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// api is the server that the tests of test/browser send to. Both origins have the same one, so that
+// a test finds out on its own origin what has reached the other.
+//
+//	/api/echo/NAME              answers with a received, as JSON, and keeps it under NAME
+//	/api/kept/NAME              answers with the list of those that were kept, also the preflights
+//	/api/redirect/NAME?to=URL   redirects, with 307 or the status in ?status=
+//	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
+//	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
+//	/api/status/NAME?code=401   answers with that status and a received
+//
+// Each answer allows every origin, with cookies (CORS), unless the query has nocors.
+type api struct {
+	mux  *http.ServeMux
+	mu   sync.Mutex
+	kept map[string][]received
+}
+
+// received is a request as it has arrived.
+type received struct {
+	Method string
+	Host   string
+	URL    string
+	Header http.Header
+	Body   string
+}
+
+func newAPI() *api {
+	a := &api{mux: http.NewServeMux(), kept: map[string][]received{}}
+	a.mux.HandleFunc("/api/echo/{name}", a.echo)
+	a.mux.HandleFunc("/api/kept/{name}", a.list)
+	a.mux.HandleFunc("/api/redirect/{name}", redirect)
+	a.mux.HandleFunc("/api/cookie/{name}", setCookie)
+	a.mux.HandleFunc("/api/encoded/{name}", encoded)
+	a.mux.HandleFunc("/api/status/{name}", a.status)
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !r.URL.Query().Has("nocors") {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+		h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+	}
+	if r.Method == http.MethodOptions {
+		a.keep(r)
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// keep keeps a request under the last part of its path.
+func (a *api) keep(r *http.Request) received {
+	body, _ := io.ReadAll(r.Body)
+	one := received{r.Method, r.Host, r.URL.String(), r.Header, string(body)}
+	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.kept[name] = append(a.kept[name], one)
+	return one
+}
+
+func (a *api) echo(w http.ResponseWriter, r *http.Request) { writeJSON(w, a.keep(r)) }
+
+func (a *api) status(w http.ResponseWriter, r *http.Request) {
+	var code int
+	_, _ = fmt.Sscan(r.URL.Query().Get("code"), &code)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	writeJSON(w, a.keep(r))
+}
+
+func (a *api) list(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	writeJSON(w, append([]received{}, a.kept[r.PathValue("name")]...))
+}
+
+func redirect(w http.ResponseWriter, r *http.Request) {
+	code := http.StatusTemporaryRedirect
+	_, _ = fmt.Sscan(r.URL.Query().Get("status"), &code)
+	w.Header().Set("Location", r.URL.Query().Get("to"))
+	w.WriteHeader(code)
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Set-Cookie", r.URL.Query().Get("set")+"; Path=/")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func encoded(w http.ResponseWriter, r *http.Request) {
+	as := r.URL.Query().Get("as")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Encoding", as)
+	const text = `{"encoding":"undone"}`
+	switch as {
+	case "gzip":
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, text)
+		_ = z.Close()
+	case "deflate":
+		z := zlib.NewWriter(w)
+		_, _ = io.WriteString(z, text)
+		_ = z.Close()
+	}
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
