@@ -110,6 +110,9 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 	if failed != nil {
 		err := failure(d.Context, req, failed)
 		d.stopClock()
+		if fetch.Possible {
+			err = d.explainFetch(err)
+		}
 		return nil, err
 	}
 
@@ -138,7 +141,9 @@ func (d *dispatch) prepare() *Error {
 	d.prepareHeader()
 
 	if fetch.Possible {
-		d.prepareForFetch()
+		if err := d.prepareForFetch(); err != nil {
+			return badOption(d.request, err.Error(), nil)
+		}
 	}
 	return nil
 }

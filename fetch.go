@@ -2,31 +2,36 @@ package axle
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"maps"
+	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/axlehttp/axle/internal/fetch"
 )
 
-// This file is a dispatch in a browser, where net/http sends by the Fetch API. The browser keeps
-// cookies and undoes encodings by itself.
+// This file is a dispatch in a browser, where net/http sends by the Fetch API. The browser
+// follows redirects, keeps cookies and undoes encodings by itself.
 
 // usesFetch reports whether the requests go out by a browser's fetch.
 func (s *settings) usesFetch() bool { return fetch.Possible && fetch.SentBy(s.engine.transport()) }
 
-// prepareForFetch makes the URL and the header such that fetch takes them.
-func (d *dispatch) prepareForFetch() {
+// prepareForFetch makes the URL and the header such that fetch takes them, or refuses the request.
+func (d *dispatch) prepareForFetch() error {
 	// A transport that does not send by fetch has no use for its options.
 	s := d.request.settings()
 	if !s.usesFetch() {
 		maps.DeleteFunc(d.header, func(name string, _ []string) bool { return fetch.IsOption(name) })
-		return
+		return nil
 	}
 
 	d.moveUserinfo()
 	if s.withCredentials && d.header[fetch.Credentials] == nil {
 		d.header[fetch.Credentials] = []string{fetch.Include}
 	}
-
+	return d.keepFromRedirects(d.header)
 }
 
 // moveUserinfo makes an Authorization header of the URL's userinfo, as net/http does elsewhere. Fetch
@@ -43,4 +48,66 @@ func (d *dispatch) moveUserinfo() {
 	plain := *d.url
 	plain.User = nil
 	d.url = &plain
+}
+
+// keepFromRedirects tells the browser to follow no redirect if a header is a credential. The browser
+// would take all headers but Authorization to another origin. Nobody can be asked on the way, and
+// the redirects cannot be counted.
+func (d *dispatch) keepFromRedirects(header http.Header) error {
+	s, chosen := d.request.settings(), header[fetch.Redirect]
+	follows := len(chosen) == 0 || chosen[0] == fetch.Follow
+	if !follows {
+		return nil
+	}
+
+	// Behind the bridge these settings have no say.
+	switch {
+	case d.request.pass.inbound.verbatim:
+	case s.limitsRedirects:
+		return errors.New("SetMaxRedirects cannot be kept in a browser, which follows redirects by itself: " + howToStay)
+	case d.request.redirectCheck() != nil:
+		return errors.New("SetRedirectCheck cannot be kept in a browser, which follows redirects by itself: " + howToStay)
+	}
+
+	credentials := d.credentials(header)
+	switch {
+	case len(credentials) == 0:
+		return nil
+	case len(chosen) > 0:
+		return fmt.Errorf("%s is %q, and a browser would take %s to another origin", fetch.Redirect, chosen[0], listed(credentials))
+	}
+	header[fetch.Redirect] = []string{fetch.Fail}
+	return nil
+}
+
+const howToStay = "the header entry " + fetch.Redirect + ": " + fetch.Fail + " makes it refuse them"
+
+// credentials returns the names of the headers that may not follow a redirect to another origin.
+func (d *dispatch) credentials(header http.Header) (names []string) {
+	for name := range header {
+		if d.request.isCredential(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func listed(names []string) string { return strings.Join(names, ", ") }
+
+// explainFetch adds to the error of a fetch that failed what the browser does not say.
+func (d *dispatch) explainFetch(err *Error) *Error {
+	if err.Code != CodeNetwork || err.Message != "" || !d.request.settings().usesFetch() {
+		return err
+	}
+
+	const unsaid = "the browser does not say why; perhaps a redirect, which was not to be followed, because "
+	credentials := d.credentials(d.header)
+	switch {
+	case slices.Contains(d.request.Header[fetch.Redirect], fetch.Fail):
+		err.Message = unsaid + fetch.Redirect + " is " + fetch.Fail
+	case len(credentials) > 0:
+		err.Message = unsaid + "it might leave the origin, and the request has the credential " + listed(credentials)
+	}
+	return err
 }

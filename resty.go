@@ -151,7 +151,7 @@ func (s *settings) takeOver(rc *resty.Client) error {
 		s.transport = http.DefaultTransport
 	}
 	if hc.CheckRedirect != nil {
-		s.maxRedirects = math.MaxInt
+		s.maxRedirects, s.limitsRedirects = math.MaxInt, true
 	}
 	s.responseLimit = int64(max(rc.ResponseBodyLimit, 0))
 	return s.takeOverCodecs(rc)
@@ -375,6 +375,13 @@ func (d *dispatch) attachToResty(raw *http.Request, spelling map[string]string) 
 			if d.request.isCredential(name) {
 				raw.Header = without(raw.Header, binding{name: name, values: list})
 			}
+		}
+	}
+
+	// A hook may have added a credential.
+	if d.request.settings().usesFetch() {
+		if err := d.keepFromRedirects(raw.Header); err != nil {
+			return badOption(d.request, err.Error(), nil)
 		}
 	}
 

@@ -38,6 +38,7 @@ type settings struct {
 	maxRedirects int
 	redirect     redirectCheck // nil: none
 
+	limitsRedirects bool // maxRedirects was set, and is not the default
 	withCredentials bool // fetch's option credentials is "include"
 
 	responseLimit int64
@@ -169,6 +170,9 @@ func (c *Client) SetQueryParam(name, value string) *Client {
 // A transport around an [http.Transport] that changes nothing of the body may return that one by a
 // method Unwrap() http.RoundTripper. The client then decompresses by itself, as without the wrapper,
 // and tells damaged data from a network that fails.
+//
+// In a browser an [http.Transport] sends by fetch, unless it has a DialContext, and a transport of
+// another type is taken to do so in the end. Its Unwrap may say otherwise.
 func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 	if rt == nil {
 		rt = defaultTransport()
@@ -211,6 +215,10 @@ func (c *Client) SetValidateStatus(ok func(status int) bool) *Client {
 // earlier call. Headers whose names say that they hold a secret, such as Authorization, Cookie and
 // X-Api-Key, are always sensitive and need not be named. A sensitive header never crosses an origin
 // and is redacted in logs.
+//
+// A browser follows redirects by itself, and takes all headers but Authorization along. There a
+// request with a sensitive header, or with one that [Request.BindHeader] has bound, follows no
+// redirect: one fails with CodeNetwork, and the error names the header.
 func (c *Client) SetSensitiveHeaders(names ...string) *Client {
 	sensitive := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -238,8 +246,11 @@ func (c *Client) SetRequestLimit(bytes int64) *Client {
 // SetMaxRedirects bounds how many redirects one dispatch follows; one more fails with
 // CodeTooManyRedirects. The default is [MaxRedirects]. With zero none is followed: a 3xx is the
 // response, and ValidateStatus judges it. A negative one fails the calls.
+//
+// A browser follows up to 20 redirects by itself, and cannot be told another number: there each call
+// of a client with a limit of its own fails with CodeBadOption before anything is sent.
 func (c *Client) SetMaxRedirects(n int) *Client {
-	return c.update(func(s *settings) { s.maxRedirects = n })
+	return c.update(func(s *settings) { s.maxRedirects, s.limitsRedirects = n, true })
 }
 
 // SetRedirectCheck sets a function that is asked before each redirect is followed, as
@@ -256,6 +267,10 @@ func (c *Client) SetMaxRedirects(n int) *Client {
 //
 // A redirect policy of a resty client is asked before it. Behind [Client.HTTPClient] it is not
 // asked, since the http.Client follows redirects there: set that client's CheckRedirect.
+//
+// A browser asks nobody: there each call with a check fails with CodeBadOption before anything is
+// sent, unless the request has the header entry js.fetch:redirect with "error", by which no redirect
+// is followed.
 func (c *Client) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Client {
 	return c.update(func(s *settings) { s.redirect = check })
 }

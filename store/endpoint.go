@@ -19,6 +19,7 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/redact"
 )
@@ -61,7 +62,7 @@ func EndpointAnswer(read func(*axle.Response) (*oauth2.Token, error)) EndpointOp
 // failed refresh. It is sent once. An interceptor that sends it again spends the refresh token
 // again. The client's time limit does not count, since a rotated token must be read. The refresh
 // has its own time limit, see [WithRefreshTimeout]. A redirect to another origin is refused, so
-// that the refresh token goes nowhere else.
+// that the refresh token goes nowhere else. In a browser every redirect is refused.
 func Endpoint(c *axle.Client, path string, opts ...EndpointOption) RefreshFunc {
 	e := &endpoint{client: c, path: path}
 	for _, opt := range opts {
@@ -97,6 +98,10 @@ func (e *endpoint) refresh(ctx context.Context, current *oauth2.Token) (*oauth2.
 
 		// These come last, so that the edit cannot undo them.
 		r.SetRedirectCheck(sameOrigin)
+		if fetch.Possible {
+			// A browser cannot ask the check, and follows no redirect here.
+			r.SetHeader(fetch.Redirect, fetch.Fail)
+		}
 		r.SetValidateStatus(func(status int) bool { return status >= 200 && status <= 299 })
 	})
 	if err != nil {

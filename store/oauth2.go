@@ -17,13 +17,14 @@ import (
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/internal/detached"
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/redact"
 )
 
 // OAuth2 returns a RefreshFunc for the refresh grant of RFC 6749 §6, by way of x/oauth2.
 //
 // The HTTP client is that of the context (oauth2.HTTPClient), as usual. A redirect to another
-// origin is refused. The time limit of the HTTP client does not count, since a rotated token must
+// origin is refused, and in a browser every redirect. The time limit of the HTTP client does not count, since a rotated token must
 // be read, nor does that of an axle client whose HTTPClient it is. The refresh has its own time
 // limit, see [WithRefreshTimeout].
 //
@@ -168,6 +169,12 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	next := t.next
 	if next == nil {
 		next = http.DefaultTransport
+	}
+
+	// A browser cannot be asked on the way, and follows no redirect here.
+	if fetch.SentBy(next) {
+		r = r.Clone(r.Context())
+		r.Header[fetch.Redirect] = []string{fetch.Fail}
 	}
 	resp, err := next.RoundTrip(r)
 	if err != nil || resp.StatusCode < 200 || resp.StatusCode >= 300 && resp.StatusCode < 400 {

@@ -22,6 +22,7 @@ import (
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
 //	/api/status/NAME?code=401   answers with that status and a received
+//	/api/token/NAME             answers with a new token
 //
 // Each answer allows every origin, with cookies (CORS), unless the query has nocors.
 type api struct {
@@ -47,6 +48,7 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/cookie/{name}", setCookie)
 	a.mux.HandleFunc("/api/encoded/{name}", encoded)
 	a.mux.HandleFunc("/api/status/{name}", a.status)
+	a.mux.HandleFunc("/api/token/{name}", newToken)
 	return a
 }
 
@@ -122,6 +124,10 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(z, text)
 		_ = z.Close()
 	}
+}
+
+func newToken(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]any{"access_token": "new", "refresh_token": "next", "token_type": "Bearer"})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
