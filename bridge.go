@@ -34,8 +34,15 @@ func (c *Client) RoundTripper() http.RoundTripper { return bridge{client: c} }
 // replay sends the cookies that the jar has by then, which a refresh may have changed, and the
 // caller's own as they were. Behind a bare RoundTripper, whose jar is unknown, a replay sends the
 // cookies that it was given.
+//
+// In a browser it has no jar, since the browser keeps the cookies, follows the redirects, and has a
+// User-Agent of its own.
 func (c *Client) HTTPClient() *http.Client {
-	jar := cookies.Route(c.settings.Load().jar)
+	s := c.settings.Load()
+	if s.usesFetch() {
+		return &http.Client{Transport: bridge{client: c}}
+	}
+	jar := cookies.Route(s.jar)
 	return &http.Client{Transport: bridge{c, jar}, Jar: jar}
 }
 

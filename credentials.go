@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/axlehttp/axle/internal/cookies"
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/redact"
 	"github.com/axlehttp/axle/internal/wire"
@@ -221,18 +222,30 @@ func (p *pass) isCallersDestination(req *Request) bool {
 // (CVE-2023-45857).
 func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	s := p.settings
-	if s.xsrfCookie == "" || s.jar == nil || s.origin == "" || header.Get(s.xsrfHeader) != "" {
+	if s.xsrfCookie == "" || s.origin == "" || header.Get(s.xsrfHeader) != "" {
 		return
 	}
 	if req.destination(u) != s.origin {
 		return
 	}
-	for _, c := range cookies.PendingOf(req.Context()).Over(s.jar).Cookies(u) {
+	for _, c := range s.cookiesFor(req, u) {
 		if c.Name == s.xsrfCookie {
 			header[s.xsrfHeader] = []string{c.Value}
 			return
 		}
 	}
+}
+
+// cookiesFor returns the cookies that a request to u would have. In a browser they are those that the
+// page may read. A page of another origin than the base URL's has no such cookie of it.
+func (s *settings) cookiesFor(req *Request, u *url.URL) []*http.Cookie {
+	switch {
+	case s.usesFetch():
+		return fetch.CookiesOf(s.origin)
+	case s.jar == nil:
+		return nil
+	}
+	return cookies.PendingOf(req.Context()).Over(s.jar).Cookies(u)
 }
 
 // stripCredentials removes the headers that may not follow a redirect to another origin: sensitive

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/axlehttp/axle/internal/cookies"
+	"github.com/axlehttp/axle/internal/fetch"
 )
 
 const userAgent = "axle/1"
@@ -51,6 +52,12 @@ func (e *netHTTPEngine) send(d *dispatch) (*http.Response, error) {
 	// The requests of a refresh see the cookies that wait for the refresh's outcome, and nobody
 	// else does.
 	client := e.client
+	if fetch.Possible && fetch.SentBy(client.Transport) {
+		// The browser keeps the cookies, and would drop those of a jar.
+		withoutJar := *client
+		withoutJar.Jar = nil
+		return withoutJar.Do(raw)
+	}
 	if pending := cookies.PendingOf(d.Context); pending != nil {
 		withPending := *client
 		withPending.Jar = pending.Over(client.Jar)

@@ -13,7 +13,8 @@ import (
 )
 
 // This file is a dispatch in a browser, where net/http sends by the Fetch API. The browser
-// follows redirects, keeps cookies and undoes encodings by itself.
+// follows redirects, keeps cookies and undoes encodings by itself, and drops in silence some of what
+// it is given. A request that it would not send as it is written is refused before anything is sent.
 
 // usesFetch reports whether the requests go out by a browser's fetch.
 func (s *settings) usesFetch() bool { return fetch.Possible && fetch.SentBy(s.engine.transport()) }
@@ -30,6 +31,14 @@ func (d *dispatch) prepareForFetch() error {
 	d.moveUserinfo()
 	if s.withCredentials && d.header[fetch.Credentials] == nil {
 		d.header[fetch.Credentials] = []string{fetch.Include}
+	}
+
+	// An SDK behind the bridge says who it is. In a browser that is the browser's to say.
+	if d.request.pass.inbound.verbatim {
+		delete(d.header, "User-Agent")
+	}
+	if err := d.refuseDropped(); err != nil {
+		return err
 	}
 	return d.keepFromRedirects(d.header)
 }
@@ -48,6 +57,41 @@ func (d *dispatch) moveUserinfo() {
 	plain := *d.url
 	plain.User = nil
 	d.url = &plain
+}
+
+// refuseDropped returns the error of a request of which the browser would drop a part.
+func (d *dispatch) refuseDropped() error {
+	noCORS := slices.Contains(d.header[fetch.Mode], fetch.NoCORS)
+	for _, name := range slices.Sorted(maps.Keys(d.header)) {
+		list := d.header[name]
+		switch {
+		case fetch.IsOption(name):
+			continue
+		case fetch.Drops(name, list):
+			return fmt.Errorf("a browser does not send the header %s, which is its own to set", name)
+		case noCORS && fetch.DropsWithoutCORS(name, list):
+			return fmt.Errorf("a browser does not send the header %s with %s: %s", name, fetch.Mode, fetch.NoCORS)
+		}
+		for _, value := range list {
+			if i := fetch.NonASCII(value); i >= 0 {
+				return fmt.Errorf("the value of header %s is not ASCII at byte %d: a browser would send other bytes", name, i)
+			}
+		}
+	}
+
+	in, method := d.request.pass.inbound, d.request.method()
+	isRead := strings.EqualFold(method, http.MethodGet) || strings.EqualFold(method, http.MethodHead)
+	switch {
+	case in.host != "" && in.host != d.url.Host && in.hasHostOf(d.url):
+		return fmt.Errorf("a browser does not send the Host %q: its own is that of the URL", in.host)
+	case !fetch.AllowsMethod(method):
+		return fmt.Errorf("a browser does not send a %s", method)
+	case noCORS && !isRead && method != http.MethodPost:
+		return fmt.Errorf("a browser does not send a %s with %s: %s", method, fetch.Mode, fetch.NoCORS)
+	case isRead && d.payload.open != nil && d.payload.length != 0:
+		return fmt.Errorf("a browser does not send a body with a %s", method)
+	}
+	return nil
 }
 
 // keepFromRedirects tells the browser to follow no redirect if a header is a credential. The browser

@@ -20,6 +20,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"github.com/axlehttp/axle/internal/cookies"
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/redact"
 	"github.com/axlehttp/axle/internal/wire"
 )
@@ -327,6 +328,9 @@ func beneathChains(rc *resty.Client, spelling map[string]string) restyClient {
 	// The http.Client cannot be exchanged for one request. So the cookies of a refresh are told
 	// from others below it.
 	hc.Jar = cookies.Route(hc.Jar)
+	if fetch.Possible && fetch.SentBy(transport) {
+		hc.Jar = nil // the browser keeps the cookies
+	}
 	ownTransport := func() {
 		if _, ok := hc.Transport.(*restyTransport); !ok {
 			hc.Transport = &restyTransport{
@@ -378,8 +382,9 @@ func (d *dispatch) attachToResty(raw *http.Request, spelling map[string]string) 
 		}
 	}
 
-	// A hook may have added a credential.
+	// A hook may have added a credential. The User-Agent is resty's, and the browser has its own.
 	if d.request.settings().usesFetch() {
+		delete(raw.Header, "User-Agent")
 		if err := d.keepFromRedirects(raw.Header); err != nil {
 			return badOption(d.request, err.Error(), nil)
 		}

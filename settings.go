@@ -180,7 +180,8 @@ func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 	return c.update(func(s *settings) { s.transport, s.engine = rt, nil })
 }
 
-// SetCookieJar sets the cookie jar; nil: cookies are not kept.
+// SetCookieJar sets the cookie jar; nil: cookies are not kept. In a browser no jar is consulted: the
+// browser keeps the cookies, see [Client.SetWithCredentials].
 func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
 	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
 }
@@ -285,6 +286,9 @@ func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
 // SetXSRF sends the value of a cookie in a header too, to the base URL's origin alone (axios:
 // "XSRF-TOKEN" and "X-XSRF-TOKEN"). A request that sets the header itself keeps it. The default,
 // also for two empty names, is off.
+//
+// In a browser the cookie is that of the page (document.cookie), if the page is of the base URL's
+// origin. A page of another origin, a worker, and a cookie that is HttpOnly have none.
 func (c *Client) SetXSRF(cookie, header string) *Client {
 	return c.update(func(s *settings) {
 		s.xsrfCookie, s.xsrfHeader = cookie, textproto.CanonicalMIMEHeaderKey(header)
