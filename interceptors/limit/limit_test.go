@@ -243,9 +243,23 @@ func TestError_SaysWhichLimitIsReachedAndUntilWhen(t *testing.T) {
 	until := time.Date(2026, 11, 26, 12, 0, 5, 0, time.UTC)
 	err := limit.WaitError{Origin: "https://api.example.com", Until: until, Wait: 5 * time.Second}
 	assert.Equal(t, "limit: the client's own limit for https://api.example.com is reached until 2026-11-26T12:00:05Z, "+
-		"and the request may not wait for 5s", err.Error())
+		"which is in 5s", err.Error())
 	err.Announced = true
 	assert.Contains(t, err.Error(), "the server's limit")
+}
+
+func TestError_SaysWhatTheWaitWouldPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := quiet(limit.WithRate(1, time.Minute, 1), limit.WithMaxWait(time.Second))
+		get(t, client, "/")
+		_, err := client.Get(t.Context(), "/")
+		assert.ErrorContains(t, err, "the wait would be longer than WithMaxWait allows, 1s: limit: the client's own limit")
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err = client.Get(ctx, "/")
+		assert.ErrorContains(t, err, "the wait would pass the context's deadline: limit: the client's own limit")
+	})
 }
 
 func TestNew_AWrongRateFailsEveryCallBeforeItIsSent(t *testing.T) {

@@ -85,18 +85,25 @@ func (w *waiting) sleep(ctx context.Context, now, until time.Time, isAnnounced b
 // refuse returns the error of a request that would wait for too long; nil if it may wait. A request
 // that would go out at its deadline or later could not end in time, and so it does not wait.
 func (w *waiting) refuse(ctx context.Context, until time.Time, isAnnounced bool) error {
+	maxWait := w.interceptor.maxWait
 	deadline, hasDeadline := ctx.Deadline()
-	code := axle.CodeInterceptor
-	switch {
-	case hasDeadline && !until.Before(deadline):
-		code = axle.CodeTimeout
-	case until.Sub(w.start) <= w.interceptor.maxWait:
+	passesDeadline := hasDeadline && !until.Before(deadline)
+	if !passesDeadline && until.Sub(w.start) <= maxWait {
 		return nil
 	}
 
-	err := &WaitError{Until: until, Wait: time.Until(until), Announced: isAnnounced}
-	err.Origin, _ = w.request.Origin()
-	return &axle.Error{Code: code, Request: w.request, Err: err}
+	reason := &WaitError{Until: until, Wait: time.Until(until), Announced: isAnnounced}
+	reason.Origin, _ = w.request.Origin()
+	failed := &axle.Error{
+		Code:    axle.CodeInterceptor,
+		Message: fmt.Sprintf("the wait would be longer than WithMaxWait allows, %v", maxWait),
+		Request: w.request,
+		Err:     reason,
+	}
+	if passesDeadline {
+		failed.Code, failed.Message = axle.CodeTimeout, "the wait would pass the context's deadline"
+	}
+	return failed
 }
 
 // WaitError is the cause of the [axle.Error] of a request that would have waited for too long. The
@@ -116,6 +123,6 @@ func (e *WaitError) Error() string {
 	if e.Announced {
 		whose = "the server's limit"
 	}
-	return fmt.Sprintf("limit: %s for %s is reached until %s, and the request may not wait for %v",
+	return fmt.Sprintf("limit: %s for %s is reached until %s, which is in %v",
 		whose, e.Origin, e.Until.Format(time.RFC3339), e.Wait.Round(time.Millisecond))
 }

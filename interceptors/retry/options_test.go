@@ -21,16 +21,16 @@ import (
 
 func TestOptions_WrongOnesFailEveryCallBeforeItIsSent(t *testing.T) {
 	wrong := map[string]retry.Option{
-		"WithAttempts: 0 attempts":                         retry.WithAttempts(0),
-		"WithAttempts: -1 attempts":                        retry.WithAttempts(-1),
-		"WithBackoff: the first wait -1ns":                 retry.WithBackoff(-1, 1),
-		"WithBackoff: the first wait 2ns":                  retry.WithBackoff(2, 1),
-		"WithMaxRetryAfter: -1s is negative":               retry.WithMaxRetryAfter(-time.Second),
-		"WithBudget: the ratio -0.1":                       retry.WithBudget(-0.1, 1),
-		"WithBudget: the ratio NaN":                        retry.WithBudget(math.NaN(), 1),
-		"WithBudget: the ratio 1 and the burst -1":         retry.WithBudget(1, -1),
-		`WithIdempotencyKey: "" is not a header name`:      retry.WithIdempotencyKey(""),
-		`WithIdempotencyKey: "two words" is not a header `: retry.WithIdempotencyKey("two words"),
+		"WithAttempts(0): ":                 retry.WithAttempts(0),
+		"WithAttempts(-1): ":                retry.WithAttempts(-1),
+		"WithBackoff(-1ns, 1ns): ":          retry.WithBackoff(-1, 1),
+		"WithBackoff(2ns, 1ns): ":           retry.WithBackoff(2, 1),
+		"WithMaxRetryAfter(-1s): ":          retry.WithMaxRetryAfter(-time.Second),
+		"WithBudget(-0.1, 1): ":             retry.WithBudget(-0.1, 1),
+		"WithBudget(NaN, 1): ":              retry.WithBudget(math.NaN(), 1),
+		"WithBudget(1, -1): ":               retry.WithBudget(1, -1),
+		`WithIdempotencyKey(""): `:          retry.WithIdempotencyKey(""),
+		`WithIdempotencyKey("two words"): `: retry.WithIdempotencyKey("two words"),
 	}
 	for text, opt := range wrong {
 		inBubble(t, text, func(t *testing.T) {

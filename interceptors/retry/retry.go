@@ -136,7 +136,7 @@ func WithAttempts(n int) Option {
 	return func(i *Interceptor) {
 		i.attempts = n
 		if n < 1 {
-			i.setBad("WithAttempts: %d attempts: there is at least 1, the first", n)
+			i.setBad("WithAttempts(%d): the number has to be at least one, since it counts the first attempt", n)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func WithBackoff(first, most time.Duration) Option {
 	return func(i *Interceptor) {
 		i.first, i.most = first, most
 		if first < 0 || most < first {
-			i.setBad("WithBackoff: the first wait %v must be between zero and the longest, %v", first, most)
+			i.setBad("WithBackoff(%v, %v): the first wait has to be from zero to the longest", first, most)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func WithMaxRetryAfter(d time.Duration) Option {
 	return func(i *Interceptor) {
 		i.maxRetryAfter = d
 		if d < 0 {
-			i.setBad("WithMaxRetryAfter: %v is negative", d)
+			i.setBad("WithMaxRetryAfter(%v): the time has to be zero or more", d)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func WithCondition(fn func(resp *axle.Response, err *axle.Error) bool) Option {
 func WithBudget(ratio float64, burst int) Option {
 	return func(i *Interceptor) {
 		if !(ratio >= 0) || burst < 0 {
-			i.setBad("WithBudget: the ratio %v and the burst %d must not be negative", ratio, burst)
+			i.setBad("WithBudget(%v, %d): the ratio and the burst have to be zero or more", ratio, burst)
 			return
 		}
 		i.budget = newBudget(ratio, burst)
@@ -205,7 +205,7 @@ func WithIdempotencyKey(header string) Option {
 	return func(i *Interceptor) {
 		i.keyHeader = header
 		if !wire.IsToken(header) {
-			i.setBad("WithIdempotencyKey: %q is not a header name", header)
+			i.setBad("WithIdempotencyKey(%q): this is no header name", header)
 		}
 	}
 }
