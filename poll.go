@@ -19,9 +19,9 @@ import (
 //	})
 //
 // done is given the decoded value of each response. If done is nil, a job is done when the status
-// is not 202 (Accepted), and the body of a 202 is not decoded. A refused status and any other failure end the polling, unless an
-// interceptor recovers. Each poll is a call of its own, through both chains, so that a token that has
-// expired meanwhile is refreshed.
+// is not 202 (Accepted), and the body of a 202 is not decoded. A refused status and any other failure
+// end the polling, unless an interceptor recovers. Each poll is a call of its own, through both
+// chains, so that a token that has expired meanwhile is refreshed.
 //
 // The first request is a GET of url with the edits. An edit can make it the POST that starts the
 // job. The polls that follow are GETs of the URL that the response names, see [PollURL]: without the
