@@ -26,7 +26,8 @@ type FileOption func(*file)
 // function such as scrypt first. A file that was written with another key, or with none, is an error
 // that matches [ErrForeign].
 func FileKey(key []byte) FileOption {
-	return func(f *file) { f.sealed, f.key = true, bytes.Clone(key) }
+	key = bytes.Clone(key)
+	return func(f *file) { f.sealed, f.key = true, key }
 }
 
 // File returns a Persister that keeps a session in the file at path, for all processes of one user
