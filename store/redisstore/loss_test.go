@@ -285,7 +285,7 @@ func TestLock_ARestartDelaysOnlyTheFirstLease(t *testing.T) {
 
 func TestLock_AReplicaThatWasPromotedGrantsItAfterALease(t *testing.T) {
 	t.Parallel()
-	primary := startRedis(t)
+	primary := startRedis(t, "--repl-diskless-sync-delay", "0")
 	primary.warmUp(t, lease)
 	host, port, _ := splitAddress(primary.address)
 	replica := startRedis(t, "--replicaof", host+" "+port)
