@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +85,7 @@ func TestLoad_ANewLoginWinsOverWhatRedisHasLost(t *testing.T) {
 	server := startRedis(t)
 	mine, other := openPair(t, server)
 	require.NoError(t, mine.Save(t.Context(), nil, []byte("one")))
+	require.NoError(t, mine.Save(t.Context(), []byte("one"), []byte("two")))
 	server.restart(t)
 
 	require.NoError(t, other.Save(t.Context(), nil, []byte("another login")))
@@ -124,7 +126,9 @@ func TestWatch_TellsAfterRedisHasComeBack(t *testing.T) {
 func TestAway_EachMethodWaitsForTheReturnOfRedis(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t)
-	p := newPersister(server.client(t), "session", lease)
+	impatient := redis.NewClient(&redis.Options{Addr: server.address, MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { _ = impatient.Close() })
+	p := newPersister(impatient, "session", lease)
 	for _, step := range []struct {
 		name   string
 		method func() error
@@ -239,28 +243,34 @@ func TestLock_ALostLockIsTakenBackByItsHolder(t *testing.T) {
 func TestLock_ALostLockIsFreeAfterALeaseIfItsHolderHasDied(t *testing.T) {
 	t.Parallel()
 	for name, lose := range losses {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := startRedis(t)
-			server.warmUp(t, lease)
-			client := server.client(t)
-			dead, other := newPersister(client, "session", lease), newPersister(server.client(t), "session", lease)
-			require.NoError(t, dead.Save(t.Context(), nil, []byte("one")))
-			assert.Equal(t, "one", string(load(t, other)))
-			lock, err := dead.Lock(t.Context())
-			require.NoError(t, err)
-			require.NoError(t, client.Close(), "the holder reaches Redis no more")
-			lose(t, server)
+		for _, readFirst := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, read first: %v", name, readFirst), func(t *testing.T) {
+				t.Parallel()
+				server := startRedis(t)
+				server.warmUp(t, lease)
+				client := server.client(t)
+				dead := newPersister(client, "session", lease)
+				other := newPersister(server.client(t), "session", lease)
+				require.NoError(t, dead.Save(t.Context(), nil, []byte("one")))
+				assert.Equal(t, "one", string(load(t, other)))
+				lock, err := dead.Lock(t.Context())
+				require.NoError(t, err)
+				require.NoError(t, client.Close(), "the holder reaches Redis no more")
+				lose(t, server)
+				if readFirst {
+					assert.Equal(t, "one", string(load(t, other)))
+				}
 
-			start := time.Now()
-			next, err := other.Lock(t.Context())
-			require.NoError(t, err)
-			assert.Greater(t, time.Since(start), lease*9/10)
-			assert.Less(t, time.Since(start), lease+3*time.Second)
-			require.Error(t, lock.Held())
-			require.NoError(t, next.Unlock())
-			require.Error(t, lock.Unlock())
-		})
+				start := time.Now()
+				next, err := other.Lock(t.Context())
+				require.NoError(t, err)
+				assert.Greater(t, time.Since(start), lease*9/10)
+				assert.Less(t, time.Since(start), lease+3*time.Second)
+				require.Error(t, lock.Held())
+				require.NoError(t, next.Unlock())
+				require.Error(t, lock.Unlock())
+			})
+		}
 	}
 }
 

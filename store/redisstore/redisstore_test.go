@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -323,17 +325,79 @@ func TestLock_AnUnlockWakesTheNextAtOnce(t *testing.T) {
 	server := startRedis(t)
 	server.warmUp(t, lease)
 	mine, other := openPair(t, server)
-	lock, err := mine.Lock(t.Context())
-	require.NoError(t, err)
 
-	// By now the next holder looks about once in a second only.
-	unlocked := make(chan time.Time, 1)
-	time.AfterFunc(2*time.Second, func() {
-		unlocked <- time.Now()
-		_ = lock.Unlock()
-	})
-	next, err := other.Lock(t.Context())
+	for range 4 {
+		lock, err := mine.Lock(t.Context())
+		require.NoError(t, err)
+
+		// By then the next holder looks about once in a second only.
+		unlocked := make(chan time.Time, 1)
+		time.AfterFunc(time.Second, func() {
+			unlocked <- time.Now()
+			_ = lock.Unlock()
+		})
+		next, err := other.Lock(t.Context())
+		require.NoError(t, err)
+		assert.Less(t, time.Since(<-unlocked), 150*time.Millisecond)
+		require.NoError(t, next.Unlock())
+	}
+}
+
+func TestLock_ThatWasGrantedTooLateIsReleased(t *testing.T) {
+	t.Parallel()
+	server := startRedis(t)
+	server.warmUp(t, lease)
+	mine, other := openPair(t, server)
+	assert.Nil(t, load(t, mine))
+
+	// Redis reads the request when nobody waits for the answer any more.
+	server.signal(t, syscall.SIGSTOP)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := mine.Lock(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	server.signal(t, syscall.SIGCONT)
+
+	start := time.Now()
+	lock, err := other.Lock(t.Context())
 	require.NoError(t, err)
-	assert.Less(t, time.Since(<-unlocked), 150*time.Millisecond)
-	require.NoError(t, next.Unlock())
+	assert.Less(t, time.Since(start), lease/2)
+	require.NoError(t, lock.Unlock())
+}
+
+// loser loses the answer of one command, which Redis has carried out.
+type loser struct{ lose atomic.Bool }
+
+func (*loser) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*loser) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (l *loser) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err == nil && l.lose.CompareAndSwap(true, false) {
+			err = io.EOF
+			cmd.SetErr(err)
+		}
+		return err
+	}
+}
+
+func TestSave_WhoseAnswerWasLostIsNoConflict(t *testing.T) {
+	t.Parallel()
+	client := startRedis(t).client(t)
+	network := &loser{}
+	client.AddHook(network)
+	p := newPersister(client, "session", lease)
+	require.NoError(t, p.Save(t.Context(), nil, []byte("one")))
+
+	network.lose.Store(true)
+	require.NoError(t, p.Save(t.Context(), []byte("one"), []byte("two")))
+	require.False(t, network.lose.Load())
+	network.lose.Store(true)
+	require.NoError(t, p.Delete(t.Context(), []byte("two")))
+	require.False(t, network.lose.Load())
+	assert.Nil(t, load(t, p))
 }
