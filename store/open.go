@@ -28,7 +28,7 @@ import (
 // alone. Open does not wait for the lock of the session. ctx bounds Open alone. Call
 // [UserStore.Close] when the store is not needed any more.
 //
-// The user is saved as JSON. Of a token response's members beyond RFC 6749's, id_token and scope
+// The user is saved as JSON. An API that keeps its tokens in cookies needs [WithCookies]. Of a token response's members beyond RFC 6749's, id_token and scope
 // are saved.
 func Open[U any](
 	ctx context.Context, refresh RefreshFunc, p Persister, opts ...Option,
@@ -41,6 +41,9 @@ func Open[U any](
 	}
 
 	s := build[U](refresh, append(slices.Clip(opts), WithPersister(p)))
+	if err := s.persistence.checkClient(); err != nil {
+		return nil, err
+	}
 	if err := s.watch(); err != nil {
 		return nil, err
 	}
@@ -100,6 +103,7 @@ func newPersistence(o options) *persistence {
 		holding:   holding{persister: o.persister, limit: o.timeout},
 		report:    func(failure error) { tell(o.storageFailure, failure) },
 		limit:     o.timeout,
+		client:    o.cookieClient,
 		step:      make(chan struct{}, 1),
 	}
 	p.open, p.close = context.WithCancel(context.Background())

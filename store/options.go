@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
 )
 
@@ -20,6 +21,7 @@ type options struct {
 
 	persister      Persister // nil: the session is kept in memory alone
 	storageFailure func(error)
+	cookieClient   *axle.Client // nil: no cookies are saved
 }
 
 // WithLogoutWhen sets the function that decides whether a failed refresh ends the session. The

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 )
 
@@ -21,6 +22,7 @@ type persistence struct {
 	holding   holding
 	report    func(error)
 	limit     time.Duration // for one operation of the storage
+	client    *axle.Client  // whose cookies are saved; nil: none are
 
 	// step has a value in it while the record is read and changed, so that one read and its change
 	// belong together. Those who wait for it give up when their context ends.
@@ -411,6 +413,7 @@ func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 		}
 
 		s.settling.Lock()
+		s.adoptCookies(at)
 		s.mu.Lock()
 		before := s.version
 		s.adopt(at, user)
@@ -431,15 +434,28 @@ func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 			return nil, nil
 		}
 
-		// The user's MarshalJSON is not called under a lock.
-		next.User, err = encodeUser(state.User)
-		return next, err
+		return next, s.complete(at, next, state.User)
 	}, func(at saved) {
 		// What has changed since the state was read is still to be saved.
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.noteWritten(at, written && edits == p.edits)
 	})
+}
+
+// complete adds the user and the cookies to the record that is to replace the one that was read. No
+// lock of the store is held, since the user's MarshalJSON and the cookie jar may be the user's code.
+func (s *UserStore[U]) complete(at saved, next *record, user *U) error {
+	// The cookies belong to the token. A change of the user alone keeps those of the record.
+	if !at.isOf(next.Login) || at.record.Refreshes < next.Refreshes {
+		if list, ok := s.persistence.readCookies(nil); ok {
+			next.Cookies = list
+		}
+	}
+
+	var err error
+	next.User, err = encodeUser(user)
+	return err
 }
 
 // noteWritten notes what is saved now. If complete is true, that is all that the memory has. The
@@ -460,8 +476,8 @@ func (p *persistence) noteWritten(at saved, complete bool) {
 }
 
 // toWrite returns the record that is to be saved in place of the one that was read: the same one if
-// the storage lacks nothing, and nil if the record is to be deleted. The user is added by the
-// caller. The lock is held.
+// the storage lacks nothing, and nil if the record is to be deleted. See complete for what it lacks.
+// The lock is held.
 func (s *UserStore[U]) toWrite(at saved) *record {
 	p := s.persistence
 	ended := p.endingOf(at)
@@ -502,6 +518,7 @@ func (s *UserStore[U]) recordOver(at saved) *record {
 	// A refresh that is under way keeps its intent. It has the same token to spend.
 	if at.isOf(p.login) {
 		next.Counter = max(p.counter, at.record.Counter) + 1
+		next.Cookies = at.record.Cookies
 		if at.record.Refreshes == p.refreshes {
 			next.Spending = at.record.Spending
 		}
@@ -509,53 +526,93 @@ func (s *UserStore[U]) recordOver(at saved) *record {
 	return next
 }
 
-// adopt takes over what another holder has saved: a newer token or user of the same login, another
-// login, or the end of the login. Both locks are held.
-func (s *UserStore[U]) adopt(at saved, user *U) {
+// difference says how the record differs from what the memory has.
+type difference int
+
+const (
+	noDifference difference = iota
+	endedElsewhere
+	endedHere          // the record is that of a login that has ended in this store
+	otherLogin         // another holder has logged in
+	wentBack           // the storage went back to an older record of the login
+	refreshedElsewhere // another holder has refreshed the login
+	changedElsewhere   // another holder has changed the user, or written an intent
+)
+
+// differenceOf compares the record with the memory. The lock is held.
+func (s *UserStore[U]) differenceOf(at saved) difference {
 	p := s.persistence
 	switch r := at.record; {
 	case at.lost:
-		return
+		return noDifference
 
 	case r == nil:
 		// A login without a record has not been saved yet. It has not ended elsewhere.
 		if p.login != "" && p.counter > 0 {
-			s.leave(login{ended: true})
-			s.publish(State[U]{})
-			p.forget()
+			return endedElsewhere
 		}
+		return noDifference
 
 	case p.endingOf(at) != nil:
-		p.leftover = true
-
-	case r.Login != p.login && p.unsaved && p.counter == 0:
-		// The login of this store is newer, and is saved next.
-		return
+		return endedHere
 
 	case r.Login != p.login:
+		// The login of this store may be newer, and is saved next.
+		if p.unsaved && p.counter == 0 {
+			return noDifference
+		}
+		return otherLogin
+
+	case p.isOlder(at):
+		return wentBack
+
+	case r.Counter <= p.counter:
+		return noDifference
+
+	case r.Refreshes > p.refreshes:
+		// The record may be the one that this store's own refresh has just saved. The refresh
+		// publishes it itself.
+		if p.spending != nil && p.spending == s.login.refresh {
+			return noDifference
+		}
+		return refreshedElsewhere
+	}
+	return changedElsewhere
+}
+
+// adopt takes over what another holder has saved: a newer token or user of the same login, another
+// login, or the end of the login. Both locks are held.
+func (s *UserStore[U]) adopt(at saved, user *U) {
+	p := s.persistence
+	switch r := at.record; s.differenceOf(at) {
+	case endedElsewhere:
+		s.leave(login{ended: true})
+		s.publish(State[U]{})
+		p.forget()
+
+	case endedHere:
+		p.leftover = true
+
+	case otherLogin:
 		s.leave(login{obtained: r.Obtained, refreshed: r.Refreshes > 0})
 		s.publish(State[U]{User: user, Token: r.Token})
 		p.know(r)
 		p.unsaved = false
 
-	case p.isOlder(at):
+	case wentBack:
 		p.edit()
 
-	case r.Counter > p.counter:
-		s.adoptChange(r, user)
+	case refreshedElsewhere:
+		s.adoptChange(r, user, true)
+
+	case changedElsewhere:
+		s.adoptChange(r, user, false)
 	}
 }
 
 // adoptChange takes over a newer record of the same login. Both locks are held.
-func (s *UserStore[U]) adoptChange(r *record, user *U) {
+func (s *UserStore[U]) adoptChange(r *record, user *U, refreshed bool) {
 	p := s.persistence
-	refreshed := r.Refreshes > p.refreshes
-	if refreshed && p.spending != nil && p.spending == s.login.refresh {
-		// The record is the one that this store's own refresh has just saved. The refresh publishes
-		// it itself.
-		return
-	}
-
 	next := s.state
 	if !p.unsaved {
 		next.User = user

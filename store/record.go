@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle/internal/cookies"
 )
 
 // record is a session as it is saved.
@@ -26,6 +28,9 @@ type record struct {
 	Token    *oauth2.Token   `json:"token,omitempty"`
 	Extra    map[string]any  `json:"extra,omitempty"` // of the token
 	Obtained time.Time       `json:"obtained"`        // when the token was set
+
+	// Cookies are those of the client of WithCookies, as they were when the token was set.
+	Cookies []cookies.Saved `json:"cookies,omitempty"`
 
 	// Spending is the intent to spend the token's refresh token. It is written before the token is
 	// sent, and removed when the outcome is known.

@@ -292,7 +292,10 @@ func (s *UserStore[U]) settle(ctx context.Context, r *refresh, out outcome, err 
 	case err == nil:
 		// The jar gets the cookies first. Once the state says that the refresh is over, calls do
 		// not wait any more.
-		s.settleCookies(r, true)
+		//
+		// The saved cookies of another holder's refresh are in the jar already. Those of the
+		// response that refused this one must not replace them.
+		s.settleCookies(r, !out.adopted || !s.persistence.savesCookies())
 		s.succeed(r, out)
 	case told:
 		// The RefreshFunc gave up at its time limit, and its callers have been told of that before.

@@ -249,9 +249,7 @@ func (s *UserStore[U]) follow(at saved, j *journal) (*record, error) {
 	}
 
 	next.Spending = j.intent
-	var err error
-	next.User, err = encodeUser(user)
-	return next, err
+	return next, s.complete(at, next, user)
 }
 
 // errSuperseded says that the record is not that of the refresh any more.
@@ -301,6 +299,9 @@ const rotatedLimit = 2 * time.Second
 func (s *UserStore[U]) rotated(
 	ctx context.Context, r *refresh, j *journal, token *oauth2.Token,
 ) (outcome, error) {
+	// The cookies that the refresh has set reach the jar when it has settled.
+	cookies, isRead := j.readCookies(r.pending)
+
 	ctx, cancel := context.WithTimeout(ctx, rotatedLimit)
 	defer cancel()
 
@@ -320,6 +321,9 @@ func (s *UserStore[U]) rotated(
 			}
 			next.Refreshes, next.Spending = j.since+1, nil
 			next.Token, next.Obtained = after, obtained
+			if isRead {
+				next.Cookies = cookies
+			}
 			return next, nil
 		}, func(saved) {})
 	}

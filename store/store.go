@@ -14,6 +14,7 @@
 //	tokensource.go  the session as an oauth2.TokenSource
 //	endpoint.go     a RefreshFunc for a JSON endpoint
 //	oauth2.go       a RefreshFunc for the refresh grant
+//	cookies.go      the cookies that are saved with a session
 //
 // Neither the user's code nor the network is called under the store's lock. Login, Logout and
 // SetState do wait while the cookie jar, which may be the user's, gets the cookies of a refresh.
@@ -113,6 +114,9 @@ type login struct {
 func New[U any](refresh RefreshFunc, opts ...Option) *UserStore[U] {
 	s := build[U](refresh, opts)
 	if s.persistence != nil {
+		if err := s.persistence.checkClient(); err != nil {
+			s.persistence.report(err)
+		}
 		if err := s.watch(); err != nil {
 			s.persistence.report(err)
 		}
