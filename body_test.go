@@ -489,17 +489,6 @@ func TestBody_AReadThatHangsHoldsNoCallThatWasAnswered(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrClosedPipe)
 }
 
-func TestBody_AFileThatCannotSeekIsStreamedAndClosed(t *testing.T) {
-	c, got := newBodyServer(t)
-	r, w, err := os.Pipe()
-	require.NoError(t, err)
-	go func() { _, _ = io.WriteString(w, "piped"); w.Close() }()
-	_, err = c.Post(t.Context(), "/", r)
-	require.NoError(t, err)
-	assert.Equal(t, sentBody{"piped", "application/octet-stream", -1}, got())
-	assert.ErrorIs(t, r.Close(), os.ErrClosed, "it is closed already")
-}
-
 // A handler that wraps a body must not keep it from being closed, nor have it closed while a transport still sends it.
 
 func TestP10_AReaderThatAHandlerWrapsIsClosedWhenTheTransportIsDoneWithTheWrapper(t *testing.T) {

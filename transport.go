@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/axlehttp/axle/internal/fetch"
 )
 
 // DefaultTransport returns a fresh copy of the transport that [New] gives a client, to change and
@@ -34,15 +36,19 @@ func DefaultTransport() *http.Transport {
 
 // newTransport has the values of net/http's default.
 func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		DialContext:           dialer.DialContext,
+	t := &http.Transport{
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          100,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
 	}
+
+	// With a dialer, net/http does not send by a browser's fetch.
+	if !fetch.Possible {
+		t.DialContext = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	return t
 }
 
 // defaultTransport is what a new client sends through: [DefaultTransport], unless the program has

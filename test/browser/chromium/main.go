@@ -11,6 +11,10 @@
 // on that origin and on a second one: see api.go. It prints what the binary prints, and ends with
 // the exit code of the binary.
 //
+// A suite that has servers of its own, by httptest, runs with AXLE_NETWORK=memory. The page then has no
+// fetch, and net/http uses the network in memory of package net. The page has a file system in memory
+// in either case.
+//
 // The browser is the program "chromium", or the one that the variable CHROMIUM names. It has an
 // empty profile, which is removed at the end.
 package main
@@ -38,6 +42,9 @@ import (
 //go:embed page.html
 var page []byte
 
+//go:embed files.js
+var files []byte
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
 	code, err := run(ctx)
@@ -63,10 +70,10 @@ func run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 
-	// Only the page itself may write to the output: its paths have a secret.
 	b := &binary{path: os.Args[1], args: os.Args[1:], other: other, ended: make(chan int, 1)}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /{$}", b.servePage)
+	routes.HandleFunc("GET /files.js", serveFiles)
 	routes.HandleFunc("GET /run", b.serveRun)
 	routes.HandleFunc("GET /binary", b.serveBinary)
 	routes.HandleFunc("GET /wasm_exec.js", serveSupport)
@@ -119,6 +126,11 @@ type binary struct {
 func (b *binary) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(page)
+}
+
+func serveFiles(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+	_, _ = w.Write(files)
 }
 
 // serveRun tells the page the arguments and the environment of the binary. The environment of this
