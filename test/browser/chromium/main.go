@@ -99,7 +99,8 @@ func run(ctx context.Context) (int, error) {
 
 	// The profile can be removed only after the browser has ended.
 	cancel()
-	_ = <-crashed
+	for range crashed {
+	}
 	return code, err
 }
 
