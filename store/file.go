@@ -62,7 +62,7 @@ func File(path string, opts ...FileOption) Persister {
 	case f.sealed && len(f.key) != keyLength:
 		f.bad = fmt.Errorf("store: FileKey was given %d bytes, and a key has %d", len(f.key), keyLength)
 	case f.sealed:
-		f.seal, f.bad = newSeal(f.key)
+		f.aead, f.bad = newAEAD(f.key)
 	}
 	return f
 }
@@ -87,7 +87,7 @@ type file struct {
 	bad    error // what is wrong with the arguments of File
 	sealed bool
 	key    []byte
-	seal   cipher.AEAD // nil: the file is plain
+	aead   cipher.AEAD // nil: the file is plain
 
 	changes atomic.Uint64 // that this Persister has made
 }
@@ -130,7 +130,7 @@ func (f *file) Load(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.open(data)
+	return f.unseal(data)
 }
 
 // Save implements Persister.
@@ -139,7 +139,7 @@ func (f *file) Save(ctx context.Context, old, data []byte) error {
 		return err
 	}
 	f.changes.Add(1)
-	return replaceFile(f.target(), f.close(data))
+	return replaceFile(f.target(), f.seal(data))
 }
 
 // Delete implements Persister.
@@ -298,7 +298,7 @@ func isSameVersion(a, b fs.FileInfo) bool {
 // sealedPrefix begins an encrypted file. It is authenticated with the data.
 var sealedPrefix = []byte("axle-sealed-session 1\n")
 
-func newSeal(key []byte) (cipher.AEAD, error) {
+func newAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
@@ -306,28 +306,28 @@ func newSeal(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// close encrypts the data, if there is a key.
-func (f *file) close(data []byte) []byte {
-	if f.seal == nil {
+// seal encrypts the data, if there is a key.
+func (f *file) seal(data []byte) []byte {
+	if f.aead == nil {
 		return data
 	}
-	return f.seal.Seal(bytes.Clone(sealedPrefix), nil, data, sealedPrefix) //nolint:gosec // the AEAD makes its nonce
+	return f.aead.Seal(bytes.Clone(sealedPrefix), nil, data, sealedPrefix) //nolint:gosec // the AEAD makes its nonce
 }
 
-// open decrypts the content of the file, if there is a key.
-func (f *file) open(content []byte) ([]byte, error) {
+// unseal decrypts the content of the file, if there is a key.
+func (f *file) unseal(content []byte) ([]byte, error) {
 	sealed, isSealed := bytes.CutPrefix(content, sealedPrefix)
 	switch {
-	case f.seal == nil && !isSealed:
+	case f.aead == nil && !isSealed:
 		return content, nil
-	case f.seal == nil:
+	case f.aead == nil:
 		return nil, fmt.Errorf("%w: %s is encrypted, and there is no FileKey", ErrForeign, f.path)
 	case !isSealed:
 		return nil, fmt.Errorf("%w: %s is not encrypted, and there is a FileKey", ErrForeign, f.path)
 	}
 
 	// Empty data is not nil, which would say that nothing is saved.
-	data, err := f.seal.Open([]byte{}, nil, sealed, sealedPrefix)
+	data, err := f.aead.Open([]byte{}, nil, sealed, sealedPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s was encrypted with another key, or has been changed",
 			ErrForeign, f.path)
