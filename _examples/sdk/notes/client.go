@@ -21,36 +21,51 @@ type Client struct {
 }
 
 // Option configures New.
-type Option func(*axle.Client)
+type Option func(*config)
+
+// config is what options set.
+type config struct {
+	axle    *axle.Client
+	retries []retry.Option
+}
 
 // WithSession authorizes the calls by a session, for example a *store.UserStore, and refreshes the
 // session when the API refuses its token.
 func WithSession(s auth.Session) Option {
-	return func(c *axle.Client) { c.Use(auth.New(s)) }
+	return func(c *config) { c.axle.Use(auth.New(s)) }
 }
 
 // WithLogger logs every attempt, with secrets redacted.
 func WithLogger(l *slog.Logger) Option {
-	return func(c *axle.Client) { c.Use(logging.New(logging.WithLogger(l))) }
+	return func(c *config) { c.axle.Use(logging.New(logging.WithLogger(l))) }
 }
 
 // WithAxle gives access to the axle client beneath, for settings that the SDK has no option for, such
 // as transports, interceptors and limits.
-func WithAxle(configure func(*axle.Client)) Option { return configure }
+func WithAxle(configure func(*axle.Client)) Option {
+	return func(c *config) { configure(c.axle) }
+}
+
+// WithRetries changes how failed calls are retried, or tells of retries: retry.WithAttempts,
+// retry.OnRetry and others.
+func WithRetries(opts ...retry.Option) Option {
+	return func(c *config) { c.retries = append(c.retries, opts...) }
+}
 
 // New returns a client for the API at baseURL.
 func New(baseURL string, opts ...Option) *Client {
 	c := axle.New().SetBaseURL(baseURL).SetHeader("User-Agent", "notes-go/1").SetResponseLimit(10 << 20)
+	cfg := config{axle: c, retries: []retry.Option{retry.WithIdempotencyKey(keyHeader)}}
 
 	// The users' interceptors come first, so that they see the responses as the API sent them.
 	for _, opt := range opts {
 		if opt != nil {
-			opt(c)
+			opt(&cfg)
 		}
 	}
 
 	// Each call that writes has an idempotency key, by which it can be retried.
-	c.Use(retry.New(retry.WithIdempotencyKey(keyHeader)), envelope)
+	c.Use(retry.New(cfg.retries...), envelope)
 	c.SetErrorMapper(mapError)
 	return &Client{c}
 }
