@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -144,7 +145,7 @@ func TestProcesses_NothingIsSpentWhileTheStorageTakesNothing(t *testing.T) {
 			assert.Equal(t, 1, counts.Refreshes)
 			assert.Zero(t, counts.Reused)
 			figures.add("before the refresh, "+storage.name,
-				"", "0 refresh tokens sent, 0 logouts, 1 refresh when the storage is back")
+				fmt.Sprintf("%d processes", len(workers.workers)), "0 refresh tokens sent, 0 logouts, 1 refresh when the storage is back")
 		})
 	}
 }
