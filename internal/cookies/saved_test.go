@@ -47,6 +47,7 @@ func TestExport_HasTheCookiesThatGoToTheHostWhateverTheirPath(t *testing.T) {
 		{"one that a sibling set for the domain", "https://id.axle.test/", []*http.Cookie{{Name: "a", Value: "1", Path: "/", Domain: "axle.test"}}, []string{"a=1; Path=/; Domain=axle.test"}},
 		{"one that a sibling set for itself", "https://id.axle.test/", []*http.Cookie{{Name: "a", Value: "1"}}, nil},
 		{"one for a domain that is not the host's", from, []*http.Cookie{{Name: "a", Value: "1", Domain: "evil.test"}}, nil},
+		{"one that a stranger set for the domain", "https://evil.test/", []*http.Cookie{{Name: "a", Value: "1", Domain: "axle.test"}}, nil},
 		{"another port", "https://api.axle.test:8443/", []*http.Cookie{{Name: "a", Value: "1"}}, []string{"a=1; Path=/"}},
 		{"a value in quotes", from, []*http.Cookie{{Name: "a", Value: "1 2", Quoted: true, Path: "/"}}, []string{`a="1 2"; Path=/`}},
 		{"two paths", from, []*http.Cookie{{Name: "a", Value: "1", Path: "/"}, {Name: "a", Value: "2", Path: "/x"}}, []string{"a=1; Path=/", "a=2; Path=/x"}},
