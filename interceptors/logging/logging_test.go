@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -235,7 +236,10 @@ func TestLogging_SyntheticAndEmptyResponses(t *testing.T) {
 	assert.Equal(t, []any{200, 200, 200}, each(j.records(t), "status"))
 	assert.Equal(t, []any{nil, "[no type, 6 bytes]", nil}, []any{j.records(t)[0].at("response.body"), j.records(t)[1].at("response.body"), j.records(t)[2].at("response.body")})
 	for _, r := range j.records(t) {
-		assert.Positive(t, r["duration"], "a synthetic response's is measured")
+		// The clock of a browser is too coarse for a response that nobody sent.
+		if runtime.GOOS != "js" {
+			assert.Positive(t, r["duration"], "a synthetic response's is measured")
+		}
 	}
 }
 
