@@ -21,7 +21,10 @@ import (
 )
 
 // TestMain fails the package when a test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// In a browser the runtime has a goroutine of its own, which handles the events of the page.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+}
 
 var (
 	_ auth.StatefulSession = (*store.UserStore[user])(nil)

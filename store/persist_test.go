@@ -1,9 +1,11 @@
+//go:build !js
+
+// A browser has no locks for files, which store.File needs, and so this file is not for js.
+
 package store_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,47 +16,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/store"
 )
-
-// rotating is a token server that rotates refresh tokens and notices one that is spent twice.
-type rotating struct {
-	mu      sync.Mutex
-	current int
-	spent   int // refreshes
-	reused  int
-	fail    error         // what the next refresh fails with, after it has rotated
-	slow    chan struct{} // nil: answers at once
-}
-
-func (r *rotating) token() *oauth2.Token {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return tokenNamed(fmt.Sprint(r.current))
-}
-
-func (r *rotating) refresh(_ context.Context, current *oauth2.Token) (*oauth2.Token, error) {
-	if r.slow != nil {
-		<-r.slow
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if current == nil || current.RefreshToken != fmt.Sprintf("refresh-%d", r.current) {
-		r.reused++
-		return nil, &oauth2.RetrieveError{ErrorCode: "invalid_grant"}
-	}
-	r.current++
-	r.spent++
-	if r.fail != nil {
-		err := r.fail
-		r.fail = nil
-		return nil, err
-	}
-	return tokenNamed(fmt.Sprint(r.current)), nil
-}
 
 func sessionFile(t *testing.T) string { return filepath.Join(t.TempDir(), "folder", "session.json") }
 
@@ -65,11 +30,6 @@ func open(t *testing.T, path string, refresh store.RefreshFunc, opts ...store.Op
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	return s
-}
-
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, 5*time.Second, 5*time.Millisecond)
 }
 
 func TestPersist_OpenBeginsWithTheSavedSession(t *testing.T) {

@@ -20,7 +20,10 @@ import (
 	"github.com/axlehttp/axle"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// In a browser the runtime has a goroutine of its own, which handles the events of the page.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+}
 
 // journal is a logger's output, record by record.
 type journal struct {
