@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
 )
@@ -208,18 +206,25 @@ func secondRefusal(k *trial) {
 
 func callerGivesUp(k *trial) {
 	arrived := k.hold()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	first := k.ask(ctx, k.session)
+	firstContext, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	first := k.ask(firstContext, k.session)
 	k.waitFor(arrived, first.Done())
-	second := k.ask(ctx, k.session)
+	secondContext, giveUpToo := context.WithCancel(context.Background())
+	defer giveUpToo()
+	second := k.ask(secondContext, k.session)
 	time.Sleep(shortly)
 
-	cancel()
-	for _, caller := range []*future.Future[*oauth2.Token]{first, second} {
-		if _, err := await(caller); err == nil {
+	// The second caller waits for the refresh of the first one, who still wants it.
+	giveUpToo()
+	_, secondErr := awaitWithin(patience/2, second)
+	giveUp()
+	_, firstErr := awaitWithin(patience/2, first)
+	for _, err := range []error{firstErr, secondErr} {
+		switch {
+		case err == nil:
 			k.Error("RefreshToken of a caller who has given up returned no error")
-		} else if isHanging(err) {
+		case isHanging(err):
 			k.Error("RefreshToken goes on waiting after its context has ended")
 		}
 	}

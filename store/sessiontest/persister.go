@@ -279,7 +279,12 @@ func loadBesideSave(s *storage) {
 		})
 	}
 
+	// A slow storage gets fewer saves.
+	end := time.Now().Add(2 * time.Second)
 	for range 20 {
+		if time.Now().After(end) {
+			break
+		}
 		s.save(writer, a, b)
 		s.save(writer, b, a)
 	}

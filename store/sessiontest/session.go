@@ -267,9 +267,11 @@ func isHanging(err error) bool { return errors.Is(err, errHangs) }
 var errHangs = errors.New("it has not returned")
 
 // await waits for what should come soon.
-func await[T any](f *future.Future[T]) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), patience,
-		fmt.Errorf("%w within %v", errHangs, patience))
+func await[T any](f *future.Future[T]) (T, error) { return awaitWithin(patience, f) }
+
+func awaitWithin[T any](limit time.Duration, f *future.Future[T]) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit,
+		fmt.Errorf("%w within %v", errHangs, limit))
 	defer cancel()
 	return f.Await(ctx)
 }
