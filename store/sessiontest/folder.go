@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"os"
 	"sync"
 	"testing"
 )
@@ -12,7 +13,8 @@ var folders struct {
 }
 
 // Folder returns a folder for a session that is kept in files. Each call with one t returns the same
-// folder, other than t.TempDir does, and each t has its own. The folder is removed after the test.
+// folder, other than t.TempDir does, and each t has its own. The folder is removed after the test. If
+// a subtest of [Persister] starts another process, Folder returns the same folder there.
 func Folder(t *testing.T) string {
 	t.Helper()
 	folders.Lock()
@@ -21,7 +23,10 @@ func Folder(t *testing.T) string {
 		return folder
 	}
 
-	folder := t.TempDir()
+	folder := os.Getenv(folderVariable)
+	if folder == "" || os.Getenv(holderVariable) != t.Name() {
+		folder = t.TempDir()
+	}
 	if folders.of == nil {
 		folders.of = map[*testing.T]string{}
 	}
@@ -32,4 +37,12 @@ func Folder(t *testing.T) string {
 		delete(folders.of, t)
 	})
 	return folder
+}
+
+// folderInUse returns the folder of a test that has asked for it.
+func folderInUse(t *testing.T) (folder string, ok bool) {
+	folders.Lock()
+	defer folders.Unlock()
+	folder, ok = folders.of[t]
+	return folder, ok
 }

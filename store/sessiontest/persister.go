@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -25,12 +26,18 @@ import (
 //	})
 //
 // Open registers with t.Cleanup what is to be closed. The subtests run one after the other, and take
-// a few seconds together.
+// a few seconds together. If the session is in Folder, one of them starts the test binary again, as
+// another holder of the lock, and kills it.
 func Persister(t *testing.T, open func(t *testing.T) store.Persister) {
 	t.Helper()
 	for _, rule := range persisterRules {
 		t.Run(rule.name, func(t *testing.T) {
-			rule.test(&storage{T: t, open: func() store.Persister { return openPersister(t, open) }})
+			s := &storage{T: t, open: func() store.Persister { return openPersister(t, open) }}
+			if os.Getenv(holderVariable) == t.Name() {
+				holdUntilKilled(s)
+				return
+			}
+			rule.test(s)
 		})
 	}
 }
@@ -64,6 +71,7 @@ var persisterRules = []struct {
 	{"Lock of a waiter that has given up stays free", lockAfterBusy},
 	{"Lock goes to a waiter when it is released", lockHandedOn},
 	{"Lock is held until Unlock", lockStaysHeld},
+	{"Lock of a process that has died becomes free", lockOfDead},
 	{"Unlock leaves a lock alone that is another's by now", unlockTwice},
 	{"Save and Lock together lose no change", changesUnderLock},
 	{"Watch reports each change within a second", watchChanges},

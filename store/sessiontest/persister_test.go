@@ -319,6 +319,69 @@ var faulty = map[string]struct {
 	"Watch locks":        {faults{watchLocks: true}, []string{"Watch returns at once"}},
 }
 
+// otherLock is a file with another lock.
+type otherLock struct {
+	store.Persister
+	lock func(ctx context.Context) (store.Lock, error)
+}
+
+func (o otherLock) Lock(ctx context.Context) (store.Lock, error) { return o.lock(ctx) }
+
+// openFileWith returns the open function of files whose lock is made for the folder.
+func openFileWith(
+	lockIn func(folder string) func(ctx context.Context) (store.Lock, error),
+) func(t *testing.T) store.Persister {
+	return func(t *testing.T) store.Persister {
+		folder := sessiontest.Folder(t)
+		return otherLock{store.File(filepath.Join(folder, "session.json")), lockIn(folder)}
+	}
+}
+
+// lockFile is a lock that a file is, if it exists. It outlives its holder.
+type lockFile string
+
+func lockFileIn(folder string) func(ctx context.Context) (store.Lock, error) {
+	path := filepath.Join(folder, "lock")
+	return func(ctx context.Context) (store.Lock, error) {
+		for {
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600)
+			if err == nil {
+				return lockFile(path), f.Close()
+			}
+			select {
+			case <-ctx.Done():
+				return nil, store.ErrBusy
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+}
+
+func (l lockFile) Held() error   { return nil }
+func (l lockFile) Unlock() error { return os.Remove(string(l)) }
+
+// processLockIn returns a lock that the other processes do not know.
+func processLockIn(folder string) func(ctx context.Context) (store.Lock, error) {
+	processLocks.mu.Lock()
+	defer processLocks.mu.Unlock()
+	if processLocks.of[folder] == nil {
+		m := &memory{shared: newShared(faults{})}
+		processLocks.of[folder] = m.Lock
+	}
+	return processLocks.of[folder]
+}
+
+var processLocks = struct {
+	mu sync.Mutex
+	of map[string]func(ctx context.Context) (store.Lock, error)
+}{of: map[string]func(ctx context.Context) (store.Lock, error){}}
+
+// faultyLocks are Persisters whose lock is no lock of processes.
+var faultyLocks = map[string]func(t *testing.T) store.Persister{
+	"a lock that outlives its holder":  openFileWith(lockFileIn),
+	"a lock that one process has only": openFileWith(processLockIn),
+}
+
 func TestPersister_EachFaultIsNamed(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(childVariable) != "" {
@@ -327,6 +390,12 @@ func TestPersister_EachFaultIsNamed(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				sessiontest.Persister(t, openIn(f.faults))
+			})
+		}
+		for name, open := range faultyLocks {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				sessiontest.Persister(t, open)
 			})
 		}
 		return
@@ -338,6 +407,9 @@ func TestPersister_EachFaultIsNamed(t *testing.T) {
 		for _, rule := range f.named {
 			assert.Contains(t, failed, rule, name)
 		}
+	}
+	for name := range faultyLocks {
+		assert.Contains(t, failures[name], "Lock of a process that has died becomes free", name)
 	}
 }
 
