@@ -31,6 +31,7 @@ package keyring
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -132,8 +133,10 @@ type persister struct {
 	writing chan struct{}
 }
 
-// note is what the file says of a session in the keyring. It follows notePrefix.
+// note is what the file says of a session in the keyring. It follows notePrefix. No two saves have
+// the same note, also if they save the same: by that a reader notices that the items have changed.
 type note struct {
+	ID      string `json:"id"`
 	Service string `json:"service"`
 	Account string `json:"account"`
 	Slot    string `json:"slot"`  // a or b
@@ -223,7 +226,7 @@ func (p *persister) Save(ctx context.Context, old, data []byte) error {
 		return p.file.Save(ctx, at.content, data)
 	}
 
-	next := &note{Service: p.items.service, Account: p.items.account, Slot: "a"}
+	next := &note{ID: rand.Text(), Service: p.items.service, Account: p.items.account, Slot: "a"}
 	if at.note != nil && at.note.Slot == "a" {
 		next.Slot = "b"
 	}

@@ -48,9 +48,21 @@ type ring struct {
 	fails  error         // what every method returns
 	failAt int           // the Set that fails, counted from 1; 0: none
 	block  chan struct{} // Set waits for it; nil: it does not
+
+	// Both run around the next Get.
+	before, after func()
 }
 
 func (r *ring) Get(service, item string) (string, error) {
+	r.mu.Lock()
+	before, after := r.before, r.after
+	r.before, r.after = nil, nil
+	r.mu.Unlock()
+	if before != nil {
+		before()
+		defer after()
+	}
+
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	secret, ok := r.items[service+"\n"+item]
@@ -264,6 +276,20 @@ func TestKeyring_ACrashLeavesTheOldSession(t *testing.T) {
 	save(t, p, old, next)
 	requireSaved(t, p, next)
 	assert.Equal(t, 5, r.count())
+}
+
+func TestKeyring_ASessionThatIsReplacedTwiceDuringALoadIsNotLost(t *testing.T) {
+	r := &ring{}
+	p, _ := over(t, r)
+	one, two := []byte("one"), []byte("two")
+	save(t, p, nil, one)
+
+	// The items are those of two when the Load reads them, and of one again when it looks why.
+	r.set(func(r *ring) {
+		r.before = func() { save(t, p, one, two) }
+		r.after = func() { save(t, p, two, one) }
+	})
+	requireSaved(t, p, one)
 }
 
 func TestKeyring_WhereThereIsNoneTheSessionStaysInTheFileUntilTheLogout(t *testing.T) {
