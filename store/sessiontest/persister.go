@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -282,6 +283,11 @@ func loadBesideSave(s *storage) {
 					s.Errorf("Load beside a Save returned %s, %d bytes, which nobody has saved",
 						shown(got), len(got))
 					return
+				}
+
+				// A page has one thread. The browser grants the lock when no goroutine runs.
+				if runtime.GOOS == "js" {
+					time.Sleep(5 * time.Millisecond)
 				}
 			}
 		})
