@@ -11,6 +11,9 @@
 // on that origin and on a second one: see api.go. It prints what the binary prints, and ends with
 // the exit code of the binary.
 //
+// A test may open further tabs with the address /?tab=NAME. Such a tab runs the binary with AXLE_TAB=NAME,
+// shares the storage of the page, and is closed when the binary ends.
+//
 // A suite that has servers of its own, by httptest, runs with AXLE_NETWORK=memory. The page then has no
 // fetch, and net/http uses the network in memory of package net. The page has a file system in memory
 // in either case.
@@ -80,6 +83,7 @@ func run(ctx context.Context) (int, error) {
 	routes.HandleFunc("POST /print", b.print)
 	routes.HandleFunc("POST /exit", b.exit)
 	routes.Handle("/api/", api)
+	routes.Handle("/session/", newSession(ctx))
 	if b.page, err = serve(ctx, routes); err != nil {
 		return 0, err
 	}
@@ -136,13 +140,16 @@ func serveFiles(w http.ResponseWriter, _ *http.Request) {
 
 // serveRun tells the page the arguments and the environment of the binary. The environment of this
 // program is nobody's business in the browser, except for the variables of the tests themselves.
-func (b *binary) serveRun(w http.ResponseWriter, _ *http.Request) {
+func (b *binary) serveRun(w http.ResponseWriter, r *http.Request) {
 	env := map[string]string{"AXLE_PAGE_ORIGIN": b.page, "AXLE_OTHER_ORIGIN": b.other}
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
 		if strings.HasPrefix(name, "AXLE_") || name == "GODEBUG" {
 			env[name] = value
 		}
+	}
+	if tab := r.URL.Query().Get("tab"); tab != "" {
+		env["AXLE_TAB"] = tab
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"args": b.args, "env": env})
 }
@@ -192,7 +199,7 @@ func open(ctx context.Context, url string) (<-chan error, error) {
 
 	flags := []string{
 		"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-		"--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+		"--disable-background-networking", "--disable-popup-blocking", "--disable-component-update", "--disable-dev-shm-usage",
 		// A hidden page would have its timers slowed down.
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding",
 		"--disable-backgrounding-occluded-windows",

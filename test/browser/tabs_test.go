@@ -1,0 +1,176 @@
+//go:build js
+
+package browser_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall/js"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
+	"github.com/axlehttp/axle/store/sessiontest"
+)
+
+// full asks for the whole size of TestTabs: go test ./test/browser -args -full.
+var full = flag.Bool("full", false, "expire the token of the tabs 20 times instead of 3 times")
+
+const (
+	tabs        = 5
+	callsOfTab  = 20
+	tabsSession = "the session of the tabs"
+)
+
+// TestMain does the work of a tab where the page is one.
+func TestMain(m *testing.M) {
+	if tab := os.Getenv("AXLE_TAB"); tab != "" {
+		workInTab(tab)
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func TestTabs_OneExpiryIsOneRefreshInAllTabsAndNoCallFails(t *testing.T) {
+	expiries := 3
+	if *full {
+		expiries = 20
+	}
+	channel := newChannel()
+	defer channel.close()
+	server := axle.New().SetBaseURL(pageOrigin(t) + "/session")
+	token, err := axle.Post[*oauth2.Token](t.Context(), server, "/login", nil)
+	require.NoError(t, err)
+
+	session := openInTab(t.Context(), pageOrigin(t))
+	defer func() {
+		assert.NoError(t, session.Logout(context.WithoutCancel(t.Context())))
+		assert.NoError(t, session.Close())
+	}()
+	session.Login(user{"Ada"}, token)
+
+	// A tab that does not know its opener is a process of its own, as a user's tabs are.
+	for tab := range tabs {
+		js.Global().Call("open", fmt.Sprintf("/?tab=%d", tab), "_blank", "noopener")
+	}
+	defer channel.send("stop")
+	channel.fromEachTab(t, "ready")
+
+	for expiry := range expiries {
+		_, err := server.Post(t.Context(), fmt.Sprint("/expire?refused=", tabs*callsOfTab), nil)
+		require.NoError(t, err)
+		channel.send(fmt.Sprint("call ", expiry))
+		channel.fromEachTab(t, fmt.Sprint("called ", expiry))
+	}
+
+	counts, err := axle.Get[sessiontest.Counts](t.Context(), server, "/counts")
+	require.NoError(t, err)
+	assert.Equal(t, expiries, counts.Refreshes)
+	assert.Zero(t, counts.Reused)
+	assert.Zero(t, counts.Refused)
+	assert.Equal(t, tabs*callsOfTab*expiries, counts.Served)
+}
+
+// openInTab opens the session that all tabs share.
+func openInTab(ctx context.Context, origin string) *store.UserStore[user] {
+	config := &oauth2.Config{ClientID: "tab", Endpoint: oauth2.Endpoint{
+		TokenURL: origin + "/session/token", AuthStyle: oauth2.AuthStyleInParams,
+	}}
+	session, err := store.Open[user](ctx, store.OAuth2(config), store.LocalStorage(tabsSession),
+		store.WithLogoutWhen(store.RejectedOnly))
+	if err != nil {
+		panic(err)
+	}
+	return session
+}
+
+// workInTab sends the calls of one tab for each message that asks for them.
+func workInTab(tab string) {
+	ctx := context.Background()
+	origin := os.Getenv("AXLE_PAGE_ORIGIN")
+	session := openInTab(ctx, origin)
+	client := axle.New().SetBaseURL(origin).Use(auth.New(session))
+	channel := newChannel()
+	channel.send("ready " + tab)
+
+	for message := range channel.received {
+		if message == "stop" {
+			break
+		}
+		expiry, isCall := strings.CutPrefix(message, "call ")
+		if !isCall {
+			continue
+		}
+
+		var calls []*future.Future[error]
+		for range callsOfTab {
+			calls = append(calls, future.Go(func() (error, error) {
+				_, err := client.Get(ctx, "/session/data")
+				return err, nil
+			}))
+		}
+		answer := fmt.Sprintf("called %s %s", expiry, tab)
+		for _, call := range calls {
+			if failure, _ := call.Await(ctx); failure != nil {
+				answer += fmt.Sprintf(" failed: %v", failure)
+			}
+		}
+		channel.send(answer)
+	}
+	_ = session.Close()
+	channel.close()
+}
+
+// channel is a BroadcastChannel, which reaches all tabs of the origin except for the sender.
+type channel struct {
+	js       js.Value
+	listener js.Func
+	received chan string
+}
+
+func newChannel() *channel {
+	c := &channel{js: js.Global().Get("BroadcastChannel").New("tabs"), received: make(chan string, 1000)}
+	c.listener = js.FuncOf(func(_ js.Value, args []js.Value) any {
+		c.received <- args[0].Get("data").String()
+		return nil
+	})
+	c.js.Set("onmessage", c.listener)
+	return c
+}
+
+func (c *channel) send(message string) { c.js.Call("postMessage", message) }
+
+func (c *channel) close() {
+	c.js.Call("close")
+	c.listener.Release()
+}
+
+// fromEachTab waits until each tab has sent the message, with the tab's name behind it.
+func (c *channel) fromEachTab(t *testing.T, message string) {
+	t.Helper()
+	var wanted, got []string
+	for tab := range tabs {
+		wanted = append(wanted, fmt.Sprint(message, " ", tab))
+	}
+	for len(got) < tabs {
+		select {
+		case one := <-c.received:
+			got = append(got, one)
+		case <-time.After(time.Minute):
+			require.FailNow(t, "a tab does not answer", "wanted %q of each tab, got %q", message, got)
+		}
+	}
+	slices.Sort(got)
+	require.Equal(t, wanted, got)
+}
