@@ -312,7 +312,7 @@ func (s *UserStore[U]) saveUntilDone() {
 	p := s.persistence
 	for pause := firstSavePause; ; pause = min(2*pause, lastSavePause) {
 		// The holders of many sessions in one storage must not all come back at the same moment.
-		if pauseFor(p.open, pause/2+rand.N(pause)); p.open.Err() != nil {
+		if pauseFor(p.open, jittered(pause)); p.open.Err() != nil {
 			return
 		}
 
@@ -361,7 +361,7 @@ func (s *UserStore[U]) lookUntilDone() {
 		isOpen := p.open.Err() == nil
 		if err != nil && isOpen {
 			p.report(err)
-			pauseFor(p.open, pause/2+rand.N(pause))
+			pauseFor(p.open, jittered(pause))
 			pause = min(2*pause, lastLookPause)
 		}
 		s.saveMissing()
@@ -371,6 +371,11 @@ func (s *UserStore[U]) lookUntilDone() {
 		p.lookMore, p.looking = false, again
 		s.mu.Unlock()
 	}
+}
+
+// jittered returns a time from the half of a pause to one and a half of it.
+func jittered(pause time.Duration) time.Duration {
+	return pause/2 + rand.N(pause) //nolint:gosec // the time of an attempt is no secret
 }
 
 // pauseFor returns after the time, or when ctx ends.
