@@ -2,12 +2,15 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -434,8 +437,14 @@ func statusOf(err error) int {
 	return 0
 }
 
+// tabName names this page among the tabs of a browser, which all have the same process id.
+var tabName = sync.OnceValue(rand.Text)
+
 // holder names this process in an intent.
 func holder() string {
+	if runtime.GOOS == "js" {
+		return "tab " + tabName()
+	}
 	host, _ := os.Hostname()
 	return fmt.Sprintf("process %d on %s", os.Getpid(), host)
 }

@@ -4,6 +4,7 @@ package browser_test
 
 import (
 	"context"
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"os"
@@ -60,6 +61,18 @@ func TestTabs_OneExpiryIsOneRefreshInAllTabsAndNoCallFails(t *testing.T) {
 	}()
 	session.Login(user{"Ada"}, token)
 
+	holders := map[string]bool{}
+	watch := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		record, _ := base64.StdEncoding.DecodeString(args[0].Get("newValue").String())
+		if _, holder, ok := strings.Cut(string(record), `"holder":`); ok {
+			holders[holder] = true
+		}
+		return nil
+	})
+	defer watch.Release()
+	js.Global().Call("addEventListener", "storage", watch)
+	defer js.Global().Call("removeEventListener", "storage", watch)
+
 	// A tab that does not know its opener is a process of its own, as a user's tabs are.
 	for tab := range tabs {
 		js.Global().Call("open", fmt.Sprintf("/?tab=%d", tab), "_blank", "noopener")
@@ -74,9 +87,16 @@ func TestTabs_OneExpiryIsOneRefreshInAllTabsAndNoCallFails(t *testing.T) {
 		channel.fromEachTab(t, fmt.Sprint("called ", expiry))
 	}
 
+	// A tab that finds the intent of another one waits, and so each has a name of its own.
+	for tab := range tabs {
+		channel.send(fmt.Sprint("refresh ", tab))
+		require.Equal(t, fmt.Sprint("refreshed ", tab), <-channel.received)
+	}
+	assert.Len(t, holders, tabs)
+
 	counts, err := axle.Get[sessiontest.Counts](t.Context(), server, "/counts")
 	require.NoError(t, err)
-	assert.Equal(t, expiries, counts.Refreshes)
+	assert.Equal(t, expiries+tabs, counts.Refreshes)
 	assert.Zero(t, counts.Reused)
 	assert.Zero(t, counts.Refused)
 	assert.Equal(t, tabs*callsOfTab*expiries, counts.Served)
@@ -107,6 +127,12 @@ func workInTab(tab string) {
 	for message := range channel.received {
 		if message == "stop" {
 			break
+		}
+		if message == "refresh "+tab {
+			if _, err := session.RefreshToken(ctx); err == nil {
+				channel.send("refreshed " + tab)
+			}
+			continue
 		}
 		expiry, isCall := strings.CutPrefix(message, "call ")
 		if !isCall {
