@@ -1,3 +1,7 @@
+//go:build !js
+
+// A browser has no locks for files, which store.File needs, and so this file is not for js.
+
 package store_test
 
 import (
