@@ -99,7 +99,7 @@ func TestRetry_ABodyWhoseReaderFailsIsNotSentAgain(t *testing.T) {
 		assert.Equal(t, 1, asAxle(t, err).Request.Attempt())
 
 		// A file can be read again, and the same place of it fails again.
-		file := &file{ReadSeeker: strings.NewReader("half"), end: failure}
+		file := &file{ReadSeeker: strings.NewReader("half, and the rest"), failsAt: int64(len("half")), failure: failure}
 		_, err = client.Put(t.Context(), "/", file)
 		assert.ErrorIs(t, err, failure)
 		assert.Equal(t, 1, asAxle(t, err).Request.Attempt())
@@ -112,18 +112,22 @@ func TestRetry_ABodyWhoseReaderFailsIsNotSentAgain(t *testing.T) {
 	assert.Empty(t, told.list)
 }
 
-// file is a file that fails at its end.
+// file is a file that fails at one place, before its end: a server must not have all of it.
 type file struct {
 	io.ReadSeeker
-	end error
+	failsAt int64
+	failure error
 }
 
 func (f *file) Read(p []byte) (int, error) {
-	n, err := f.ReadSeeker.Read(p)
+	at, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
-		err = f.end
+		return 0, err
 	}
-	return n, err
+	if at >= f.failsAt {
+		return 0, f.failure
+	}
+	return f.ReadSeeker.Read(p[:min(int64(len(p)), f.failsAt-at)])
 }
 
 func TestRetry_ANameServerThatFailsForNowIsAskedAgain(t *testing.T) {

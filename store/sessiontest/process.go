@@ -34,7 +34,8 @@ func lockOfDead(s *storage) {
 		s.Fatal(err)
 	}
 
-	child := exec.CommandContext(s.T.Context(), self, "-test.run="+exactly(s.Name()), "-test.timeout=1m") //nolint:gosec // the test itself
+	arguments := append([]string{"-test.run=" + exactly(s.Name()), "-test.timeout=1m"}, ownFlags(os.Args[1:])...)
+	child := exec.CommandContext(s.T.Context(), self, arguments...) //nolint:gosec // the test itself
 	child.Env = append(os.Environ(), holderVariable+"="+s.Name(), folderVariable+"="+folder)
 	output, err := child.StdoutPipe()
 	if err != nil {
@@ -84,6 +85,17 @@ func waitForLine(r io.Reader, line string) (said string, ok bool) {
 		_, _ = fmt.Fprintln(&all, lines.Text())
 	}
 	return all.String(), false
+}
+
+// ownFlags returns the arguments that are not flags of go test. The child may need them to come to the
+// same subtest.
+func ownFlags(arguments []string) (own []string) {
+	for _, argument := range arguments {
+		if !strings.HasPrefix(strings.TrimLeft(argument, "-"), "test.") {
+			own = append(own, argument)
+		}
+	}
+	return own
 }
 
 // exactly is the pattern of -test.run for one subtest.
