@@ -77,7 +77,7 @@ func (f *faulty) fault(authorization string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 
-	fault := ""
+	var fault string
 	f.requests++
 	n := f.requests
 	f.expired = f.expired || n%tokenUses == 0

@@ -123,10 +123,10 @@ func TestEvents_TenThousandEventsComeOnceEachOverAHundredCutsAndTwentyExpiries(t
 func TestEvents_AnInstalledRetryAppliesToEachConnection(t *testing.T) {
 	var requests atomic.Int64
 	server := newAPI(t, func(w http.ResponseWriter, r *http.Request) {
-		switch n := requests.Add(1); {
-		case n == 1 || n == 3: // the first connection fails, which ends the iteration without a retry
+		switch requests.Add(1) {
+		case 1, 3: // the first connection fails, which ends the iteration without a retry
 			w.WriteHeader(http.StatusServiceUnavailable)
-		case n == 2:
+		case 2:
 			w.Header().Set("Content-Type", "text/event-stream")
 			fmt.Fprint(w, "retry: 1\nid: 1\ndata: {\"n\":1}\n\n")
 		default:
