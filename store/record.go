@@ -113,3 +113,27 @@ func extraOf(token *oauth2.Token, name string) any {
 
 // newLoginID returns a random name for a login.
 func newLoginID() string { return rand.Text() }
+
+// decodeUser reads the user of a record, which may be nil.
+func decodeUser[U any](r *record) (*U, error) {
+	if r == nil || len(r.User) == 0 {
+		return nil, nil
+	}
+	user := new(U)
+	if err := contained(func() error { return json.Unmarshal(r.User, user) }); err != nil {
+		return nil, fmt.Errorf("%w: %w: the saved user is no %T", ErrStorage, ErrForeign, *user)
+	}
+	return user, nil
+}
+
+func encodeUser[U any](user *U) (json.RawMessage, error) {
+	if user == nil {
+		return nil, nil
+	}
+	var data []byte
+	err := contained(func() (err error) { data, err = json.Marshal(user); return err })
+	if err != nil {
+		return nil, fmt.Errorf("%w: the user cannot be encoded: %w", ErrStorage, err)
+	}
+	return data, nil
+}

@@ -9,12 +9,24 @@
 //	store.go        the state, and what begins and ends a login
 //	refresh.go      the one refresh of a login, from its first caller to its end
 //	logout.go       Logout, and telling the server
-//	subscribe.go    who is told of changes
+//	subscribe.go    telling of changes
 //	keepfresh.go    refreshes while a program is idle
 //	tokensource.go  the session as an oauth2.TokenSource
 //	endpoint.go     a RefreshFunc for a JSON endpoint
 //	oauth2.go       a RefreshFunc for the refresh grant
+//
+// The session of [Open] is kept by a [Persister]. These files have that, in the order to read them:
+//
+//	persister.go    the interface, and its errors
+//	open.go         Open, Close and the options
+//	record.go       the session as it is saved
+//	persistence.go  the link to the Persister: one reading and changing of the record
+//	holding.go      the lock, as all that one store does at a time shares it
+//	spend.go        one refresh, from the lock to the saved token
+//	reconcile.go    the memory and the record become equal
+//	saving.go       saving until it succeeds, and looking for changes
 //	cookies.go      the cookies that are saved with a session
+//	file.go         the Persister of a file; localstorage_js.go is that of a browser
 //
 // Neither the user's code nor the network is called under the store's lock. Login, Logout and
 // SetState do wait while the cookie jar, which may be the user's, gets the cookies of a refresh.
