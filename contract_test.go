@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"testing"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -13,7 +14,9 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/store"
+	"github.com/axlehttp/axle/store/sessiontest"
 )
 
 // The names and signatures that are promised. If this file compiles they are kept.
@@ -174,4 +177,67 @@ var (
 	_ func(auth.StatefulSession) auth.Snapshot                                   = auth.StatefulSession.Snapshot
 	_ func(auth.StatefulSession, ctx, auth.Generation) (auth.Snapshot, error)    = auth.StatefulSession.RefreshSince
 	_ error                                                                      = auth.ErrSessionChanged
+)
+
+// The second part of the promise: what an SDK needs of the client, of sessions and of retries.
+var (
+	_ func(request, func(response, *axle.Error))                                      = request.OnEnd
+	_ func(request) string                                                            = request.BaseOrigin
+	_ func(request) (time.Duration, bool)                                             = request.Timeout
+	_ func(request, string, string) request                                           = request.SetRawPathParam
+	_ func(client, string, string) client                                             = client.SetPathParam
+	_ func(client, string, func(any) ([]byte, error), func([]byte, any) error) client = client.SetCodec
+	_ func(client, string, func(io.Reader) (io.ReadCloser, error)) client             = client.SetDecompressor
+	_ func(client, func(*axle.Error) error) client                                    = client.SetErrorMapper
+	_ func(client, func(*http.Request, []*http.Request) error) client                 = client.SetRedirectCheck
+	_ func(client, bool) client                                                       = client.SetWithCredentials
+	_ func() *http.Transport                                                          = axle.DefaultTransport
+	_ func(error) (int, bool)                                                         = axle.ErrorBody[int]
+	_ func(**axle.Response) func(*axle.Request)                                       = axle.ResponseInto
+	_ []func(string, string) func(*axle.Request)                                      = []func(string, string) func(*axle.Request){axle.WithHeader, axle.WithQuery}
+	_ func(string) string                                                             = axle.Bearer
+	_ func(string) func(*axle.Request)                                                = axle.Operation
+	_ func(request) string                                                            = request.Operation
+	_ func(response) bool                                                             = response.IsStream
+	_ func(*axle.Key[int], request)                                                   = (*axle.Key[int]).Delete
+	_ func(*axle.Key[int], client, int)                                               = (*axle.Key[int]).SetDefault
+	_ func(any) (url.Values, error)                                                   = axle.QueryDots
+
+	_ func(string, func(tok) string) auth.Option                                 = auth.WithHeader
+	_ func(func(request) auth.StatefulSession, ...auth.Option) *auth.Interceptor = auth.Select
+	_ func(ctx) response                                                         = auth.Challenge
+	_ func(*store.UserStore[int], ctx, time.Duration) error                      = (*store.UserStore[int]).KeepFresh
+
+	_ func(...retry.Option) *retry.Interceptor            = retry.New
+	_ axle.Plugin                                         = (*retry.Interceptor)(nil)
+	_ func(int) retry.Option                              = retry.WithAttempts
+	_ func(first, most time.Duration) retry.Option        = retry.WithBackoff
+	_ func(time.Duration) retry.Option                    = retry.WithMaxRetryAfter
+	_ func(func(response, *axle.Error) bool) retry.Option = retry.WithCondition
+	_ func(ratio float64, burst int) retry.Option         = retry.WithBudget
+	_ func(string) retry.Option                           = retry.WithIdempotencyKey
+	_ func(func(ctx, retry.Event)) retry.Option           = retry.OnRetry
+	_                                                     = retry.Event{Attempt: 0, Wait: time.Duration(0), Response: response(nil), Err: (*axle.Error)(nil), Final: retry.Reason("")}
+	_ edit                                                = retry.Skip
+	_ func(...retry.Option) func(*axle.Request)           = retry.With
+)
+
+// The third part of the promise: a session that is kept. store/redisstore and store/keyring, which
+// are modules of their own, have the same for New.
+var (
+	_ func(ctx, store.RefreshFunc, store.Persister, ...store.Option) (*store.UserStore[int], error) = store.Open[int]
+	_ func(store.Persister) store.Option                                                            = store.WithPersister
+	_ func(string, ...store.FileOption) store.Persister                                             = store.File
+	_ func(string) (string, error)                                                                  = store.UserFile
+	_ func(string) store.Persister                                                                  = store.LocalStorage
+	_ error                                                                                         = store.ErrOutcomeUnknown
+	_ interface {
+		Load(ctx context.Context) ([]byte, error)
+		Save(ctx context.Context, old, data []byte) error
+		Delete(ctx context.Context, old []byte) error
+		Lock(ctx context.Context) (store.Lock, error)
+		Watch(changed func()) (stop func(), err error)
+	} = store.Persister(nil)
+	_ func(*testing.T, func(*testing.T, *sessiontest.Server) auth.Session) = sessiontest.Session
+	_ func(*testing.T, func(*testing.T) store.Persister)                   = sessiontest.Persister
 )

@@ -25,6 +25,9 @@ import (
 	"github.com/axlehttp/axle/store/sessiontest"
 )
 
+// The signature that is promised.
+var _ func(service, account string, opts ...keyring.Option) store.Persister = keyring.New
+
 // withSystem says that this machine has a keyring that may be written to. The command
 //
 //	dbus-run-session -- sh -c 'echo | gnome-keyring-daemon --unlock && go test -run OfTheSystem -args -real'

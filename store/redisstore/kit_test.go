@@ -4,13 +4,18 @@ import (
 	"context"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/store"
+	"github.com/axlehttp/axle/store/redisstore"
 	"github.com/axlehttp/axle/store/sessiontest"
 )
+
+// The signature that is promised.
+var _ func(redis.UniversalClient, string, ...redisstore.Option) store.Persister = redisstore.New
 
 func TestKit_EverySentenceOfPersisterHolds(t *testing.T) {
 	server := startRedis(t)
