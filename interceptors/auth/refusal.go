@@ -104,14 +104,7 @@ func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Respo
 
 		resp, err := req.Replay()
 		var unsent *notSent
-		var failed *axle.Error
 		switch {
-		case err == nil && !i.refuses(resp):
-			return resp, nil
-
-		case err == nil:
-			r = refusal{resp, nil}
-
 		case errors.Is(err, ErrSessionChanged):
 			// The replay was not sent, because the login is over.
 			return r.stand(ErrSessionChanged)
@@ -120,20 +113,35 @@ func (i *Interceptor) handleRefusal(ctx context.Context, r refusal) (*axle.Respo
 			// The replay was not sent, because it waited for a refresh that failed.
 			return r.fail(ctx, unsent.error)
 
-		case !errors.As(err, &failed):
-			return nil, err
-
-		case failed.Response == nil && failed.Code == axle.CodeBadOption:
+		case isUnrepeatable(err):
 			// The replay was not sent, because the request's body cannot be read again.
 			return r.stand(err)
+		}
 
-		case failed.Response != nil && i.refuses(failed.Response):
-			r = refusal{failed.Response, failed}
-
-		default:
-			return nil, err
+		var refusedAgain bool
+		if r, refusedAgain = i.refusalIn(resp, err); !refusedAgain {
+			return resp, err
 		}
 	}
+}
+
+// isUnrepeatable reports whether a replay was not sent because of the request itself.
+func isUnrepeatable(err error) bool {
+	failed, ok := errors.AsType[*axle.Error](err)
+	return ok && failed.Response == nil && failed.Code == axle.CodeBadOption
+}
+
+// refusalIn returns the refusal in the outcome of a call, if the outcome is one.
+func (i *Interceptor) refusalIn(resp *axle.Response, err error) (r refusal, ok bool) {
+	if err == nil {
+		return refusal{resp, nil}, i.refuses(resp)
+	}
+
+	failed, ok := errors.AsType[*axle.Error](err)
+	if !ok || failed.Response == nil {
+		return refusal{}, false
+	}
+	return refusal{failed.Response, failed}, i.refuses(failed.Response)
 }
 
 // refresh refreshes the session that the attachment is of, unless it has moved on already. If the
