@@ -111,7 +111,8 @@ type payload struct {
 func (r *Request) EncodedBody() (body []byte, contentType string, err error) {
 	switch r.Body.(type) {
 	case io.Reader, *Multipart:
-		message := fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send", givenBody(r.Body))
+		message := fmt.Sprintf("the body is a stream (%T), and reading it here would leave nothing to send",
+			givenBody(r.Body))
 		return nil, "", badOption(r, message, nil)
 	}
 	encoded, e := r.encode()

@@ -105,15 +105,21 @@ func (c *Client) Put(ctx context.Context, url string, body any, edits ...func(*R
 }
 
 // Patch sends a PATCH with a body.
-func (c *Client) Patch(ctx context.Context, url string, body any, edits ...func(*Request)) (*Response, error) {
+func (c *Client) Patch(
+	ctx context.Context, url string, body any, edits ...func(*Request),
+) (*Response, error) {
 	return c.send(ctx, http.MethodPatch, url, body, edits)
 }
 
-func (c *Client) send(ctx context.Context, method, url string, body any, edits []func(*Request)) (*Response, error) {
+func (c *Client) send(
+	ctx context.Context, method, url string, body any, edits []func(*Request),
+) (*Response, error) {
 	return c.Do(c.newRequest(ctx, method, url, body, edits))
 }
 
-func (c *Client) newRequest(ctx context.Context, method, url string, body any, edits []func(*Request)) *Request {
+func (c *Client) newRequest(
+	ctx context.Context, method, url string, body any, edits []func(*Request),
+) *Request {
 	r := &Request{client: c}
 	if len(edits) > 0 { // they may write to its maps; nobody else sees it
 		r = c.R(ctx)

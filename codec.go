@@ -135,8 +135,8 @@ func (r *Request) marshal(contentType string) ([]byte, string, *Error) {
 		case mediaMultipart:
 			body, contentType, err = marshalMultipart(r.Body, contentType)
 		default:
-			message := fmt.Sprintf("the body (%T) has the Content-Type %q, which has no codec: Client.SetCodec sets one",
-				r.Body, contentType)
+			message := fmt.Sprintf("the body (%T) has the Content-Type %q, which has no codec: "+
+				"Client.SetCodec sets one", r.Body, contentType)
 			return nil, "", badOption(r, message, nil)
 		}
 	}

@@ -95,9 +95,9 @@ func (s *settings) isSensitive(name string) bool {
 // sensitive, and their words need not be looked at.
 func isCommon(name string) bool {
 	switch name {
-	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection", "Content-Encoding", "Content-Length",
-		"Content-Type", "Host", "If-Modified-Since", "If-None-Match", "Origin", "Range", "Referer", "Traceparent", "User-Agent",
-		"X-Request-Id":
+	case "Accept", "Accept-Encoding", "Accept-Language", "Cache-Control", "Connection",
+		"Content-Encoding", "Content-Length", "Content-Type", "Host", "If-Modified-Since",
+		"If-None-Match", "Origin", "Range", "Referer", "Traceparent", "User-Agent", "X-Request-Id":
 		return true
 	}
 	return false
@@ -177,12 +177,16 @@ func without[M ~map[string][]string](m M, b binding) M {
 	case slices.Equal(list, b.values):
 	case b.isHeader("Cookie"):
 		given := cookiePairs(b.values)
-		pairs := slices.DeleteFunc(cookiePairs(list), func(pair string) bool { return slices.Contains(given, pair) })
+		pairs := slices.DeleteFunc(cookiePairs(list), func(pair string) bool {
+			return slices.Contains(given, pair)
+		})
 		if len(pairs) > 0 {
 			kept = []string{strings.Join(pairs, "; ")}
 		}
 	default:
-		kept = slices.DeleteFunc(slices.Clone(list), func(v string) bool { return slices.Contains(b.values, v) })
+		kept = slices.DeleteFunc(slices.Clone(list), func(v string) bool {
+			return slices.Contains(b.values, v)
+		})
 		if len(kept) == len(list) {
 			return m
 		}
@@ -273,7 +277,8 @@ func destinationOf(r *http.Request) string { return origin.To(r.URL, r.Host) }
 // request goes: the page's query may hold a secret. A relative Referer names no origin.
 func dropForeignReferer(header http.Header, target string) {
 	for _, referer := range header["Referer"] {
-		if u, err := url.Parse(referer); err != nil || u.User != nil || target == "" || origin.Of(u) != target {
+		u, err := url.Parse(referer)
+		if err != nil || u.User != nil || target == "" || origin.Of(u) != target {
 			delete(header, "Referer")
 			return
 		}

@@ -61,11 +61,14 @@ const mostEncodings = 3
 //
 // Behind [Client.HTTPClient] axle neither asks for an encoding nor undoes one. An encoding that is
 // not a name, is "identity", or has parameters fails each call with CodeBadOption.
-func (c *Client) SetDecompressor(encoding string, open func(compressed io.Reader) (io.ReadCloser, error)) *Client {
+func (c *Client) SetDecompressor(
+	encoding string, open func(compressed io.Reader) (io.ReadCloser, error),
+) *Client {
 	return c.update(func(s *settings) {
 		name := encodingName(encoding)
 		if !wire.IsToken(name) || name == "identity" || name == "*" {
-			s.decompressErr = fmt.Errorf("SetDecompressor needs the name of an encoding, as br, and was given %q", encoding)
+			s.decompressErr = fmt.Errorf("SetDecompressor needs the name of an encoding, as br, "+
+				"and was given %q", encoding)
 			return
 		}
 
@@ -330,7 +333,8 @@ func encodingOf(header http.Header, body []byte) string {
 	declared := strings.Join(header["Content-Encoding"], ", ")
 	switch {
 	case declared != "" && !strings.EqualFold(declared, "identity"):
-		return fmt.Sprintf("it is still encoded, by its Content-Encoding %q: see Client.SetDecompressor", declared)
+		return fmt.Sprintf("it is still encoded, by its Content-Encoding %q: see Client.SetDecompressor",
+			declared)
 	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
 		return "it looks like gzip data, and no Content-Encoding says so"
 	}

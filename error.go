@@ -17,16 +17,40 @@ type Code string
 
 // The codes.
 const (
-	CodeBadRequest       Code = "ERR_BAD_REQUEST"           // a refused status from 400 to 499
-	CodeBadResponse      Code = "ERR_BAD_RESPONSE"          // any other refused status, or a body that does not decode
-	CodeNetwork          Code = "ERR_NETWORK"               // no whole response: refused, reset, unresolved, TLS
-	CodeTimeout          Code = "ETIMEDOUT"                 // errors.Is context.DeadlineExceeded; a caller's deadline too
-	CodeCanceled         Code = "ERR_CANCELED"              // errors.Is context.Canceled; the cause is context.Cause's
-	CodeInvalidURL       Code = "ERR_INVALID_URL"           // malformed, without a base, or neither http nor https
-	CodeTooManyRedirects Code = "ERR_FR_TOO_MANY_REDIRECTS" // one more than the limit
-	CodeTooLarge         Code = "ERR_BODY_TOO_LARGE"        // a body over its limit
-	CodeBadOption        Code = "ERR_BAD_OPTION_VALUE"      // bad input, found before anything was sent
-	CodeInterceptor      Code = "ERR_INTERCEPTOR"           // a handler returned a plain error, or neither value nor error
+	// CodeBadRequest is the code of a refused status from 400 to 499.
+	CodeBadRequest Code = "ERR_BAD_REQUEST"
+
+	// CodeBadResponse is the code of any other refused status, and of a body that does not
+	// decode.
+	CodeBadResponse Code = "ERR_BAD_RESPONSE"
+
+	// CodeNetwork says that no whole response came: the connection was refused or reset, the name
+	// did not resolve, or TLS failed.
+	CodeNetwork Code = "ERR_NETWORK"
+
+	// CodeTimeout is the code of a time limit and of the caller's deadline. Such an error matches
+	// context.DeadlineExceeded.
+	CodeTimeout Code = "ETIMEDOUT"
+
+	// CodeCanceled is the code of a canceled context. Such an error matches context.Canceled, and
+	// its cause is that of context.Cause.
+	CodeCanceled Code = "ERR_CANCELED"
+
+	// CodeInvalidURL is the code of a URL that is malformed, relative without a base, or neither http
+	// nor https.
+	CodeInvalidURL Code = "ERR_INVALID_URL"
+
+	// CodeTooManyRedirects is the code of one redirect more than the limit.
+	CodeTooManyRedirects Code = "ERR_FR_TOO_MANY_REDIRECTS"
+
+	// CodeTooLarge is the code of a body over its limit.
+	CodeTooLarge Code = "ERR_BODY_TOO_LARGE"
+
+	// CodeBadOption is the code of bad input, which was found before anything was sent.
+	CodeBadOption Code = "ERR_BAD_OPTION_VALUE"
+
+	// CodeInterceptor says that a handler returned a plain error, or neither a value nor an error.
+	CodeInterceptor Code = "ERR_INTERCEPTOR"
 )
 
 // Error returns the code itself.

@@ -20,9 +20,15 @@ type errorForm struct {
 }
 
 func (e *Error) form() errorForm {
-	f := errorForm{Code: string(e.Code), Message: redact.Text(e.Message), Status: e.StatusCode(), Interceptor: e.interceptor}
+	f := errorForm{
+		Code:        string(e.Code),
+		Message:     redact.Text(e.Message),
+		Status:      e.StatusCode(),
+		Interceptor: e.interceptor,
+	}
 	if e.Request != nil {
-		f.Method, f.URL, f.Attempt = redact.OneLine(e.Request.method()), e.Request.redactedURL(), e.Request.Attempt()
+		f.Method, f.URL = redact.OneLine(e.Request.method()), e.Request.redactedURL()
+		f.Attempt = e.Request.Attempt()
 	}
 	if e.Err != nil {
 		f.Cause = redact.Text(e.Err.Error())
@@ -42,15 +48,22 @@ func (e *Error) LogValue() slog.Value {
 	if e == nil {
 		return slog.Value{}
 	}
+
 	f := e.form()
 	attrs := []slog.Attr{slog.String("code", f.Code)}
 	for _, a := range []slog.Attr{
-		slog.String("message", f.Message), slog.String("method", f.Method), slog.String("url", f.URL), slog.Int("status", f.Status),
-		slog.Int("attempt", f.Attempt), slog.String("interceptor", f.Interceptor), slog.String("cause", f.Cause),
+		slog.String("message", f.Message),
+		slog.String("method", f.Method),
+		slog.String("url", f.URL),
+		slog.Int("status", f.Status),
+		slog.Int("attempt", f.Attempt),
+		slog.String("interceptor", f.Interceptor),
+		slog.String("cause", f.Cause),
 	} {
 		if !a.Value.Equal(slog.StringValue("")) && !a.Value.Equal(slog.IntValue(0)) {
 			attrs = append(attrs, a)
 		}
 	}
+
 	return slog.GroupValue(attrs...)
 }

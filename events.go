@@ -58,9 +58,12 @@ type Event[T any] struct {
 // each event, and not for the whole stream; without one an event may have 16 MiB. A larger one ends
 // the iteration with CodeTooLarge. If the loop is run again, it starts anew. To go on after an error,
 // set the header Last-Event-ID to the ID of the last event.
-func Events[T any](ctx context.Context, c *Client, url string, edits ...func(*Request)) iter.Seq2[Event[T], error] {
+func Events[T any](
+	ctx context.Context, c *Client, url string, edits ...func(*Request),
+) iter.Seq2[Event[T], error] {
 	return func(yield func(Event[T], error) bool) {
-		stream := newEventStream(c, c.newRequest(ctx, http.MethodGet, url, nil, append([]func(*Request){forEvents}, edits...)))
+		all := append([]func(*Request){forEvents}, edits...)
+		stream := newEventStream(c, c.newRequest(ctx, http.MethodGet, url, nil, all))
 		defer stream.close()
 		for {
 			raw, err := stream.next()
@@ -198,7 +201,8 @@ func (s *eventStream) mayReconnect(err *Error) bool {
 
 	// The body of a refused status may be over the limit. The status says the same without it.
 	case CodeTooLarge:
-		return (errors.Is(err, CodeBadRequest) || errors.Is(err, CodeBadResponse)) && mayPass(err.StatusCode())
+		isRefusedStatus := errors.Is(err, CodeBadRequest) || errors.Is(err, CodeBadResponse)
+		return isRefusedStatus && mayPass(err.StatusCode())
 	}
 	return false
 }
@@ -257,8 +261,10 @@ func (s *eventStream) connect() error {
 	}
 	if contentType := resp.Header.Get(contentTypeHeader); mediaType(contentType) != eventStreamType {
 		resp.SetBytes(nil)
-		message := fmt.Sprintf("the response is no event stream: its Content-Type is %q, and not %s", contentType, eventStreamType)
-		return s.client.mapped(&Error{Code: CodeBadResponse, Message: message, Request: resp.Request, Response: resp})
+		message := fmt.Sprintf("the response is no event stream: its Content-Type is %q, and not %s",
+			contentType, eventStreamType)
+		return s.client.mapped(
+			&Error{Code: CodeBadResponse, Message: message, Request: resp.Request, Response: resp})
 	}
 
 	s.response, s.body = resp, resp.Stream()
@@ -288,6 +294,8 @@ func (s *eventStream) decode(data string, v any) error {
 		return nil
 	}
 	message := fmt.Sprintf("the event's data does not decode into %T", v)
-	return s.client.mapped(
-		&Error{Code: CodeBadResponse, Message: message, Request: s.response.Request, Response: s.response, Err: err})
+	return s.client.mapped(&Error{
+		Code: CodeBadResponse, Message: message,
+		Request: s.response.Request, Response: s.response, Err: err,
+	})
 }

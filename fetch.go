@@ -70,11 +70,13 @@ func (d *dispatch) refuseDropped() error {
 		case fetch.Drops(name, list):
 			return fmt.Errorf("a browser does not send the header %s, which is its own to set", name)
 		case noCORS && fetch.DropsWithoutCORS(name, list):
-			return fmt.Errorf("a browser does not send the header %s with %s: %s", name, fetch.Mode, fetch.NoCORS)
+			return fmt.Errorf("a browser does not send the header %s with %s: %s",
+				name, fetch.Mode, fetch.NoCORS)
 		}
 		for _, value := range list {
 			if i := fetch.NonASCII(value); i >= 0 {
-				return fmt.Errorf("the value of header %s is not ASCII at byte %d: a browser would send other bytes", name, i)
+				return fmt.Errorf("the value of header %s is not ASCII at byte %d: "+
+					"a browser would send other bytes", name, i)
 			}
 		}
 	}
@@ -108,9 +110,11 @@ func (d *dispatch) keepFromRedirects(header http.Header) error {
 	switch {
 	case d.request.pass.inbound.verbatim:
 	case s.limitsRedirects:
-		return errors.New("SetMaxRedirects cannot be kept in a browser, which follows redirects by itself: " + howToStay)
+		return errors.New("SetMaxRedirects cannot be kept in a browser, " +
+			"which follows redirects by itself: " + howToStay)
 	case d.request.redirectCheck() != nil:
-		return errors.New("SetRedirectCheck cannot be kept in a browser, which follows redirects by itself: " + howToStay)
+		return errors.New("SetRedirectCheck cannot be kept in a browser, " +
+			"which follows redirects by itself: " + howToStay)
 	}
 
 	credentials := d.credentials(header)
@@ -118,7 +122,8 @@ func (d *dispatch) keepFromRedirects(header http.Header) error {
 	case len(credentials) == 0:
 		return nil
 	case len(chosen) > 0:
-		return fmt.Errorf("%s is %q, and a browser would take %s to another origin", fetch.Redirect, chosen[0], listed(credentials))
+		return fmt.Errorf("%s is %q, and a browser would take %s to another origin",
+			fetch.Redirect, chosen[0], listed(credentials))
 	}
 	header[fetch.Redirect] = []string{fetch.Fail}
 	return nil
@@ -151,7 +156,8 @@ func (d *dispatch) explainFetch(err *Error) *Error {
 	case slices.Contains(d.request.Header[fetch.Redirect], fetch.Fail):
 		err.Message = unsaid + fetch.Redirect + " is " + fetch.Fail
 	case len(credentials) > 0:
-		err.Message = unsaid + "it might leave the origin, and the request has the credential " + listed(credentials)
+		err.Message = unsaid + "it might leave the origin, and the request has the credential " +
+			listed(credentials)
 	}
 	return err
 }

@@ -203,7 +203,9 @@ func pause(next *Request, wait time.Duration) *Error {
 // withoutBody is an edit that makes a request a GET without a body.
 func withoutBody(r *Request) {
 	r.SetMethod(http.MethodGet).SetBody(nil)
-	for _, name := range []string{contentTypeHeader, "Content-Encoding", "Content-Language", "Content-Length"} {
+	for _, name := range []string{
+		contentTypeHeader, "Content-Encoding", "Content-Language", "Content-Length",
+	} {
 		r.Header.Del(name)
 	}
 }

@@ -140,20 +140,24 @@ func NextOffset[T any](param string, step func(page T) int) func(page T, resp *R
 	if step == nil {
 		return nil
 	}
+
 	return func(page T, _ *Response) func(*Request) {
 		size := step(page)
 		if size <= 0 {
 			return nil
 		}
+
 		return func(r *Request) {
 			now := 0
 			if value := r.queryParam(param); value != "" {
 				var err error
 				if now, err = strconv.Atoi(value); err != nil {
-					r.setBad(fmt.Errorf("the query parameter %s is not a number, and NextOffset adds to it", param))
+					r.setBad(fmt.Errorf("the query parameter %s is not a number, "+
+						"and NextOffset adds to it", param))
 					return
 				}
 			}
+
 			r.replaceQueryParam(param, strconv.Itoa(now+size))
 		}
 	}

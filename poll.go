@@ -126,8 +126,8 @@ var defaultPollInterval = pollInterval{time.Second, 30 * time.Second}
 func PollInterval(first, most time.Duration) func(*Request) {
 	return func(r *Request) {
 		if first < time.Millisecond || most < first {
-			r.setBad(fmt.Errorf("PollInterval needs a first wait of a millisecond or more and no shorter longest wait, "+
-				"and was given %v and %v", first, most))
+			r.setBad(fmt.Errorf("PollInterval needs a first wait of a millisecond or more "+
+				"and no shorter longest wait, and was given %v and %v", first, most))
 			return
 		}
 		pollIntervalKey.Set(r, pollInterval{first, most})

@@ -46,7 +46,10 @@ func (r Request) LogValue() slog.Value {
 // nor the values of most headers, so that no request can be made of it.
 func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(requestForm{
-		Method: redact.OneLine(r.method()), URL: r.redactedURL(), Attempt: r.Attempt(), Header: r.shownHeader(),
+		Method:  redact.OneLine(r.method()),
+		URL:     r.redactedURL(),
+		Attempt: r.Attempt(),
+		Header:  r.shownHeader(),
 	})
 }
 

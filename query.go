@@ -66,8 +66,8 @@ func (r *Request) queryEncoder() QueryEncoder {
 }
 
 // SetParams sets query parameters from a map or a struct, by the request's or the client's
-// [QueryEncoder] (axios's params). They replace parameters of the same names. A value that cannot be encoded fails the call
-// with CodeBadOption.
+// [QueryEncoder] (axios's params). They replace parameters of the same names. A value that cannot be
+// encoded fails the call with CodeBadOption.
 func (r *Request) SetParams(params any) *Request {
 	encoded, err := r.encodeValues(params)
 	if err != nil {

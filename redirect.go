@@ -71,7 +71,9 @@ func (d *dispatch) refusedByCheck(err error) error {
 	case errors.As(err, &known), isEndOf(d.Context, err):
 		return err
 	}
-	return &Error{Code: CodeInterceptor, Message: "the check of a redirect refused", Request: d.request, Err: err}
+	return &Error{
+		Code: CodeInterceptor, Message: "the check of a redirect refused", Request: d.request, Err: err,
+	}
 }
 
 // redirectCheck returns the request's own check, or else the client's; nil: none.
@@ -145,7 +147,9 @@ func (d *dispatch) keepMethod(next, last, first *http.Request) error {
 		return err
 	}
 	next.Body, next.GetBody, next.ContentLength = body, first.GetBody, first.ContentLength
-	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "Content-Location"} {
+	for _, name := range []string{
+		"Content-Type", "Content-Encoding", "Content-Language", "Content-Location",
+	} {
 		if list, ok := first.Header[name]; ok {
 			next.Header[name] = list
 		}

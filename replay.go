@@ -154,8 +154,8 @@ const (
 var (
 	partNames = [sentParts]string{"method", "URL", "header", "query", "body", "timeout", "answer (Respond)"}
 	partEdits = [sentParts]string{
-		`SetMethod(method)`, `SetURL(url)`, `SetHeader("Authorization", …)`, `SetQueryParam(name, value)`, `SetBody(body)`,
-		`SetTimeout(d)`, `Respond(resp)`,
+		`SetMethod(method)`, `SetURL(url)`, `SetHeader("Authorization", …)`,
+		`SetQueryParam(name, value)`, `SetBody(body)`, `SetTimeout(d)`, `Respond(resp)`,
 	}
 )
 
@@ -170,6 +170,7 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		partHeader: hashLists(r.Header),
 		partQuery:  hashLists(r.Query),
 	}
+
 	for name, value := range r.pathParams {
 		one := hashText(name)*31 + hashText(value.Text)
 		if value.Raw {
@@ -177,18 +178,21 @@ func (r *Request) fingerprint(withBytes bool) fingerprint {
 		}
 		taken.parts[partURL] += one
 	}
+
 	if r.overrides.timeout {
 		taken.parts[partTimeout] = 1 + uint32(r.timeout^r.timeout>>32) //nolint:gosec // half of it will do
 	}
 	if r.respond != nil {
 		taken.parts[partRespond] = 1
 	}
+
 	switch body := r.Body.(type) {
 	case url.Values:
 		taken.parts[partBody] = hashLists(body)
 	case []byte:
 		if withBytes {
-			taken.parts[partBody] = uint32(maphash.Bytes(fingerprintSeed, body)) //nolint:gosec // half of it will do
+			hash := maphash.Bytes(fingerprintSeed, body)
+			taken.parts[partBody] = uint32(hash) //nolint:gosec // half of it will do
 		}
 	}
 	return taken

@@ -326,7 +326,8 @@ func (r *Request) Execute(method, url string) (*Response, error) {
 	c := *r
 	c.Method, c.URL = method, url
 	if r.client == nil {
-		err := badOption(&c, "the request has no client: start it with Client.R, or send it with Client.Do", nil)
+		err := badOption(&c,
+			"the request has no client: start it with Client.R, or send it with Client.Do", nil)
 		r.endFunctions().runAll(nil, err)
 		return nil, err
 	}

@@ -304,7 +304,9 @@ func (c *Client) SetQueryEncoder(encode QueryEncoder) *Client {
 // SetJSON sets the JSON codec of bodies and of [Response.Decode]; a nil function is
 // encoding/json's. Both are called by many goroutines at once. For other media types there is
 // [Client.SetCodec].
-func (c *Client) SetJSON(marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error) *Client {
+func (c *Client) SetJSON(
+	marshal func(v any) ([]byte, error), unmarshal func(data []byte, v any) error,
+) *Client {
 	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }
 
@@ -326,17 +328,22 @@ func (s *settings) check() error {
 		return fmt.Errorf("the client's request limit is negative: %d", s.requestLimit)
 	case s.maxRedirects < 0:
 		return fmt.Errorf("the client's limit on redirects is negative: %d", s.maxRedirects)
+
+	// A setter that was given bad input has kept the error.
 	case s.codecErr != nil:
 		return s.codecErr
 	case s.decompressErr != nil:
 		return s.decompressErr
 	case s.restyErr != nil:
 		return s.restyErr
+
+	// A setting may need another one, which is missing.
 	case s.needsBase != "" && s.baseURL == "":
 		return fmt.Errorf("the resty client has %s and no base URL, whose origin alone may have it: "+
 			"SetBaseURL sets one", s.needsBase)
 	case (s.xsrfCookie == "") != (s.xsrfHeader == ""):
-		return fmt.Errorf("SetXSRF needs the cookie's name and the header's: %q, %q", s.xsrfCookie, s.xsrfHeader)
+		return fmt.Errorf("SetXSRF needs the cookie's name and the header's: %q, %q",
+			s.xsrfCookie, s.xsrfHeader)
 	}
 	return nil
 }

@@ -65,7 +65,8 @@ func defaultTransport() http.RoundTripper {
 // proxied (CVE-2025-62718).
 func proxyFromEnvironment(r *http.Request) (*url.URL, error) {
 	host := strings.ToLower(strings.TrimSuffix(r.URL.Hostname(), "."))
-	if ip := net.ParseIP(host); host == "localhost" || strings.HasSuffix(host, ".localhost") || ip.IsLoopback() {
+	isLocal := host == "localhost" || strings.HasSuffix(host, ".localhost")
+	if isLocal || net.ParseIP(host).IsLoopback() {
 		return nil, nil
 	}
 	return http.ProxyFromEnvironment(r)

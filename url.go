@@ -117,7 +117,8 @@ func (r *Request) resolvePath() (*url.URL, *Error) {
 		return nil, urlError(r, s.baseErr)
 	}
 	if s.pathsOnly && wire.IsAbsolute(r.URL) {
-		message := fmt.Sprintf("the URL %q is absolute, which the client does not allow", redact.RawURL(r.URL))
+		message := fmt.Sprintf("the URL %q is absolute, which the client does not allow",
+			redact.RawURL(r.URL))
 		return nil, invalidURL(r, message)
 	}
 

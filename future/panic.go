@@ -18,7 +18,8 @@ type PanicError struct {
 
 // Error returns a text with the value and without the stack.
 func (e *PanicError) Error() string {
-	if e.Value == ErrGoexit { //nolint:errorlint // a panic with an error that wraps it is a panic all the same
+	// A panic with an error that wraps ErrGoexit is a panic all the same.
+	if e.Value == ErrGoexit { //nolint:errorlint // see above
 		return "future: " + ErrGoexit.Error()
 	}
 	return fmt.Sprintf("future: panic: %v", e.Value)

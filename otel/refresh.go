@@ -27,7 +27,8 @@ func (i *Interceptor) Refresh(ctx context.Context) (own context.Context, done fu
 	own = context.WithValue(own, attemptKey{}, (*attempt)(nil))
 
 	return own, func(err error) {
-		i.metrics.refreshDuration.Record(own, time.Since(began).Seconds(), metric.WithAttributes(errorAttributes(err)...))
+		i.metrics.refreshDuration.Record(own, time.Since(began).Seconds(),
+			metric.WithAttributes(errorAttributes(err)...))
 		if err != nil {
 			span.SetAttributes(errorAttributes(err)...)
 			span.SetStatus(codes.Error, shown(&axle.Error{Err: err}, "cause"))

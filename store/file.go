@@ -311,7 +311,9 @@ func (f *file) seal(data []byte) []byte {
 	if f.aead == nil {
 		return data
 	}
-	return f.aead.Seal(bytes.Clone(sealedPrefix), nil, data, sealedPrefix) //nolint:gosec // the AEAD makes its nonce
+
+	prefix := bytes.Clone(sealedPrefix)
+	return f.aead.Seal(prefix, nil, data, sealedPrefix) //nolint:gosec // the AEAD makes its nonce
 }
 
 // unseal decrypts the content of the file, if there is a key.
@@ -347,7 +349,9 @@ func replaceFile(path string, content []byte) (err error) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	temporary, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user's path
+
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	temporary, err := os.OpenFile(name, flags, 0o600) //nolint:gosec // the user's path
 	if err != nil {
 		return err
 	}

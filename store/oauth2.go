@@ -24,9 +24,9 @@ import (
 // OAuth2 returns a RefreshFunc for the refresh grant of RFC 6749 §6, by way of x/oauth2.
 //
 // The HTTP client is that of the context (oauth2.HTTPClient), as usual. A redirect to another
-// origin is refused, and in a browser every redirect. The time limit of the HTTP client does not count, since a rotated token must
-// be read, nor does that of an axle client whose HTTPClient it is. The refresh has its own time
-// limit, see [WithRefreshTimeout].
+// origin is refused, and in a browser every redirect. The time limit of the HTTP client does not
+// count, since a rotated token must be read, nor does that of an axle client whose HTTPClient it is.
+// The refresh has its own time limit, see [WithRefreshTimeout].
 //
 // One refresh spends a refresh token once. If cfg leaves the style of client authentication open
 // (AuthStyleAutoDetect), the first request uses HTTP Basic for a client with a secret, and

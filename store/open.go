@@ -28,8 +28,8 @@ import (
 // alone. Open does not wait for the lock of the session. ctx bounds Open alone. Call
 // [UserStore.Close] when the store is not needed any more.
 //
-// The user is saved as JSON. An API that keeps its tokens in cookies needs [WithCookies]. Of a token response's members beyond RFC 6749's, id_token and scope
-// are saved.
+// The user is saved as JSON. An API that keeps its tokens in cookies needs [WithCookies]. Of a token
+// response's members beyond RFC 6749's, id_token and scope are saved.
 func Open[U any](
 	ctx context.Context, refresh RefreshFunc, p Persister, opts ...Option,
 ) (*UserStore[U], error) {

@@ -90,6 +90,6 @@ var (
 	// ErrOutcomeUnknown is the error of a refresh whose refresh token was sent before, by a process
 	// that has died or whose response was lost, and that the server refuses now. The server may
 	// have rotated the token at that time, and the new one never arrived. A new login is needed.
-	ErrOutcomeUnknown = errors.New(
-		"store: the response of an earlier refresh was lost, and the server does not accept its refresh token again")
+	ErrOutcomeUnknown = errors.New("store: the response of an earlier refresh was lost, " +
+		"and the server does not accept its refresh token again")
 )

@@ -366,7 +366,8 @@ func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err e
 	switch {
 	case superseded:
 		// The server refused a token that another holder has replaced meanwhile.
-		if out, adoptErr := s.superseded(ctx, r); adoptErr == nil || errors.Is(adoptErr, auth.ErrSessionChanged) {
+		out, adoptErr := s.superseded(ctx, r)
+		if adoptErr == nil || errors.Is(adoptErr, auth.ErrSessionChanged) {
 			return out, adoptErr
 		}
 	case refused && j.unsettled:

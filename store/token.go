@@ -44,10 +44,12 @@ func usable(token *oauth2.Token) error {
 		return errors.New("store: the RefreshFunc returned a token without an access token")
 	}
 	if i := wire.BadHeaderByte(token.AccessToken); i >= 0 {
-		return fmt.Errorf("store: the RefreshFunc returned an access token with a control character at byte %d", i)
+		return fmt.Errorf("store: the RefreshFunc returned an access token "+
+			"with a control character at byte %d", i)
 	}
 	if i := wire.BadHeaderByte(token.TokenType); i >= 0 {
-		return fmt.Errorf("store: the RefreshFunc returned a token type with a control character at byte %d", i)
+		return fmt.Errorf("store: the RefreshFunc returned a token type "+
+			"with a control character at byte %d", i)
 	}
 	return nil
 }

@@ -99,8 +99,8 @@ func (i *Interceptor) attach(ctx context.Context, r *axle.Request) (*axle.Reques
 
 // attachSession attaches the session's token to a request that goes to the origin target. If the
 // session refreshes and the token will not do, it waits for the outcome, unless the request is the
-// session's own or has a response already. before is what the call's earlier attempt was sent with. It is nil in the first
-// attempt.
+// session's own or has a response already. before is what the call's earlier attempt was sent with.
+// It is nil in the first attempt.
 func (i *Interceptor) attachSession(
 	ctx context.Context, r *axle.Request, session *tracked, target string,
 	before *attachment, isSessionsOwn bool,

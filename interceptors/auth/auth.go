@@ -216,8 +216,8 @@ func (i *Interceptor) allows(r *axle.Request, o string) (bool, error) {
 		return slices.Contains(i.origins, o), nil
 	}
 	if r.BaseURL() == "" {
-		return false, errors.New("auth: the client has no base URL, so that no origin is known to which the " +
-			"token may go: call SetBaseURL, or give auth.New the option WithAllowedOrigins")
+		return false, errors.New("auth: the client has no base URL, so that no origin is known " +
+			"to which the token may go: call SetBaseURL, or give auth.New the option WithAllowedOrigins")
 	}
 	return o != "" && o == r.BaseOrigin(), nil
 }

@@ -65,7 +65,9 @@ func (t *tracked) snapshot(ctx context.Context) (Snapshot, error) {
 }
 
 // refreshSince asks the session for a refresh. A panic of the session is an error of the call.
-func (t *tracked) refreshSince(ctx context.Context, seen Generation, early bool, refused *axle.Response) (Snapshot, error) {
+func (t *tracked) refreshSince(
+	ctx context.Context, seen Generation, early bool, refused *axle.Response,
+) (Snapshot, error) {
 	asked := &ask{Context: ctx, by: t, early: early, response: refused}
 	now, err := guard("the session", func() (Snapshot, error) { return t.session.RefreshSince(asked, seen) })
 	asked.leave(err == nil)
@@ -77,7 +79,8 @@ func (t *tracked) refreshSince(ctx context.Context, seen Generation, early bool,
 func guard[T any](name string, fn func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("auth: %s panicked: %w", name, &future.PanicError{Value: p, Stack: debug.Stack()})
+			panicked := &future.PanicError{Value: p, Stack: debug.Stack()}
+			err = fmt.Errorf("auth: %s panicked: %w", name, panicked)
 		}
 	}()
 	return fn()

@@ -38,7 +38,8 @@ type OpenError struct {
 
 // Error says for which origin no call goes through, and until when.
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("breaker: %s has failed, and gets no request until %s", e.Origin, e.Until.Format(time.RFC3339))
+	return fmt.Sprintf("breaker: %s has failed, and gets no request until %s",
+		e.Origin, e.Until.Format(time.RFC3339))
 }
 
 // circuit is the circuit of one origin. gobreaker counts and decides. The circuit adds what

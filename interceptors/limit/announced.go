@@ -121,19 +121,24 @@ func (r response) parseRateLimit(line string) (wait time.Duration) {
 	var whole item
 	for part := range splitOutsideQuotes(line, ',') {
 		var own item
+
 		for param := range splitOutsideQuotes(part, ';') {
 			name, value, _ := strings.Cut(param, "=")
 			switch strings.ToLower(strings.TrimSpace(name)) {
+			// The first form.
 			case "r":
 				own.remaining = value
 			case "t":
 				own.reset = value
+
+			// The second form.
 			case "remaining":
 				whole.remaining = value
 			case "reset":
 				whole.reset = value
 			}
 		}
+
 		wait = max(wait, r.parseItem(own))
 	}
 	return max(wait, r.parseItem(whole))

@@ -88,8 +88,8 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 	}
 }
 
-// again replays the call, with its new count of retries, and returns the outcome. unsent is the error of a replay that a request
-// handler has kept from being sent.
+// again replays the call, with its new count of retries, and returns the outcome. unsent is the
+// error of a replay that a request handler has kept from being sent.
 func (o outcome) again(count func(*axle.Request)) (next outcome, unsent error) {
 	resp, err := o.request.Replay(count)
 	if err == nil {

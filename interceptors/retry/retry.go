@@ -136,7 +136,8 @@ func WithAttempts(n int) Option {
 	return func(i *Interceptor) {
 		i.attempts = n
 		if n < 1 {
-			i.setBad("WithAttempts(%d): the number has to be at least one, since it counts the first attempt", n)
+			i.setBad("WithAttempts(%d): the number has to be at least one, "+
+				"since it counts the first attempt", n)
 		}
 	}
 }

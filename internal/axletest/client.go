@@ -36,14 +36,15 @@ func NewClient() *axle.Client {
 	return c
 }
 
-// NewFakeClient returns a client for http://axle.test whose requests are answered in memory, and its transport.
-// The client has no cookie jar.
+// NewFakeClient returns a client for http://axle.test whose requests are answered in memory, and its
+// transport. The client has no cookie jar.
 func NewFakeClient(answer func(*http.Request) (*http.Response, error)) (*axle.Client, *FakeTransport) {
 	f := &FakeTransport{Answer: answer}
 	return NewClient().SetBaseURL("http://axle.test").SetTransport(f).SetCookieJar(nil), f
 }
 
-// NewLoopback starts a server on the loopback interface and returns a client for it. Both are gone when the test ends.
+// NewLoopback starts a server on the loopback interface and returns a client for it. Both are gone
+// when the test ends.
 func NewLoopback(t *testing.T, handler http.HandlerFunc) *axle.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)

@@ -2,9 +2,10 @@
 // jar that axle.New makes. [Pending] holds the cookies that a refresh's responses have set, until
 // it is known whether the login is still the same.
 //
-// jar.go is Jar, saved.go the form in which its cookies are saved with a session, pending.go the life of the pending cookies, view.go the jar as a refresh sees it,
-// and routed.go finds the cookies of a refresh behind an http.Client. The root package and package
-// store use this package. It knows neither of them.
+// jar.go is Jar, saved.go the form in which its cookies are saved with a session, pending.go the
+// life of the pending cookies, view.go the jar as a refresh sees it, and routed.go finds the cookies
+// of a refresh behind an http.Client. The root package and package store use this package. It knows
+// neither of them.
 package cookies
 
 import (

@@ -158,7 +158,11 @@ func (l cookieLog) addUnknown(base *url.URL, inJar []*http.Cookie) {
 // saved returns the cookies in a fixed order.
 func (l cookieLog) saved() []Saved {
 	keys := slices.SortedFunc(maps.Keys(l), func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.domain, b.domain), cmp.Compare(a.path, b.path), cmp.Compare(a.name, b.name))
+		return cmp.Or(
+			cmp.Compare(a.domain, b.domain),
+			cmp.Compare(a.path, b.path),
+			cmp.Compare(a.name, b.name),
+		)
 	})
 
 	var list []Saved

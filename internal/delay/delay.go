@@ -1,6 +1,6 @@
 // Package delay reads from a response's header how long the server asks its clients to wait
-// (Retry-After, RFC 9110 §10.2.3, and Retry-After-Ms, as Azure and OpenAI send it). It imports nothing of axle's, so that package axle can use it.
-// Package retryafter is for the errors of calls.
+// (Retry-After, RFC 9110 §10.2.3, and Retry-After-Ms, as Azure and OpenAI send it). It imports
+// nothing of axle's, so that package axle can use it. Package retryafter is for the errors of calls.
 package delay
 
 import (

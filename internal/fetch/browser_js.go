@@ -30,7 +30,8 @@ func SentBy(transport http.RoundTripper) bool {
 		switch t := transport.(type) {
 		case *http.Transport:
 			//nolint:staticcheck // net/http itself still looks at Dial and DialTLS
-			return t == nil || t.Dial == nil && t.DialContext == nil && t.DialTLS == nil && t.DialTLSContext == nil
+			return t == nil || t.Dial == nil && t.DialContext == nil &&
+				t.DialTLS == nil && t.DialTLSContext == nil
 		case interface{ Unwrap() http.RoundTripper }:
 			transport = t.Unwrap()
 		default:

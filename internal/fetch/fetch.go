@@ -16,9 +16,14 @@ import (
 // The entries of a header that net/http takes for options of fetch, and does not send. No header
 // can have such a name.
 const (
-	Credentials = "js.fetch:credentials" //nolint:gosec // the values: omit, same-origin (the default), include
-	Mode        = "js.fetch:mode"        // cors (the default), same-origin, no-cors
-	Redirect    = "js.fetch:redirect"    // follow (the default), error, manual
+	// Credentials has the values omit, same-origin (the default) and include.
+	Credentials = "js.fetch:credentials" //nolint:gosec // the name of an option
+
+	// Mode has the values cors (the default), same-origin and no-cors.
+	Mode = "js.fetch:mode"
+
+	// Redirect has the values follow (the default), error and manual.
+	Redirect = "js.fetch:redirect"
 )
 
 // The values of the options that axle itself uses.
@@ -54,10 +59,10 @@ func CheckOption(name string, values []string) error {
 // body has.
 func Drops(name string, values []string) bool {
 	switch name {
-	case "Accept-Charset", "Accept-Encoding", "Access-Control-Request-Headers", "Access-Control-Request-Method",
-		"Access-Control-Request-Private-Network", "Connection", "Cookie", "Cookie2", "Date", "Dnt", "Expect", "Host",
-		"Keep-Alive", "Origin", "Referer", "Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent",
-		"Via":
+	case "Accept-Charset", "Accept-Encoding", "Access-Control-Request-Headers",
+		"Access-Control-Request-Method", "Access-Control-Request-Private-Network", "Connection",
+		"Cookie", "Cookie2", "Date", "Dnt", "Expect", "Host", "Keep-Alive", "Origin", "Referer",
+		"Set-Cookie", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent", "Via":
 		return true
 	case "X-Http-Method", "X-Http-Method-Override", "X-Method-Override":
 		return slices.ContainsFunc(values, namesForbiddenMethod)

@@ -43,7 +43,8 @@ func looksLikeJSON(text string) bool {
 		return true
 	}
 	return text[0] == '[' && (strings.ContainsRune("[{]-0123456789", rune(inside[0])) ||
-		strings.HasPrefix(inside, "true") || strings.HasPrefix(inside, "false") || strings.HasPrefix(inside, "null"))
+		strings.HasPrefix(inside, "true") || strings.HasPrefix(inside, "false") ||
+		strings.HasPrefix(inside, "null"))
 }
 
 // json masks one JSON value, or several in a row. If the body was cut inside a string, that string

@@ -21,24 +21,26 @@ var (
 		// Passwords.
 		"password", "passwd", "pwd", "passphrase", "passcode", "passkey", "pswd", "mnemonic",
 		// Tokens.
-		"token", "tkn", "jwt", "bearer", "credential", "authorization", "basicauth", "samlresponse", "samlrequest",
+		"token", "tkn", "jwt", "bearer", "credential", "authorization", "basicauth", "samlresponse",
+		"samlrequest",
 		// Secrets and keys. A "key" is harmless (cache_key, public_key) unless a certain word comes
 		// before it.
-		"secret", "hmac", "privkey",
-		"apikey", "accesskey", "privatekey", "signingkey", "signkey", "encryptionkey", "encryptkey", "decryptionkey",
-		"accountkey", "sharedkey", "subscriptionkey", "sessionkey", "consumerkey", "masterkey", "authkey", "appkey",
-		"applicationkey", "servicekey", "adminkey", "functionkey", "functionskey", "licensekey", "deploykey",
-		"storagekey", "clientkey", "serverkey", "writekey", "sshkey", "pgpkey", "gpgkey", "rsakey", "aeskey", "rootkey",
-		"recoverykey", "symmetrickey", "merchantkey", "webhookkey", "cryptokey", "cipherkey", "securitykey", "integrationkey",
-		"connectionstring",
+		"secret", "hmac", "privkey", "apikey", "accesskey", "privatekey", "signingkey", "signkey",
+		"encryptionkey", "encryptkey", "decryptionkey", "accountkey", "sharedkey",
+		"subscriptionkey", "sessionkey", "consumerkey", "masterkey", "authkey", "appkey",
+		"applicationkey", "servicekey", "adminkey", "functionkey", "functionskey", "licensekey",
+		"deploykey", "storagekey", "clientkey", "serverkey", "writekey", "sshkey", "pgpkey",
+		"gpgkey", "rsakey", "aeskey", "rootkey", "recoverykey", "symmetrickey", "merchantkey",
+		"webhookkey", "cryptokey", "cipherkey", "securitykey", "integrationkey", "connectionstring",
 		// Signatures, with which a request may be sent again.
 		"signature", "codeverifier", "oauthverifier",
 		// Sessions.
 		"cookie", "sessionid", "sessid", "csrf", "xsrf",
 		// Codes. A code alone is harmless, as in status_code.
-		"authcode", "authorizationcode", "oauthcode", "verificationcode", "otpcode", "mfacode", "2facode", "tfacode",
-		"twofactorcode", "onetimecode", "smscode", "devicecode", "usercode", "recoverycode", "backupcode", "securitycode",
-		"logincode", "accesscode", "pincode", "onetimepass",
+		"authcode", "authorizationcode", "oauthcode", "verificationcode", "otpcode", "mfacode",
+		"2facode", "tfacode", "twofactorcode", "onetimecode", "smscode", "devicecode", "usercode",
+		"recoverycode", "backupcode", "securitycode", "logincode", "accesscode", "pincode",
+		"onetimepass",
 		// Payment cards.
 		"cardnumber", "creditcard",
 	}
@@ -48,7 +50,9 @@ var (
 	asWord = []string{"auth", "otp", "totp", "hotp", "assertion", "psk", "cvv", "cvc"}
 
 	// asLastWord lists texts that count as the last word: user_pin, but not pin_count.
-	asLastWord = []string{"pass", "pw", "pin", "sig", "sas", "session", "ticket", "authentication", "dsn", "dpop"}
+	asLastWord = []string{
+		"pass", "pw", "pin", "sig", "sas", "session", "ticket", "authentication", "dsn", "dpop",
+	}
 
 	// asWhole lists texts that count as the whole name, with or without an "X-" before them.
 	asWhole = []string{
@@ -58,14 +62,16 @@ var (
 
 	// harmless lists the exceptions. An entry of anywhere does not count inside one of these.
 	harmless = []string{
-		"tokeniz", "tokenise", "tokentype", "tokenexpir", "tokenendpoint", "tokencount", "tokenlimit", "tokenbudget", "tokensused",
+		"tokeniz", "tokenise", "tokentype", "tokenexpir", "tokenendpoint", "tokencount",
+		"tokenlimit", "tokenbudget", "tokensused",
 		// A language model's bill.
-		"maxtokens", "maxnewtokens", "mintokens", "prompttokens", "completiontokens", "maxcompletiontokens", "totaltokens",
-		"inputtokens", "outputtokens", "cachedtokens", "reasoningtokens", "thinkingtokens", "predictiontokens", "audiotokens",
-		"texttokens", "imagetokens", "budgettokens", "numtokens", "contexttokens", "remainingtokens", "tokensremaining",
-		"tokensper", "tokenusage",
-		"ratelimittokens", "ratelimitlimittokens", "ratelimitremainingtokens", "ratelimitresettokens",
-		"secretary", "secretariat", "allowcredentials", "jsfetchcredentials", "authorizationendpoint", "authorizationserver",
+		"maxtokens", "maxnewtokens", "mintokens", "prompttokens", "completiontokens",
+		"maxcompletiontokens", "totaltokens", "inputtokens", "outputtokens", "cachedtokens",
+		"reasoningtokens", "thinkingtokens", "predictiontokens", "audiotokens", "texttokens",
+		"imagetokens", "budgettokens", "numtokens", "contexttokens", "remainingtokens",
+		"tokensremaining", "tokensper", "tokenusage", "ratelimittokens", "ratelimitlimittokens",
+		"ratelimitremainingtokens", "ratelimitresettokens", "secretary", "secretariat",
+		"allowcredentials", "jsfetchcredentials", "authorizationendpoint", "authorizationserver",
 		// Names of a key, which are not the key.
 		"accesskeyid", "apikeyid", "signingkeyid", "masterkeyid",
 		// Postal codes of India.
@@ -107,6 +113,7 @@ func sortedNeedles() (byHash [1 << 10][]needle) {
 		isLastWord:  asLastWord,
 		isWhole:     asWhole,
 	}
+
 	for where, list := range lists {
 		for _, text := range list {
 			n := needle{text: text, position: where}
@@ -115,6 +122,7 @@ func sortedNeedles() (byHash [1 << 10][]needle) {
 					n.unless = append(n.unless, phrase{h, offset})
 				}
 			}
+
 			hash := hashOf(text[0], text[1])
 			byHash[hash] = append(byHash[hash], n)
 		}
@@ -288,7 +296,8 @@ func (s *spelling) has(n *needle, i int) bool {
 
 	for _, h := range n.unless {
 		from := i - h.offset
-		if from >= 0 && from+len(h.text) <= len(s.letters) && string(s.letters[from:from+len(h.text)]) == h.text {
+		to := from + len(h.text)
+		if from >= 0 && to <= len(s.letters) && string(s.letters[from:to]) == h.text {
 			return false
 		}
 	}

@@ -23,19 +23,22 @@ var (
 	schemeInText = regexp.MustCompile(`(?i)\b(bearer|basic|dpop|negotiate|ntlm)\s+[\w.~+/=-]{8,}`)
 
 	// A PEM block that was cut off extends to the end of the text.
-	privateKeyInText = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----[\s\S]*?(?:-----END [A-Z0-9 ]+-----|$)`)
+	privateKeyInText = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----[\s\S]*?` +
+		`(?:-----END [A-Z0-9 ]+-----|$)`)
 
 	// The error of golang.org/x/oauth2 quotes the whole response of the token endpoint.
 	oauth2InText = regexp.MustCompile(`(oauth2: cannot fetch token: [^\n]*\nResponse: )([\s\S]*)`)
 
-	pairInText   = regexp.MustCompile(`([\w.\[\]%-]+)=("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&"'<>][^\s&"<>]*[^\s&"'<>.,:;!)}\]\\]|[^\s&"'<>.,:;!)}\]\\])`)
+	pairInText = regexp.MustCompile(`([\w.\[\]%-]+)=("(?:[^"\\]|\\.)*"?|'[^']*'?|` +
+		`[^\s&"'<>][^\s&"<>]*[^\s&"'<>.,:;!)}\]\\]|[^\s&"'<>.,:;!)}\]\\])`)
 	quotedInText = regexp.MustCompile(`"([^"\\]+)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|-?\d[\d.eE+-]*)`)
 
 	// The name of an object or an array. No pattern finds the end of those.
 	compositeInText = regexp.MustCompile(`"([^"\\]+)"\s*:\s*[{\[]`)
 
 	// JSON in a string: \"name\": \"value\".
-	escapedInText = regexp.MustCompile(`\\"([^"\\]+)\\"(\s*:\s*)(?:\\"(?:[^"\\]|\\{2,4}.)*(?:\\")?|-?\d[\d.eE+-]*)`)
+	escapedInText = regexp.MustCompile(`\\"([^"\\]+)\\"(\s*:\s*)` +
+		`(?:\\"(?:[^"\\]|\\{2,4}.)*(?:\\")?|-?\d[\d.eE+-]*)`)
 
 	// A header, or a member of a printed map. The value counts as a secret only if it is long
 	// enough and has a digit. So the text of an error stays readable, such as "token: it has
@@ -46,17 +49,19 @@ var (
 // These find what fmt prints of a map or a struct: a list by %v, and a list and a string by %#v.
 var (
 	printedListInText = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):\s?\[[^\[\]"{}]*\]?`)
-	syntaxListInText  = regexp.MustCompile(`([A-Za-z][\w.-]*)"?:\s?\[\][\w.]+\{(?:[^"}]|"(?:[^"\\]|\\.)*"?)*\}?`)
-	syntaxTextInText  = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):"(?:[^"\\]|\\.)*"?`)
+	syntaxListInText  = regexp.MustCompile(`([A-Za-z][\w.-]*)"?:\s?\[\][\w.]+` +
+		`\{(?:[^"}]|"(?:[^"\\]|\\.)*"?)*\}?`)
+	syntaxTextInText = regexp.MustCompile(`(?:^|[\s{(\[,;&])([A-Za-z][\w.-]*):"(?:[^"\\]|\\.)*"?`)
 )
 
 // These find a secret in prose: a quoted value after a colon, a value after " = ", a flag of a
 // command line, an XML element.
 var (
-	quotedColonInText = regexp.MustCompile(`(?:^|[\s{(\[,;])([A-Za-z][\w.-]*): (?:"([^"\s]{6,})"?|'([^'\s]{6,})'?)`)
-	spacedInText      = regexp.MustCompile(`([A-Za-z][\w.-]*) = ([^\s,;"'<>]{6,})`)
-	flagInText        = regexp.MustCompile(`(?:^|\s)--?([A-Za-z][\w-]*) ([^\s"'<>-][^\s"'<>]{5,})`)
-	elementInText     = regexp.MustCompile(`<([A-Za-z][\w.:-]*)>([^<>]+)</`)
+	quotedColonInText = regexp.MustCompile(`(?:^|[\s{(\[,;])([A-Za-z][\w.-]*): ` +
+		`(?:"([^"\s]{6,})"?|'([^'\s]{6,})'?)`)
+	spacedInText  = regexp.MustCompile(`([A-Za-z][\w.-]*) = ([^\s,;"'<>]{6,})`)
+	flagInText    = regexp.MustCompile(`(?:^|\s)--?([A-Za-z][\w-]*) ([^\s"'<>-][^\s"'<>]{5,})`)
+	elementInText = regexp.MustCompile(`<([A-Za-z][\w.:-]*)>([^<>]+)</`)
 )
 
 // partOf has a text that every match of a pattern contains. Most texts do not contain it, and then
@@ -99,16 +104,19 @@ func (n *Names) printed(text string) string {
 	text = n.named(text, syntaxTextInText, func(m []string) string {
 		return m[0][:strings.Index(m[0], `:"`)+1] + `"` + Mask + `"`
 	})
+
 	return n.named(text, printedListInText, func(m []string) string {
 		start := strings.Index(m[0], ":")
 		start += strings.Index(m[0][start:], "[") + 1
 		list, end, _ := strings.Cut(m[0][start:], "]")
+
 		values := strings.Split(list, " ")
 		for i, value := range values {
 			if len(value) >= 6 && strings.ContainsAny(value, "0123456789") {
 				values[i] = Mask
 			}
 		}
+
 		if strings.HasSuffix(m[0], "]") {
 			end = "]"
 		}
@@ -254,7 +262,8 @@ func (n *Names) named(text string, pattern *regexp.Regexp, masked func(groups []
 	})
 }
 
-var graphQLInText = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[^{]*)?\{\s*[A-Za-z_.@#]`)
+var graphQLInText = regexp.MustCompile(`^\s*(?:(?:query|mutation|subscription|fragment)\b[^{]*)?` +
+	`\{\s*[A-Za-z_.@#]`)
 
 // graphQLShown replaces a GraphQL document. Its literals have no names that would tell which ones
 // are secret.

@@ -47,7 +47,8 @@ func (p Pause) Holds(now time.Time) bool {
 
 // headerOf returns the header of the response that made the call fail, or nil.
 func headerOf(err error) http.Header {
-	if retrieve, ok := errors.AsType[*oauth2.RetrieveError](err); ok && retrieve != nil && retrieve.Response != nil {
+	retrieve, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if ok && retrieve != nil && retrieve.Response != nil {
 		return retrieve.Response.Header
 	}
 

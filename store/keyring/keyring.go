@@ -411,6 +411,7 @@ func (i items) read(n *note) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("keyring: %w", err)
 		}
+
 		text, isItem := strings.CutPrefix(secret, itemPrefix)
 		part, err := base64.StdEncoding.DecodeString(text)
 		if err != nil || !isItem {
@@ -418,6 +419,7 @@ func (i items) read(n *note) ([]byte, error) {
 		}
 		data = append(data, part...)
 	}
+
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != n.SHA256 {
 		return nil, fmt.Errorf("%w: the items of the keyring have been changed", store.ErrForeign)
 	}
