@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -186,7 +187,7 @@ func callDuringRefresh(k *trial) {
 
 	before := k.server.Counts().Unauthorized
 	second := k.calling(client)
-	time.Sleep(shortly)
+	waitShortly()
 	k.want("calls with the old token during the refresh", k.server.Counts().Unauthorized-before, 0)
 	k.release()
 	if _, err := await(future.All(first, second)); err != nil {
@@ -213,7 +214,7 @@ func callerGivesUp(k *trial) {
 	secondContext, giveUpToo := context.WithCancel(context.Background())
 	defer giveUpToo()
 	second := k.ask(secondContext, k.session)
-	time.Sleep(shortly)
+	waitShortly()
 
 	// The second caller waits for the refresh of the first one, who still wants it.
 	giveUpToo()
@@ -238,14 +239,14 @@ func lateAfterLogout(k *trial) {
 	logout := future.Go(func() (struct{}, error) {
 		return struct{}{}, k.session.Logout(context.Background())
 	})
-	time.Sleep(shortly)
+	waitShortly()
 	k.release()
 	_, refreshErr := await(refreshing)
 	if _, err := await(logout); isHanging(err) || isHanging(refreshErr) {
 		k.Fatal("Logout or RefreshToken has not returned")
 	}
 
-	time.Sleep(shortly)
+	waitShortly()
 	if !hasEnded(k.session) {
 		k.Error("the session has a token again, which came after the logout")
 	}
@@ -283,7 +284,7 @@ func storedBeforeWaking(k *trial) {
 			}))
 		}
 		k.waitFor(arrived, all[0].Done())
-		time.Sleep(shortly)
+		waitShortly()
 		k.release()
 
 		isStored, err := await(future.All(all...))
@@ -306,10 +307,10 @@ func firstCallerGivesUp(k *trial) {
 	first := k.ask(ctx, k.session)
 	k.waitFor(arrived, first.Done())
 	second := k.ask(context.Background(), k.session)
-	time.Sleep(shortly)
+	waitShortly()
 
 	cancel()
-	time.Sleep(shortly)
+	waitShortly()
 	k.release()
 	if _, err := await(second); err != nil {
 		k.Errorf("RefreshToken of the second caller: %v", err)
@@ -318,23 +319,26 @@ func firstCallerGivesUp(k *trial) {
 }
 
 func allCallersGiveUp(k *trial) {
+	rotated := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(rotated) })
+	k.rotates(func() bool { tell(); return true })
 	arrived := k.hold()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	caller := k.ask(ctx, k.session)
 	k.waitFor(arrived, caller.Done())
 	cancel()
-	time.Sleep(shortly)
+	waitShortly()
 	k.release()
 	_, _ = await(caller)
 
 	// The response comes while nobody waits for it.
-	for end := time.Now().Add(patience); k.server.Counts().Refreshes == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			k.Fatal("the request of the refresh has not reached the server")
-		}
+	select {
+	case <-rotated:
+	case <-time.After(patience):
+		k.Fatal("the request of the refresh has not reached the server")
 	}
-	time.Sleep(shortly)
+	waitShortly()
 	k.refreshes("after a caller who gave up")
 	k.want("refresh tokens that were spent twice", k.server.Counts().Reused, 0)
 }
@@ -406,6 +410,8 @@ func holdersHearOfLogout(k *trial) {
 			if time.Now().After(end) {
 				k.Fatalf("holder %d still has a token, a second after another's logout", i+1)
 			}
+
+			// A session need not tell of its end, so it is asked again and again.
 			time.Sleep(shortly / 5)
 		}
 	}

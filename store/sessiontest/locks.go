@@ -13,8 +13,12 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// shortly is a time after which a Lock that waits has had its chance to go wrong.
+// shortly is a time after which what waits has had its chance to go wrong.
 const shortly = 50 * time.Millisecond
+
+// waitShortly gives what is tested that chance. The kit knows nothing of it but its methods: no event
+// tells that a caller waits in one of them, or that it will do nothing more.
+func waitShortly() { time.Sleep(shortly) }
 
 func quote(data []byte) string { return strconv.Quote(string(data)) }
 
@@ -41,6 +45,8 @@ func lockExcludes(s *storage) {
 				if err := lock.Held(); err != nil {
 					s.Errorf("Held: %v", err)
 				}
+
+				// The others have a moment to come in, where they must not.
 				time.Sleep(time.Millisecond)
 				inside.Add(-1)
 				if err := lock.Unlock(); err != nil {
@@ -124,7 +130,7 @@ func lockHandedOn(s *storage) {
 				_ = lock.Unlock()
 			})
 		}
-		time.Sleep(shortly)
+		waitShortly()
 		if got.Load() > 0 {
 			s.Errorf("%d waiters got the lock of another holder", got.Load())
 		}

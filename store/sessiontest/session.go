@@ -301,7 +301,7 @@ func (k *trial) crowd(callers int) []future.Settled[*oauth2.Token] {
 	k.waitFor(arrived, asked[0].Done())
 
 	// The others come while the refresh is in flight.
-	time.Sleep(shortly)
+	waitShortly()
 	k.release()
 
 	all, err := await(future.AllSettled(asked...))
