@@ -40,7 +40,8 @@ func (c *counter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return next
 }
 
-// take returns the commands since the last take, when no more have come for a while.
+// take returns the commands since the last take, when no more have come for a while. A process that
+// has come to rest does not tell so.
 func (c *counter) take() int {
 	count := func() int {
 		c.mu.Lock()
@@ -82,6 +83,7 @@ func TestCost_OperationsOfARefreshAndOfThoseThatAdoptIt(t *testing.T) {
 	database := startRedis(t)
 	database.warmUp(t, workerLease)
 	server := sessiontest.NewServer(sessiontest.Rules{
+		// The figures are those of a server that takes its time, in which the other holder asks again.
 		BeforeRefresh: func() { time.Sleep(200 * time.Millisecond) },
 	})
 	t.Cleanup(server.Close)
@@ -122,6 +124,8 @@ func TestCost_OperationsOfARefreshAndOfThoseThatAdoptIt(t *testing.T) {
 	require.Eventually(t, func() bool {
 		refresher.take()
 		idle.take()
+
+		// Nothing tells that nothing will be sent, so a second of silence has to do.
 		time.Sleep(time.Second)
 		return refresher.take()+idle.take() == 0
 	}, 20*time.Second, time.Millisecond)

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -37,24 +38,24 @@ func TestLoad_PutsBackWhatRedisHasLost(t *testing.T) {
 
 func TestLoad_PutsTheNewestBackWhenRedisHasLostTheLastMoments(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	newest, older := openPair(t, server)
-	require.NoError(t, newest.Save(t.Context(), nil, []byte("one")))
-	require.NoError(t, server.client(t).Save(t.Context()).Err())
-	assert.Equal(t, "one", string(load(t, older)))
-	require.NoError(t, newest.Save(t.Context(), []byte("one"), []byte("two")))
-	server.restart(t)
-
-	assert.Equal(t, "one", string(load(t, older)))
-	assert.Equal(t, "two", string(load(t, newest)))
-	assert.Equal(t, "two", string(load(t, older)))
+	assertNewestComesBack(t, func(server *redisServer) {
+		require.NoError(t, server.client(t).Save(t.Context()).Err())
+	})
 }
 
 func TestLoad_AnOlderVersionNeverReplacesANewerOne(t *testing.T) {
 	t.Parallel()
+	assertNewestComesBack(t, func(*redisServer) {})
+}
+
+// assertNewestComesBack restarts a server after two saves, of which one Persister has seen the first
+// alone. The function is called between the saves.
+func assertNewestComesBack(t *testing.T, between func(server *redisServer)) {
+	t.Helper()
 	server := startRedis(t)
 	newest, older := openPair(t, server)
 	require.NoError(t, newest.Save(t.Context(), nil, []byte("one")))
+	between(server)
 	assert.Equal(t, "one", string(load(t, older)))
 	require.NoError(t, newest.Save(t.Context(), []byte("one"), []byte("two")))
 	server.restart(t)
@@ -128,6 +129,8 @@ func TestAway_EachMethodWaitsForTheReturnOfRedis(t *testing.T) {
 	server := startRedis(t)
 	impatient := redis.NewClient(&redis.Options{Addr: server.address, MaxRetries: -1, DialerRetries: 1})
 	t.Cleanup(func() { _ = impatient.Close() })
+	refused := refusals(make(chan struct{}, 100))
+	impatient.AddHook(refused)
 	p := newPersister(impatient, "session", lease)
 	for _, step := range []struct {
 		name   string
@@ -145,13 +148,39 @@ func TestAway_EachMethodWaitsForTheReturnOfRedis(t *testing.T) {
 		}},
 	} {
 		server.kill()
+
+		// What is left of the step before does not count.
+		for len(refused) > 0 {
+			<-refused
+		}
 		done := make(chan error, 1)
 		go func() { done <- step.method() }()
-		time.Sleep(200 * time.Millisecond)
+		for range 3 {
+			awaitSignal(t, refused, step.name+" tries to reach Redis")
+		}
 		assert.Empty(t, done, step.name)
 		server.start(t)
 		require.NoError(t, <-done, step.name)
 	}
+}
+
+// refusals has a signal for each connection that could not be made.
+type refusals chan struct{}
+
+func (r refusals) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			r <- struct{}{}
+		}
+		return conn, err
+	}
+}
+
+func (refusals) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (refusals) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 func TestAway_EachMethodReturnsWhenItsContextEnds(t *testing.T) {
@@ -310,8 +339,11 @@ func TestLock_AReplicaThatWasPromotedGrantsItAfterALease(t *testing.T) {
 			!promoted.HExists(t.Context(), "session", "holder").Val()
 	})
 
-	// The lock that the primary grants now does not reach the replica.
+	// The replica has to run for longer than a lease: it counts whole seconds, and a server that has
+	// just started grants no lock for that reason alone.
 	time.Sleep(lease + 2*time.Second)
+
+	// The lock that the primary grants now does not reach the replica.
 	require.NoError(t, promoted.ReplicaOf(t.Context(), "no", "one").Err())
 	lock, err = mine.Lock(t.Context())
 	require.NoError(t, err)
@@ -334,19 +366,17 @@ func TestLock_AReplicaThatWasPromotedGrantsItAfterALease(t *testing.T) {
 
 func TestHeld_StaysAnErrorAfterTheLockCouldNotBeExtended(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	server.warmUp(t, lease)
-	mine, other := openPair(t, server)
-	lock, err := mine.Lock(t.Context())
-	require.NoError(t, err)
+	server, lock, other := openLocked(t)
 	require.NoError(t, lock.Held())
 
+	// The lease is that of a real Redis, so the test waits until it has run out.
 	server.signal(t, syscall.SIGSTOP)
 	time.Sleep(lease + lease/10)
 	require.ErrorContains(t, lock.Held(), "could not be extended")
 	server.signal(t, syscall.SIGCONT)
 
-	// Extensions work again, but the lock may have been another's in between.
+	// Extensions would work again, but the lock may have been another's in between. A whole lease has
+	// the time for several of them, and nothing tells that there is none.
 	time.Sleep(lease)
 	require.ErrorContains(t, lock.Held(), "could not be extended")
 	require.NoError(t, lock.Unlock())

@@ -77,6 +77,8 @@ func work(text string) error {
 				if ctx.Err() == nil {
 					w.note(caller, data.Generation, err)
 				}
+
+				// The pace of a program that is in use.
 				time.Sleep(5 * time.Millisecond)
 			}
 		})
@@ -117,9 +119,10 @@ func (w *worker) note(caller, generation int, err error) {
 
 // process is a worker as the test sees it.
 type process struct {
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	closed chan struct{} // closed at the end of the output
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	reports chan struct{} // has a signal after a report
+	closed  chan struct{} // closed at the end of the output
 
 	generation atomic.Int64
 	mu         sync.Mutex
@@ -130,7 +133,11 @@ func startWorker(t *testing.T, work task) *process {
 	t.Helper()
 	text, err := json.Marshal(work)
 	require.NoError(t, err)
-	p := &process{cmd: exec.Command(os.Args[0]), closed: make(chan struct{})}
+	p := &process{
+		cmd:     exec.Command(os.Args[0]),
+		reports: make(chan struct{}, 1),
+		closed:  make(chan struct{}),
+	}
 	p.cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
 	p.cmd.Stderr = os.Stderr
 	p.stdin, err = p.cmd.StdinPipe()
@@ -151,16 +158,24 @@ func startWorker(t *testing.T, work task) *process {
 			if json.Unmarshal(lines.Bytes(), &r) != nil {
 				r.Failure = "the worker wrote: " + lines.Text()
 			}
-			if r.Failure == "" {
-				p.generation.Store(int64(r.Generation))
-				continue
+			p.take(r)
+			select {
+			case p.reports <- struct{}{}:
+			default:
 			}
-			p.mu.Lock()
-			p.failures = append(p.failures, r)
-			p.mu.Unlock()
 		}
 	}()
 	return p
+}
+
+func (p *process) take(r report) {
+	if r.Failure == "" {
+		p.generation.Store(int64(r.Generation))
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failures = append(p.failures, r)
 }
 
 func (p *process) failed() []report {
@@ -178,18 +193,25 @@ func (p *process) stop(t *testing.T) {
 	assert.Empty(t, p.failed())
 }
 
+// until waits until the condition holds, which is asked after each report of the worker.
+func (p *process) until(t *testing.T, condition func() bool) {
+	t.Helper()
+	limit := time.After(2 * time.Minute)
+	for !condition() {
+		select {
+		case <-p.reports:
+		case <-limit:
+			t.Fatalf("a worker has not come so far in two minutes: it is at generation %d; its failures: %v",
+				p.generation.Load(), p.failed())
+		}
+	}
+}
+
 // untilAllHave waits until every worker has the token of a generation.
 func untilAllHave(t *testing.T, generation int, workers ...*process) {
 	t.Helper()
-	limit := time.Now().Add(2 * time.Minute)
 	for _, w := range workers {
-		for w.generation.Load() < int64(generation) {
-			if time.Now().After(limit) {
-				t.Fatalf("a worker is still at generation %d, and not at %d; its failures: %v",
-					w.generation.Load(), generation, w.failed())
-			}
-			time.Sleep(2 * time.Millisecond)
-		}
+		w.until(t, func() bool { return w.generation.Load() >= int64(generation) })
 	}
 }
 
@@ -213,12 +235,12 @@ func TestProcesses_OneExpiryIsOneRefreshAlsoWhenRedisIsKilledInTheMiddle(t *test
 			processes, callers, expiries := 5, scaled(50, 8), scaled(100, 8)
 			database := startRedis(t, args...)
 			var kill atomic.Bool
-			refreshing := make(chan struct{}, 1)
+			refreshing, killed := make(chan struct{}), make(chan struct{})
 			server := sessiontest.NewServer(sessiontest.Rules{AfterRefresh: func() bool {
 				// Redis dies while the token is being spent, and the lock with it.
 				if kill.CompareAndSwap(true, false) {
-					refreshing <- struct{}{}
-					time.Sleep(50 * time.Millisecond)
+					close(refreshing)
+					<-killed
 				}
 				return true
 			}})
@@ -236,6 +258,9 @@ func TestProcesses_OneExpiryIsOneRefreshAlsoWhenRedisIsKilledInTheMiddle(t *test
 				if expiry == expiries/2 {
 					<-refreshing
 					database.kill()
+					close(killed)
+
+					// The workers find Redis away for a while, and report nothing of it.
 					time.Sleep(200 * time.Millisecond)
 					database.start(t)
 				}
@@ -307,7 +332,7 @@ func TestProcesses_AHolderThatIsStoppedBeyondItsLeaseHarmsNobodyOnAServerWithGra
 func TestProcesses_AHolderThatIsStoppedBeyondItsLeaseIsALostResponseOnAStrictServer(t *testing.T) {
 	t.Parallel()
 	server, _, next := stopHolder(t, 0)
-	eventually(t, func() bool { return len(next.failed()) > 0 })
+	next.until(t, func() bool { return len(next.failed()) > 0 })
 	assert.True(t, next.failed()[0].Unknown, next.failed()[0].Failure)
 	assert.Equal(t, 1, server.Counts().Reused)
 }

@@ -181,10 +181,15 @@ func TestWatch_TellsEachChangeWithinASecondUntilStopped(t *testing.T) {
 		awaitSignal(t, changed, "the data changed")
 	}
 
+	// The functions of one client hear of a change one after the other, the last of them at the end.
+	last := make(chan struct{}, 100)
+	stopLast, err := mine.Watch(func() { last <- struct{}{} })
+	require.NoError(t, err)
+	defer stopLast()
 	stop()
 	stop()
 	require.NoError(t, other.Save(t.Context(), nil, []byte("three")))
-	time.Sleep(100 * time.Millisecond)
+	awaitSignal(t, last, "the data changed")
 	assert.Empty(t, changed)
 }
 
@@ -271,6 +276,8 @@ func TestLock_ExcludesAndHandsOver(t *testing.T) {
 				}
 				most.Store(max(most.Load(), inside.Add(1)))
 				total.Add(1)
+
+				// The others have a moment to come in, where they must not.
 				time.Sleep(time.Millisecond)
 				inside.Add(-1)
 				if err := lock.Unlock(); err != nil {
@@ -284,17 +291,24 @@ func TestLock_ExcludesAndHandsOver(t *testing.T) {
 	assert.Equal(t, int64(50), total.Load())
 }
 
-func TestLock_IsBusyWhenTheContextEnds(t *testing.T) {
-	t.Parallel()
-	server := startRedis(t)
+// openLocked returns the lock of a session that one Persister has, and another Persister of it.
+func openLocked(t *testing.T) (server *redisServer, lock store.Lock, other store.Persister) {
+	t.Helper()
+	server = startRedis(t)
 	server.warmUp(t, lease)
 	mine, other := openPair(t, server)
 	lock, err := mine.Lock(t.Context())
 	require.NoError(t, err)
+	return server, lock, other
+}
+
+func TestLock_IsBusyWhenTheContextEnds(t *testing.T) {
+	t.Parallel()
+	_, lock, other := openLocked(t)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = other.Lock(ctx)
+	_, err := other.Lock(ctx)
 	require.ErrorIs(t, err, store.ErrBusy)
 
 	require.NoError(t, lock.Unlock())
@@ -306,15 +320,11 @@ func TestLock_IsBusyWhenTheContextEnds(t *testing.T) {
 
 func TestLock_IsExtendedWhileItIsHeld(t *testing.T) {
 	t.Parallel()
-	server := startRedis(t)
-	server.warmUp(t, lease)
-	mine, other := openPair(t, server)
-	lock, err := mine.Lock(t.Context())
-	require.NoError(t, err)
+	_, lock, other := openLocked(t)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*lease)
 	defer cancel()
-	_, err = other.Lock(ctx)
+	_, err := other.Lock(ctx)
 	require.ErrorIs(t, err, store.ErrBusy)
 	require.NoError(t, lock.Held())
 	require.NoError(t, lock.Unlock())

@@ -42,7 +42,8 @@ func startRedis(t *testing.T, args ...string) *redisServer {
 	return s
 }
 
-// start starts the server, or starts it again, and waits until it answers.
+// start starts the server, or starts it again, and waits until it answers. The server does not tell
+// when it does, so it is asked again and again.
 func (s *redisServer) start(t *testing.T) {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
