@@ -1,0 +1,329 @@
+package store_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/store"
+)
+
+// invalidGrant is a clear refusal of a token endpoint.
+func invalidGrant() error {
+	return &oauth2.RetrieveError{
+		Response:  &http.Response{StatusCode: http.StatusBadRequest},
+		ErrorCode: "invalid_grant",
+	}
+}
+
+func TestPersist_OpenDoesNotWaitForTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		openShelf(t, p, nil).Login(user{"ada"}, tokenNamed("old"))
+		lock, err := p.Lock(t.Context())
+		require.NoError(t, err)
+
+		begin := time.Now()
+		s := openShelf(t, p, nil)
+		assert.Zero(t, time.Since(begin))
+		requireStillIn(t, s, "old")
+		require.NoError(t, lock.Unlock())
+	})
+}
+
+func TestPersist_ALoginAndALogoutAreSavedWhenTheyReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		p.faulty(func(_ context.Context, operation string) error {
+			if operation == "save" || operation == "delete" {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}, nil)
+
+		s := openShelf(t, p, nil)
+		s.Login(user{"ada"}, tokenNamed("old"))
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved)
+		assert.Equal(t, "access-old", saved.Token.Access)
+
+		require.NoError(t, s.Logout(t.Context()))
+		saved, _ = p.saved(t)
+		assert.Nil(t, saved)
+	})
+}
+
+func TestPersist_ALoginThatCannotBeSavedCountsAndIsToldAndSavedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		var told atomic.Value
+		s := openShelf(t, p, srv.refresh, store.WithStorageFailure(func(err error) { told.Store(err) }))
+
+		p.faulty(failing(errBoom, "save"), nil)
+		s.Login(user{"ada"}, srv.token())
+		requireStillIn(t, s, "0")
+		require.ErrorIs(t, told.Load().(error), errBoom)
+
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, store.ErrStorage)
+		requireStillIn(t, s, "0")
+		assert.Zero(t, srv.spent)
+
+		p.faulty(nil, nil)
+		time.Sleep(time.Minute)
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved)
+		assert.Equal(t, "access-0", saved.Token.Access)
+	})
+}
+
+func TestPersist_ALogoutThatCannotBeSavedCountsAndIsToldAndSavedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		var told atomic.Value
+		s := openShelf(t, p, srv.refresh, store.WithStorageFailure(func(err error) { told.Store(err) }))
+		other := openShelf(t, p, srv.refresh)
+		s.Login(user{"ada"}, srv.token())
+		synctest.Wait()
+
+		p.faulty(failing(errBoom, "delete"), nil)
+		require.ErrorIs(t, s.Logout(t.Context()), store.ErrStorage)
+		requireLoggedOut(t, s)
+		require.ErrorIs(t, told.Load().(error), errBoom)
+		requireStillIn(t, other, "0")
+
+		p.faulty(nil, nil)
+		time.Sleep(time.Minute)
+		saved, _ := p.saved(t)
+		assert.Nil(t, saved)
+		requireLoggedOut(t, other)
+	})
+}
+
+func TestPersist_TheNewTokenIsSavedBeforeAnyWaiterWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		s := openShelf(t, p, srv.refresh)
+		s.Login(user{"ada"}, srv.token())
+		p.faulty(func(_ context.Context, operation string) error {
+			if operation == "save" && srv.spent > 0 {
+				time.Sleep(time.Second)
+			}
+			return nil
+		}, nil)
+
+		refresh := refreshing(t.Context(), s)
+		waiter := refreshing(t.Context(), s)
+		time.Sleep(999 * time.Millisecond)
+		requireWaiting(t, refresh)
+		requireWaiting(t, waiter)
+		assert.Equal(t, 1, srv.spent)
+		assert.Equal(t, "access-0", s.Token().AccessToken)
+
+		_, err := waiter.Await(t.Context())
+		require.NoError(t, err)
+		saved, _ := p.saved(t)
+		assert.Equal(t, "access-1", saved.Token.Access)
+		assert.Nil(t, saved.Spending)
+	})
+}
+
+func TestPersist_AStorageThatFailsBeforeTheRefreshNeverEndsTheSession(t *testing.T) {
+	for _, operation := range []string{"lock", "load", "save", "held"} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, srv := newShelf(), &rotating{}
+				s := openShelf(t, p, srv.refresh, quiet())
+				s.Login(user{"ada"}, srv.token())
+
+				p.faulty(failing(errBoom, operation), nil)
+				_, err := s.RefreshToken(t.Context())
+				require.ErrorIs(t, err, store.ErrStorage)
+				require.NotErrorIs(t, err, store.ErrBusy)
+				requireStillIn(t, s, "0")
+				assert.Zero(t, srv.spent)
+
+				p.faulty(nil, nil)
+				_, err = s.RefreshToken(t.Context())
+				require.NoError(t, err)
+				requireStillIn(t, s, "1")
+			})
+		})
+	}
+}
+
+func TestPersist_ARefusalOfATokenThatAnotherHolderHasReplacedIsNoLogout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		first := openShelf(t, p, srv.refresh)
+		first.Login(user{"ada"}, srv.token())
+		_, before := p.saved(t)
+		_, err := first.RefreshToken(t.Context())
+		require.NoError(t, err)
+		_, after := p.saved(t)
+		require.NoError(t, first.Close())
+
+		// The other holder, whose lease had run out, saves its token during the refresh of this one.
+		p.put(before)
+		s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			p.put(after)
+			return nil, invalidGrant()
+		})
+		token, err := s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "access-1", token.AccessToken)
+		requireStillIn(t, s, "1")
+	})
+}
+
+func TestPersist_ARefusalEndsTheLoginForEveryHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		s := openShelf(t, p, always(nil, invalidGrant()), store.WithLogoutWhen(store.RejectedOnly))
+		other := openShelf(t, p, nil)
+		s.Login(user{"ada"}, tokenNamed("old"))
+		synctest.Wait()
+		requireStillIn(t, other, "old")
+
+		_, err := s.RefreshToken(t.Context())
+		require.NotErrorIs(t, err, store.ErrOutcomeUnknown)
+		require.True(t, auth.Refused(err))
+		synctest.Wait()
+		requireLoggedOut(t, s)
+		requireLoggedOut(t, other)
+	})
+}
+
+func TestPersist_ALostResponseThatWasSettledLeavesALaterRefusalARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		outcomes := []error{errors.New("connection reset"), nil, invalidGrant()}
+		s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			err := outcomes[0]
+			outcomes = outcomes[1:]
+			return tokenNamed("new"), err
+		}, store.WithLogoutWhen(store.RejectedOnly))
+		s.Login(user{"ada"}, tokenNamed("old"))
+
+		_, err := s.RefreshToken(t.Context())
+		require.Error(t, err)
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved.Spending)
+
+		// A server with a grace window answers the same token once more.
+		_, err = s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		saved, _ = p.saved(t)
+		require.Nil(t, saved.Spending)
+
+		_, err = s.RefreshToken(t.Context())
+		require.True(t, auth.Refused(err))
+		require.NotErrorIs(t, err, store.ErrOutcomeUnknown)
+		requireLoggedOut(t, s)
+	})
+}
+
+func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
+	failure := map[string]error{
+		"no connection":   &net.OpError{Op: "dial", Err: errBoom},
+		"no such host":    &net.DNSError{IsNotFound: true},
+		"a clear refusal": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusTooManyRequests}},
+	}
+	for name, failure := range failure {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newShelf()
+				s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
+				s.Login(user{"ada"}, tokenNamed("old"))
+				_, err := s.RefreshToken(t.Context())
+				require.ErrorIs(t, err, failure)
+				requireStillIn(t, s, "old")
+				saved, _ := p.saved(t)
+				assert.Nil(t, saved.Spending)
+			})
+		})
+	}
+}
+
+func TestPersist_ALostResponseLeavesTheIntent(t *testing.T) {
+	for name, failure := range map[string]error{
+		"the network":        &net.OpError{Op: "read", Err: errBoom},
+		"a gateway, 502":     &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadGateway}},
+		"a gateway, 504":     &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusGatewayTimeout}},
+		"the server's fault": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusInternalServerError}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newShelf()
+				s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
+				s.Login(user{"ada"}, tokenNamed("old"))
+				_, err := s.RefreshToken(t.Context())
+				require.ErrorIs(t, err, failure)
+				requireStillIn(t, s, "old")
+				saved, _ := p.saved(t)
+				assert.NotNil(t, saved.Spending)
+			})
+		})
+	}
+}
+
+func TestPersist_TheIntentOfADeadProcessIsASecondOldBeforeItsTokenIsSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		first := openShelf(t, p, srv.refresh)
+		first.Login(user{"ada"}, srv.token())
+		require.NoError(t, first.Close())
+
+		_, data := p.saved(t)
+		var record map[string]any
+		require.NoError(t, json.Unmarshal(data, &record))
+		died := time.Now()
+		record["spending"] = map[string]any{"since": died, "holder": "process 1 on elsewhere"}
+		data, err := json.Marshal(record)
+		require.NoError(t, err)
+		p.put(data)
+
+		var sent time.Duration
+		s := openShelf(t, p, func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
+			sent = time.Since(died)
+			return srv.refresh(ctx, current)
+		})
+		time.Sleep(300 * time.Millisecond)
+		_, err = s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, time.Second, sent)
+		requireStillIn(t, s, "1")
+	})
+}
+
+func TestPersist_WhatTheStorageLostIsSavedAgainAndTheLoginGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		a, b := openShelf(t, p, nil), openShelf(t, p, nil)
+		a.Login(user{"ada"}, tokenNamed("old"))
+		synctest.Wait()
+
+		p.mu.Lock()
+		p.data, p.lost = nil, true
+		p.tell()
+		p.mu.Unlock()
+		time.Sleep(time.Minute)
+
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved)
+		assert.Equal(t, "access-old", saved.Token.Access)
+		requireStillIn(t, a, "old")
+		requireStillIn(t, b, "old")
+	})
+}
