@@ -34,8 +34,8 @@
 //
 // Then a call to an open circuit neither takes part in the rate nor waits for a refresh, the
 // outcome that counts is the one after auth's replay, and retry's replays are checked. A fallback
-// that recovers from errors is installed after it, since the breaker would take the recovered
-// response for no answer at all. So is a cache that calls [axle.Request.Respond]. retry does not
+// that recovers from errors is installed after it, since the breaker counts a response that a
+// handler made as neither a failure nor a success. So is a cache that calls [axle.Request.Respond]. retry does not
 // retry an OpenError, because its code is [axle.CodeInterceptor]. docs/order.md has the order of all
 // interceptors.
 //
