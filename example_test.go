@@ -1,7 +1,6 @@
 package axle_test
 
 import (
-	"bufio"
 	"compress/lzw"
 	"context"
 	"encoding/json"
@@ -262,15 +261,6 @@ func ExampleResponseInto() {
 	// true 404
 }
 
-func ExampleKey() {
-	retried := axle.NewKey[bool]("retried") // axios: config._retry = true
-	r := axle.New().R(context.Background())
-	retried.Set(r, true)
-	on, ok := retried.Get(r.Clone())
-	fmt.Println(on, ok)
-	// Output: true true
-}
-
 func ExampleClient_HTTPClient() {
 	server := exampleServer()
 	defer server.Close()
@@ -291,27 +281,6 @@ func ExampleClient_HTTPClient() {
 	// Output:
 	// an SDK asks for GET
 	// 200 OK
-}
-
-func ExampleRequest_Curl() {
-	r := axle.New().SetBaseURL("https://api.example.com").R(context.Background()).
-		SetMethod(http.MethodPost).SetURL("/login").SetHeader("Authorization", "Bearer s3cret").
-		SetBody(map[string]string{"name": "ada", "password": "s3cret"})
-	fmt.Println(r.Curl())
-	// Output: curl -X POST https://api.example.com/login -H 'Authorization: REDACTED' -H 'Content-Type: application/json' --data-raw '{"name":"ada","password":"REDACTED"}'
-}
-
-func ExampleMultipart() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, header, err := r.FormFile("picture")
-		_, _ = fmt.Fprint(w, r.FormValue("title"), ", ", header.Filename, ", ", header.Size, " bytes, ", err)
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-	form := axle.NewMultipart().Field("title", "a cat").File("picture", "cat.png", strings.NewReader("meow"))
-	resp, err := client.Post(context.Background(), "/upload", form)
-	fmt.Println(resp.String(), err)
-	// Output: a cat, cat.png, 4 bytes, <nil> <nil>
 }
 
 // A cache answers from memory: the request handler that finds an entry lets no request out.
@@ -351,50 +320,6 @@ func ExampleRunWhen() {
 	// GET <nil>
 	// audit: POST /greet/ada
 	// POST <nil>
-}
-
-// A stream is read as it arrives, and the caller closes it.
-func ExampleRequest_SetStream() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprint(w, "first line\nsecond line\n")
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-
-	resp, err := client.R(context.Background()).SetStream(true).Get("/log")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	stream := resp.Stream()
-	defer stream.Close()
-
-	lines := bufio.NewScanner(stream)
-	for lines.Scan() {
-		fmt.Println(lines.Text())
-	}
-	fmt.Println(lines.Err())
-	// Output:
-	// first line
-	// second line
-	// <nil>
-}
-
-// A value is escaped, so that it stays one segment of the path.
-func ExampleRequest_SetPathParam() {
-	client := axle.New().SetBaseURL("https://api.example.com/v1")
-
-	r := client.R(context.Background()).SetURL("/users/{id}/files/{name}").
-		SetPathParam("id", "7").SetPathParam("name", "a/b c.txt")
-	u, err := r.ResolveURL()
-	fmt.Println(u, err)
-
-	_, err = client.R(context.Background()).SetPathParam("id", "..").Get("/users/{id}")
-	refused, _ := errors.AsType[*axle.Error](err)
-	fmt.Println(refused.Code, refused.Message)
-	// Output:
-	// https://api.example.com/v1/users/7/files/a%2Fb%20c.txt <nil>
-	// ERR_BAD_OPTION_VALUE the path parameter {id} makes a segment "." or "..", which would climb the path
 }
 
 // requestIDs is a plugin: it gives each request a number, and says how it is taken out again.
@@ -444,125 +369,6 @@ func ExampleClient_RoundTripper() {
 	// Output: 200 OK GET
 }
 
-func ExamplePages() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("page") == "2" {
-			fmt.Fprint(w, `["Grace"]`)
-			return
-		}
-		w.Header().Set("Link", `</users?page=2>; rel="next"`)
-		fmt.Fprint(w, `["Ada", "Barbara"]`)
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-
-	pages := axle.Pages[[]string](context.Background(), client, "/users", axle.NextLink)
-	for page, err := range pages {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(page)
-	}
-	// Output:
-	// [Ada Barbara]
-	// [Grace]
-}
-
-func ExampleItems() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("cursor") == "b" {
-			fmt.Fprint(w, `{"users": ["Grace"]}`)
-			return
-		}
-		fmt.Fprint(w, `{"users": ["Ada", "Barbara"], "next": "b"}`)
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-
-	type userPage struct {
-		Users []string
-		Next  string
-	}
-	pages := axle.Pages(context.Background(), client, "/users",
-		axle.NextCursor("cursor", func(p userPage) string { return p.Next }))
-
-	users := axle.Items(pages, func(p userPage) []string { return p.Users })
-	for user, err := range users {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(user)
-	}
-	// Output:
-	// Ada
-	// Barbara
-	// Grace
-}
-
-func ExamplePoll() {
-	var polls atomic.Int64
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodPost:
-			w.Header().Set("Location", "/exports/7")
-			w.WriteHeader(http.StatusAccepted)
-		case polls.Add(1) < 3:
-			w.WriteHeader(http.StatusAccepted)
-		default:
-			fmt.Fprint(w, `{"rows": 1200}`)
-		}
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-
-	ctx := context.Background()
-	started, err := client.Post(ctx, "/exports", map[string]string{"table": "users"})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	type export struct{ Rows int }
-	job := axle.PollURL(started) // a text, which can be kept, so that another process goes on
-	done, err := axle.Poll[export](ctx, client, job, nil, axle.PollInterval(time.Millisecond, time.Second))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(done.Rows, "rows")
-	// Output: 1200 rows
-}
-
-func ExampleEvents() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream")
-		switch r.Header.Get("Last-Event-ID") {
-		case "":
-			fmt.Fprint(w, "retry: 1\nid: 1\ndata: {\"price\": 41}\n\nid: 2\ndata: {\"pr") // and here it breaks off
-		case "1":
-			fmt.Fprint(w, "id: 2\nevent: close\ndata: {\"price\": 42}\n\n")
-		default:
-			w.WriteHeader(http.StatusNoContent) // no more
-		}
-	}))
-	defer server.Close()
-	client := axle.New().SetBaseURL(server.URL)
-
-	type price struct{ Price int }
-	for event, err := range axle.Events[price](context.Background(), client, "/prices") {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(event.ID, event.Type, event.Data.Price)
-	}
-	// Output:
-	// 1 message 41
-	// 2 close 42
-}
-
 func ExampleOperation() {
 	server := exampleServer()
 	defer server.Close()
@@ -587,28 +393,6 @@ func ExampleOperation() {
 	limit, _ := resp.Request.Timeout()
 	fmt.Println(resp.Request.Operation(), limit)
 	// Output: greetings.get 1m0s
-}
-
-func ExampleKey_SetDefault() {
-	client := axle.New()
-	tenant := axle.NewKey[string]("tenant")
-	tenant.SetDefault(client, "acme")
-
-	request := client.R(context.Background())
-	name, _ := tenant.Get(request)
-	fmt.Println(name)
-
-	tenant.Set(request, "globex")
-	name, _ = tenant.Get(request)
-	fmt.Println(name)
-
-	tenant.Delete(request)
-	name, _ = tenant.Get(request)
-	fmt.Println(name)
-	// Output:
-	// acme
-	// globex
-	// acme
 }
 
 func ExampleClient_SetRedirectCheck() {
