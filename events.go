@@ -237,7 +237,7 @@ func (s *eventStream) reconnect(last *Response) error {
 
 		wait = min(max(s.retry, leastBackoff)<<failures, max(s.retry, mostBackoff))
 		if failed.Response != nil {
-			asked, _ := delay.Of(failed.Response.Header, time.Now())
+			asked := delay.Of(failed.Response.Header, time.Now())
 			wait = max(wait, min(asked, mostRetryAfter))
 		}
 	}

@@ -181,7 +181,7 @@ func (j *job) next(resp *Response) *Error {
 
 // waitAfter returns how long to wait after resp.
 func (j *job) waitAfter(resp *Response) time.Duration {
-	if asked, _ := delay.Of(resp.Header, time.Now()); asked > 0 {
+	if asked := delay.Of(resp.Header, time.Now()); asked > 0 {
 		return min(asked, mostRetryAfter)
 	}
 	wait := j.wait

@@ -33,7 +33,7 @@ func (r response) pause() time.Duration {
 	isRefusal := r.status == http.StatusTooManyRequests
 	wait := time.Duration(0)
 	if isRefusal || r.status == http.StatusServiceUnavailable {
-		wait, _ = delay.Of(r.header, r.now)
+		wait = delay.Of(r.header, r.now)
 	}
 	for _, list := range r.header["Ratelimit"] {
 		wait = max(wait, r.parseRateLimit(list))

@@ -122,11 +122,11 @@ func (i *Interceptor) plan(
 		return 0, NoAttemptsLeft, nil
 	}
 
-	wait, asked := retryAfter(o.response)
+	wait = retryAfter(o.response)
 	if wait > i.maxRetryAfter {
 		return 0, RetryAfterTooLong, nil
 	}
-	if !asked {
+	if wait <= 0 {
 		wait = i.backoff(retry)
 	}
 

@@ -28,13 +28,13 @@ func (i *Interceptor) backoff(retry int) time.Duration {
 	return wait
 }
 
-// retryAfter returns how long a response asks the client to wait, and whether it asks for a wait.
-func retryAfter(resp *axle.Response) (wait time.Duration, asked bool) {
+// retryAfter returns how long a response asks the client to wait. It is zero or less if the response
+// asks for no wait.
+func retryAfter(resp *axle.Response) time.Duration {
 	if resp == nil {
-		return 0, false
+		return 0
 	}
-	wait, _ = delay.Of(resp.Header, time.Now())
-	return wait, wait > 0
+	return delay.Of(resp.Header, time.Now())
 }
 
 // sleep waits for d, and reports whether ctx did not end before.

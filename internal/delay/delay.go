@@ -12,35 +12,35 @@ import (
 	"time"
 )
 
-// Of returns how long to wait from now on, and whether the header says so. Retry-After-Ms, a number
-// of milliseconds, is the more exact one and goes first. Retry-After is a number of seconds or a
-// date. A date that has passed gives zero or less. A number that no Duration can
-// hold gives the longest one. A header that is malformed says nothing.
-func Of(header http.Header, now time.Time) (wait time.Duration, found bool) {
+// Of returns how long to wait from now on. Retry-After-Ms, a number of milliseconds, is the more
+// exact one and goes first. Retry-After is a number of seconds or a date. A date that has passed
+// gives zero or less. A number that no Duration can hold gives the longest one. A header that is
+// missing or malformed gives zero.
+func Of(header http.Header, now time.Time) time.Duration {
 	milliseconds := strings.TrimSpace(header.Get("Retry-After-Ms"))
 	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil && ms >= 0 {
-		return ofMilliseconds(ms), true
+		return ofMilliseconds(ms)
 	}
 
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	const most = uint64(math.MaxInt64 / time.Second)
 	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil && seconds <= most {
-		return time.Duration(seconds) * time.Second, true
+		return time.Duration(seconds) * time.Second
 	} else if err == nil || errors.Is(err, strconv.ErrRange) {
-		return math.MaxInt64, true
+		return math.MaxInt64
 	}
 
 	date, err := http.ParseTime(value)
 	if err != nil {
-		return 0, false
+		return 0
 	}
 
 	// The date was made by the server's clock, and the Date header shows that clock. The local
 	// clock may differ.
 	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
-		return date.Sub(sent), true
+		return date.Sub(sent)
 	}
-	return date.Sub(now), true
+	return date.Sub(now)
 }
 
 func ofMilliseconds(ms float64) time.Duration {

@@ -31,7 +31,7 @@ type Pause struct {
 func Of(err error, now time.Time) Pause {
 	now = now.Round(0)
 
-	wait, _ := delay.Of(headerOf(err), now)
+	wait := delay.Of(headerOf(err), now)
 	if wait <= 0 {
 		return Pause{}
 	}
