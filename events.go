@@ -197,25 +197,14 @@ func (s *eventStream) mayReconnect(err *Error) bool {
 	case CodeNetwork, CodeTimeout:
 		return true
 	case CodeBadRequest, CodeBadResponse:
-		return mayPass(err.StatusCode())
+		return delay.MayPass(err.StatusCode())
 
 	// The body of a refused status may be over the limit. The status says the same without it.
 	case CodeTooLarge:
 		isRefusedStatus := errors.Is(err, CodeBadRequest) || errors.Is(err, CodeBadResponse)
-		return isRefusedStatus && mayPass(err.StatusCode())
+		return isRefusedStatus && delay.MayPass(err.StatusCode())
 	}
 	return false
-}
-
-// mayPass reports whether a status is one that a server may not answer with the next time.
-func mayPass(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented:
-		return false
-	}
-	return status >= 500
 }
 
 // reconnect waits and connects, as often as it takes.

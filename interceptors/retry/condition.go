@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/delay"
 	"github.com/axlehttp/axle/internal/rewind"
 )
 
@@ -41,25 +42,14 @@ func mayPass(err *axle.Error) bool {
 	case axle.CodeTimeout:
 		return !rewind.IsReadError(err)
 	case axle.CodeBadRequest, axle.CodeBadResponse:
-		return isTransientStatus(err.StatusCode())
+		return delay.MayPass(err.StatusCode())
 
 	// The body of a refused status may be over the limit. The status says the same without it.
 	case axle.CodeTooLarge:
 		isRefused := errors.Is(err, axle.CodeBadRequest) || errors.Is(err, axle.CodeBadResponse)
-		return isRefused && isTransientStatus(err.StatusCode())
+		return isRefused && delay.MayPass(err.StatusCode())
 	}
 	return false
-}
-
-// isTransientStatus reports whether a status says that the server cannot serve the request now.
-func isTransientStatus(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	case http.StatusNotImplemented:
-		return false
-	}
-	return status >= 500 && status <= 599
 }
 
 // isPermanent reports whether a network error comes back in every attempt: the server's certificate

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/delay"
 	"github.com/axlehttp/axle/internal/drained"
 	"github.com/axlehttp/axle/internal/sessionwork"
 )
@@ -150,7 +151,7 @@ func (i *Interceptor) plan(
 // earn adds to the budget what a call that has ended well brings. A response that was refused for a
 // good reason, such as a 404, shows that the server works.
 func (i *Interceptor) earn(o outcome) {
-	if o.response != nil && !isTransientStatus(o.response.StatusCode) {
+	if o.response != nil && !delay.MayPass(o.response.StatusCode) {
 		i.budget.earn()
 	}
 }

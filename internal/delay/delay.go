@@ -1,9 +1,11 @@
-// Package delay reads from a response's header how long the server asks its clients to wait
-// (Retry-After, RFC 9110 §10.2.3, and Retry-After-Ms, as Azure and OpenAI send it). It imports
-// nothing of axle's, so that package axle can use it. Package retryafter is for the errors of calls.
+// Package delay is for requests that are sent again: after which statuses, after how long a wait if
+// the server asks for one (Retry-After, RFC 9110 §10.2.3, and Retry-After-Ms, as Azure and OpenAI
+// send it), and the wait itself. It imports nothing of axle's, so that package axle can use it.
+// Package retryafter is for the errors of calls.
 package delay
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -11,6 +13,18 @@ import (
 	"strings"
 	"time"
 )
+
+// MayPass reports whether a status says that the server cannot serve the request now, and may serve
+// the same request later.
+func MayPass(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented:
+		return false
+	}
+	return status >= 500 && status <= 599
+}
 
 // Of returns how long to wait from now on. Retry-After-Ms, a number of milliseconds, is the more
 // exact one and goes first. Retry-After is a number of seconds or a date. A date that has passed
@@ -48,4 +62,15 @@ func ofMilliseconds(ms float64) time.Duration {
 		return time.Duration(wait)
 	}
 	return math.MaxInt64
+}
+
+// Wait returns after d, or when ctx ends. Its error is the cause of a context that has ended.
+func Wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return context.Cause(ctx)
 }

@@ -1,9 +1,12 @@
 package delay_test
 
 import (
+	"context"
+	"errors"
 	"math"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -71,4 +74,30 @@ func TestDelay_MillisecondsGoBeforeSeconds(t *testing.T) {
 			assert.Equal(t, c.want, delay.Of(header, time.Now()))
 		})
 	}
+}
+
+func TestMayPass_IsEveryStatusOfAServerThatMayServeTheSameRequestLater(t *testing.T) {
+	passing := map[int]bool{408: true, 425: true, 429: true}
+	for status := 500; status <= 599; status++ {
+		passing[status] = status != http.StatusNotImplemented
+	}
+	for status := range 1000 {
+		assert.Equal(t, passing[status], delay.MayPass(status), status)
+	}
+}
+
+func TestWait_ReturnsAfterTheTimeOrWithTheCauseOfItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		start := time.Now()
+		assert.NoError(t, delay.Wait(ctx, time.Minute))
+		assert.Equal(t, time.Minute, time.Since(start))
+
+		cause := errors.New("the caller has left")
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		assert.Equal(t, cause, delay.Wait(ctx, time.Minute))
+		assert.Equal(t, time.Minute+time.Second, time.Since(start))
+		assert.Equal(t, cause, delay.Wait(ctx, 0))
+	})
 }
