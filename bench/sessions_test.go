@@ -141,6 +141,7 @@ func idle(tb testing.TB, kind idleSession, count int) idled {
 		goroutines: float64(runtime.NumGoroutine()-goroutines) / float64(count),
 	}
 
+	// The processor time is that of a real second in which nobody uses the sessions.
 	began, used := time.Now(), processorTime(tb)
 	time.Sleep(time.Second)
 	cost.processor = time.Duration(float64(processorTime(tb)-used) / time.Since(began).Seconds() / float64(count))

@@ -87,7 +87,8 @@ func (g *grant) Logout(context.Context) error {
 	return nil
 }
 
-// expire waits until the current token has expired. A cache refreshes only then.
+// expire waits until the current token has expired. A cache refreshes only then, and it reads the
+// clock of the machine.
 func (g *grant) expire() {
 	g.mu.Lock()
 	expires := g.expires

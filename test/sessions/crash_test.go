@@ -54,6 +54,8 @@ func killAtRandom(t *testing.T, count int, rules sessiontest.Rules) (result kill
 		victim := start(t, task{Path: path, Server: server.URL(), Callers: 3}, signalOn(reports))
 		until(t, reports, func() bool { return victim.generation() > 0 || len(victim.failed()) > 0 })
 		server.Expire()
+
+		// The point of the kill is random, so that no point of a refresh is spared.
 		time.Sleep(rand.N(25 * time.Millisecond))
 		require.NoError(t, victim.Process.Kill())
 		<-victim.closed

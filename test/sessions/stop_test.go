@@ -94,6 +94,8 @@ func TestProcesses_AStoppedHolderKeepsItsLockAndNobodyIsLoggedOut(t *testing.T) 
 			others.untilFailed(t, 5)
 			close(g.opened)
 			others.untilFailed(t, 5)
+
+			// The holder's own limit is real time. It has to run out while the holder stands still.
 			time.Sleep(time.Until(began.Add(stopped)))
 			failures := others.failed()
 			assertEach(t, "ErrBusy", failures)
@@ -124,6 +126,9 @@ func TestProcesses_AStoppedHolderKeepsItsLockAndNobodyIsLoggedOut(t *testing.T) 
 
 func TestProcesses_StopsAtRandomPointsCostNoCall(t *testing.T) {
 	processes, expiries := scaled(10, 4), scaled(200, 10)
+
+	// The exchange takes a moment, so that a stop can fall into each part of it. The points of the
+	// stops are random, and so are the times until they end.
 	pause := func() { time.Sleep(rand.N(4 * time.Millisecond)) }
 	server := sessiontest.NewServer(sessiontest.Rules{
 		BeforeRefresh: pause,

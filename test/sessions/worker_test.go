@@ -227,6 +227,8 @@ func (w *worker) call(ctx context.Context, caller int, client *axle.Client, sess
 			return
 		}
 		w.note(caller, data.Generation, err, time.Since(began), session)
+
+		// The pace of a program that is in use, which calls less often after a failure.
 		if err != nil {
 			time.Sleep(20 * time.Millisecond)
 		}

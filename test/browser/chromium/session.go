@@ -26,6 +26,7 @@ func newSession(ctx context.Context) http.Handler {
 	var server *sessiontest.Server
 	var refused atomic.Int64
 	server = sessiontest.NewServer(sessiontest.Rules{BeforeRefresh: func() {
+		// The condition is exact, and the server's counts have no event, so they are read again and again.
 		for ctx.Err() == nil && int64(server.Counts().Unauthorized) < refused.Load() {
 			time.Sleep(time.Millisecond)
 		}
