@@ -368,8 +368,8 @@ func (b *bridgedRequest) noteCookies() *jarCookies {
 }
 
 // renewCookies puts the cookies that the jar has now in the place of those that it gave a request
-// before. Whatever else the Cookie header has is the caller's, and stays byte for byte. It returns
-// what is the jar's now.
+// before. The rest of the Cookie header is the caller's, and stays byte for byte. It returns the
+// cookies that are the jar's now.
 func (b *bridgedRequest) renewCookies(header http.Header, before *jarCookies) *jarCookies {
 	if before == nil {
 		return nil

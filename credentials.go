@@ -76,8 +76,8 @@ func (r *Request) BindHeader(name, origin string) {
 }
 
 // CrossedOrigin reports whether the request follows a redirect that left the origin it started
-// from, which a request behind [Client.RoundTripper] may. What a handler sets in a sensitive header
-// of such a request is not sent.
+// from, which a request behind [Client.RoundTripper] may. A value that a handler sets in a sensitive
+// header of such a request is not sent.
 func (r *Request) CrossedOrigin() bool {
 	return r.pass != nil && r.pass.inbound.crossed
 }

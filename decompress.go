@@ -264,7 +264,7 @@ func (d *decompressed) explain(err error) error {
 }
 
 // Close closes the body and the decompressor. The body comes first, since that ends a read which
-// waits for the network. What the decompressor says is no news by then.
+// waits for the network. An error of the decompressor does not matter by then.
 func (d *decompressed) Close() error {
 	err := d.body.Close()
 

@@ -325,7 +325,7 @@ func (d *dispatch) newResponse(raw *http.Response) *Response {
 		resp.Header = http.Header{}
 	}
 
-	// What follows a 101 is no body, but another protocol.
+	// The bytes after a 101 are not a body. They belong to another protocol.
 	if raw.StatusCode == http.StatusSwitchingProtocols {
 		return resp
 	}

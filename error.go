@@ -231,7 +231,7 @@ func failure(ctx context.Context, req *Request, err error) *Error {
 		}
 	}
 
-	// What is left is the network's. Its text may have secrets, as that of a Location that does not
+	// Any other error is the network's. Its text may have secrets, as that of a Location that does not
 	// parse.
 	err = withoutURL(err)
 	if shown := redact.Text(err.Error()); shown != err.Error() {

@@ -33,7 +33,7 @@ func (d *dispatch) prepareForFetch() error {
 		d.header[fetch.Credentials] = []string{fetch.Include}
 	}
 
-	// An SDK behind the bridge says who it is. In a browser that is the browser's to say.
+	// An SDK behind the bridge names itself in its User-Agent. In a browser the browser does that.
 	if d.request.pass.inbound.verbatim {
 		delete(d.header, "User-Agent")
 	}

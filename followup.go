@@ -85,7 +85,7 @@ func (r *Response) resolveLink(link string) (*url.URL, error) {
 		to.User = from.User
 	}
 
-	// What looks like a placeholder in a server's URL is none.
+	// A server's URL has no placeholders, so its braces are escaped.
 	to.RawQuery = strings.NewReplacer("{", "%7B", "}", "%7D").Replace(to.RawQuery)
 	return to, nil
 }

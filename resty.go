@@ -42,9 +42,10 @@ import (
 // unread: for a streamed call. Since resty has read the body by then, [Request.OnDownloadProgress]
 // tells the end alone.
 //
-// The retries of resty are off, since they would go round the interceptors. What resty adds to a
-// request, and what it logs, is outside axle's care: handlers do not see it, and axle redacts
-// nothing of it. Behind [Client.RoundTripper] only the transport of the resty client is used.
+// The retries of resty are off, since they would go round the interceptors. The parts that resty
+// adds to a request, and the lines that it logs, are outside axle's care: handlers do not see them,
+// and axle redacts nothing of them. Behind [Client.RoundTripper] only the transport of the resty
+// client is used.
 //
 // On a client of [FromResty] the function configures a further copy of that resty client.
 func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
@@ -69,7 +70,7 @@ func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
 //	client := axle.FromResty(rc)
 //	client.Use(auth.New(session))
 //
-// What axle has a setting for becomes the new client's: the base URL, headers, query and path
+// A setting that axle has too becomes the new client's: the base URL, headers, query and path
 // parameters, cookies, the token or the password of SetAuthToken and SetBasicAuth, the time limit,
 // form data, the JSON and XML codecs, the response limit, the transport with its proxy and TLS
 // settings, and the cookie jar. So handlers see it, a call may override it, and the rules for

@@ -310,8 +310,8 @@ func (c *Client) SetJSON(
 	return c.update(func(s *settings) { s.marshal, s.unmarshal = marshal, unmarshal })
 }
 
-// SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO. What [Before]
-// and [After] say holds in both.
+// SetInterceptorOrder sets the order of the request chain: LIFO, as in axios, or FIFO. [Before] and
+// [After] mean the running order in both.
 func (c *Client) SetInterceptorOrder(o Order) *Client {
 	c.Interceptors.Request.setOrder(o)
 	return c

@@ -75,11 +75,11 @@
 // response, which need not be read. If a handler gets a stream from Do and does not return it, the
 // handler must close it.
 //
-// End. What a handler opens for a call, such as a counter, a span, a semaphore or a context, it gives
-// back in [axle.Request.OnEnd], which runs once when the whole call is over. A response handler is no
-// place for that: it may not run after a replay and does not after a panic, and it runs before a
-// stream is read. A request handler runs for each attempt. If it opens something once for a call, it
-// keeps it in a Key.
+// End. A handler may open something for a call: a counter, a span, a semaphore or a context. It gives
+// that back in [axle.Request.OnEnd], which runs once when the whole call is over. A response handler
+// is no place for that: it may not run after a replay and does not after a panic, and it runs before
+// a stream is read. A request handler runs for each attempt. If it opens something once for a call,
+// it keeps it in a Key.
 //
 // A handler must not:
 //

@@ -5,7 +5,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// instruments are what the metrics are recorded by.
+// instruments record the metrics.
 type instruments struct {
 	replays        metric.Int64Counter
 	retries        metric.Int64Counter

@@ -81,12 +81,14 @@ var (
 // Option configures [New]. A nil Option does nothing.
 type Option func(*Interceptor)
 
-// WithTracerProvider sets who makes the spans. The default, also for nil, is the global provider.
+// WithTracerProvider sets the provider of the spans. The default, also for nil, is the global
+// provider.
 func WithTracerProvider(p trace.TracerProvider) Option {
 	return func(i *Interceptor) { i.tracers = p }
 }
 
-// WithMeterProvider sets who makes the metrics. The default, also for nil, is the global provider.
+// WithMeterProvider sets the provider of the metrics. The default, also for nil, is the global
+// provider.
 func WithMeterProvider(p metric.MeterProvider) Option {
 	return func(i *Interceptor) { i.meters = p }
 }

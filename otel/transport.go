@@ -37,10 +37,10 @@ func (i *Interceptor) Transport(base http.RoundTripper) http.RoundTripper {
 	}
 }
 
-// transport is what stands above otelhttp, and sender is what stands below it. otelhttp writes the
-// URL of a request and the text of an error into its span as they are. So transport gives it a URL
-// without secrets, and sender sends the request to the real one. Of an error, sender gives it a text
-// without secrets, and transport returns the real error.
+// transport stands above otelhttp, and sender stands below it. otelhttp writes the URL of a request
+// and the text of an error into its span as they are. So transport gives it a URL without secrets,
+// and sender sends the request to the real one. Of an error, sender gives it a text without secrets,
+// and transport returns the real error.
 type transport struct {
 	base   http.RoundTripper
 	traced *otelhttp.Transport

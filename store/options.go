@@ -61,7 +61,8 @@ func WithLogout(fn func(ctx context.Context, last *oauth2.Token) error) Option {
 
 // WithRefreshTimeout sets the time limit of the RefreshFunc. The functions of [WithLogoutWhen] and
 // [WithLogout] and the cookie jar each have the same limit. Callers who wait for one of them wait
-// no longer, even if it ignores its context. The default, also for d <= 0, is 30 seconds.
+// no longer, even if it ignores its context. So do the wait for the lock of a session that is kept
+// by a Persister, and each operation of its storage. The default, also for d <= 0, is 30 seconds.
 func WithRefreshTimeout(d time.Duration) Option {
 	return func(o *options) {
 		if d > 0 {

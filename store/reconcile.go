@@ -45,7 +45,7 @@ func (s *UserStore[U]) reconcile(ctx context.Context, mayWrite bool) error {
 
 		return next, s.complete(at, next, state.User)
 	}, func(at saved) {
-		// What has changed since the state was read is still to be saved.
+		// A change that was made since the state was read is still to be saved.
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p.noteWritten(at, written && edits == p.edits)

@@ -4,7 +4,7 @@
 //	client.Use(auth.New(session))
 //
 // A [UserStore] is an auth.StatefulSession. However many calls ask, it refreshes once for each
-// generation. What comes late from a login that is over changes nothing.
+// generation. A late result of a login that is over changes nothing.
 //
 //	store.go        the state, and what begins and ends a login
 //	refresh.go      the one refresh of a login, from its first caller to its end
@@ -175,7 +175,7 @@ func (s *UserStore[U]) State() State[U] {
 // Token returns the current token, which must not be modified.
 func (s *UserStore[U]) Token() *oauth2.Token { return s.State().Token }
 
-// Login starts a session. Whatever still runs for the session before changes nothing any more. A
+// Login starts a session. Work that still runs for the session before changes nothing any more. A
 // nil token is for an API that keeps its tokens in cookies.
 //
 // The token expires at its Expiry. A token that was decoded from the response of a login has only

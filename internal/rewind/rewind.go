@@ -252,7 +252,7 @@ func (b *Body) interrupt() {
 	}
 }
 
-// isRead reports whether somebody may still read who will close the reading. It is called under mu.
+// isRead reports whether a reader may still read, and will close the reading. It is called under mu.
 func (b *Body) isRead() bool {
 	return b.outer != nil || b.current != nil && b.current.opener == byTransport
 }

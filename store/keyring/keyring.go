@@ -248,7 +248,7 @@ func (p *persister) Save(ctx context.Context, old, data []byte) error {
 		return err
 	}
 
-	// What is left of the old session is of no use, and the next save deletes it if this one cannot.
+	// The items of the old session are of no use, and the next save deletes them if this one cannot.
 	_ = p.write(ctx, func() error {
 		return errors.Join(
 			p.items.sweep(next.Slot, next.Items), p.items.sweep(otherSlot(next.Slot), 0))

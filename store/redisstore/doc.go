@@ -35,8 +35,8 @@
 // what it has seen last. When it finds that Redis has something older, it puts the newer one back. A
 // Persister with a Watch does so as soon as its connection is made again. That also holds for the end
 // of a session: Delete leaves a tombstone for a day. To end a session from outside, use Delete of a
-// Persister, since a key that was only removed is put back. What nobody remembers who still runs is
-// lost, unless Redis has it on its disk (appendonly).
+// Persister, since a key that was only removed is put back. A change that no running process
+// remembers is lost, unless Redis has it on its disk (appendonly).
 //
 // Redis may lose a lock in the same way, while its holder spends the refresh token. So the lock of a
 // session is granted by the rules below, and a holder whose lock was lost takes it back with its next
