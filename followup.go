@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/axlehttp/axle/internal/delay"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/wire"
 )
@@ -190,14 +191,10 @@ func pause(next *Request, wait time.Duration) *Error {
 		return &Error{Code: CodeTimeout, Request: next, Err: errNoTimeLeft}
 	}
 
-	clock := time.NewTimer(wait)
-	defer clock.Stop()
-	select {
-	case <-clock.C:
-		return nil
-	case <-ctx.Done():
+	if delay.Wait(ctx, wait) != nil {
 		return contextError(ctx, next)
 	}
+	return nil
 }
 
 // withoutBody is an edit that makes a request a GET without a body.

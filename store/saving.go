@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/axlehttp/axle/internal/delay"
 )
 
 // This file saves what the memory has, now and again until it succeeds, and looks at the record when it
@@ -76,7 +78,7 @@ func (s *UserStore[U]) saveUntilDone() {
 	p := s.persistence
 	for pause := firstSavePause; ; pause = min(2*pause, lastSavePause) {
 		// The holders of many sessions in one storage must not all come back at the same moment.
-		if pauseFor(p.open, jittered(pause)); p.open.Err() != nil {
+		if delay.Wait(p.open, jittered(pause)) != nil {
 			return
 		}
 
@@ -125,7 +127,7 @@ func (s *UserStore[U]) lookUntilDone() {
 		isOpen := p.open.Err() == nil
 		if err != nil && isOpen {
 			p.report(err)
-			pauseFor(p.open, jittered(pause))
+			_ = delay.Wait(p.open, jittered(pause))
 			pause = min(2*pause, lastLookPause)
 		}
 		s.saveMissing()
@@ -140,16 +142,6 @@ func (s *UserStore[U]) lookUntilDone() {
 // jittered returns a time from the half of a pause to one and a half of it.
 func jittered(pause time.Duration) time.Duration {
 	return pause/2 + rand.N(pause) //nolint:gosec // the time of an attempt is no secret
-}
-
-// pauseFor returns after the time, or when ctx ends.
-func pauseFor(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // saveMissing saves what a look at the record has shown to be missing there: the storage went back to

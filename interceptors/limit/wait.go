@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/delay"
 )
 
 // waiting is one request that waits for its turn.
@@ -72,14 +73,7 @@ func (w *waiting) sleep(ctx context.Context, now, until time.Time, isAnnounced b
 	if err := w.refuse(ctx, until, isAnnounced); err != nil {
 		return err
 	}
-	timer := time.NewTimer(until.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return delay.Wait(ctx, until.Sub(now))
 }
 
 // refuse returns the error of a request that would wait for too long; nil if it may wait. A request

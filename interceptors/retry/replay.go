@@ -68,7 +68,7 @@ func (i *Interceptor) handle(last outcome) (*axle.Response, error) {
 
 		// This frees the connection during the wait.
 		drained.IntoMemory(last.response)
-		if !sleep(ctx, wait) {
+		if delay.Wait(ctx, wait) != nil {
 			i.budget.refund()
 			event.Wait, event.Final = 0, WaitEnded
 			i.tell(ctx, event)

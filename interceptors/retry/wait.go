@@ -1,7 +1,6 @@
 package retry
 
 import (
-	"context"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -35,14 +34,4 @@ func retryAfter(resp *axle.Response) time.Duration {
 		return 0
 	}
 	return delay.Of(resp.Header, time.Now())
-}
-
-// sleep waits for d, and reports whether ctx did not end before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
