@@ -3,6 +3,7 @@ package axle_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/interceptors/breaker"
+	"github.com/axlehttp/axle/interceptors/limit"
+	"github.com/axlehttp/axle/interceptors/logging"
 	"github.com/axlehttp/axle/interceptors/retry"
 	"github.com/axlehttp/axle/store"
 	"github.com/axlehttp/axle/store/sessiontest"
@@ -127,6 +131,18 @@ var (
 	_ func(client, request) (int, error)                   = axle.Do[int]
 )
 
+type (
+	onRequest       = func(ctx, request) (request, error)
+	onResponse      = func(ctx, response) (response, error)
+	recoverRequest  = func(ctx, *axle.Error) (request, error)
+	recoverResponse = func(ctx, *axle.Error) (response, error)
+)
+
+var (
+	_ func(*axle.Chain[request], onRequest, recoverRequest, ...axle.UseOption) axle.InterceptorID    = (*axle.Chain[request]).Use
+	_ func(*axle.Chain[response], onResponse, recoverResponse, ...axle.UseOption) axle.InterceptorID = (*axle.Chain[response]).Use
+)
+
 type promise = *future.Future[int]
 
 var (
@@ -218,8 +234,13 @@ var (
 	_ func(string) retry.Option                           = retry.WithIdempotencyKey
 	_ func(func(ctx, retry.Event)) retry.Option           = retry.OnRetry
 	_                                                     = retry.Event{Attempt: 0, Wait: time.Duration(0), Response: response(nil), Err: (*axle.Error)(nil), Final: retry.Reason("")}
-	_ edit                                                = retry.Skip
-	_ func(...retry.Option) func(*axle.Request)           = retry.With
+	_ []retry.Reason                                      = []retry.Reason{
+		retry.NoAttemptsLeft, retry.BudgetSpent, retry.RetryAfterTooLong,
+		retry.PastDeadline, retry.WaitEnded, retry.CannotBeSentAgain,
+	}
+	_ func(response, *axle.Error) bool          = retry.DefaultCondition
+	_ edit                                      = retry.Skip
+	_ func(...retry.Option) func(*axle.Request) = retry.With
 )
 
 // The third part of the promise: a session that is kept. store/redisstore and store/keyring, which
@@ -231,13 +252,98 @@ var (
 	_ func(string) (string, error)                                                                  = store.UserFile
 	_ func(string) store.Persister                                                                  = store.LocalStorage
 	_ error                                                                                         = store.ErrOutcomeUnknown
-	_ interface {
+	_ error                                                                                         = store.ErrConflict
+	_ func([]byte) store.FileOption                                                                 = store.FileKey
+	_ func(client) store.Option                                                                     = store.WithCookies
+	_ func(func(error)) store.Option                                                                = store.WithStorageFailure
+	_ func(auth.Observer) store.Option                                                              = store.WithObserver
+	_ func(*store.UserStore[int]) error                                                             = (*store.UserStore[int]).Close
+	_ func(*testing.T, func(*testing.T, *sessiontest.Server) auth.Session)                          = sessiontest.Session
+	_ func(*testing.T, func(*testing.T) store.Persister)                                            = sessiontest.Persister
+)
+
+// The rest of what axle ships: the other interceptors, and what they tell. Module otel, which is
+// one of its own, has the same for New.
+var (
+	_ func(...limit.Option) *limit.Interceptor                      = limit.New
+	_ axle.Plugin                                                   = (*limit.Interceptor)(nil)
+	_ func(requests int, per time.Duration, burst int) limit.Option = limit.WithRate
+	_ func() limit.Option                                           = limit.WithPerOrigin
+	_ func(time.Duration) limit.Option                              = limit.WithMaxWait
+	_ error                                                         = &limit.WaitError{Origin: "", Until: time.Time{}, Wait: time.Duration(0), Announced: false}
+	_ edit                                                          = limit.Skip
+
+	_ func(...breaker.Option) *breaker.Interceptor                         = breaker.New
+	_ axle.Plugin                                                          = (*breaker.Interceptor)(nil)
+	_ func(int) breaker.Option                                             = breaker.WithFailures
+	_ func(rate float64, atLeast int, window time.Duration) breaker.Option = breaker.WithFailureRate
+	_ func(time.Duration) breaker.Option                                   = breaker.WithOpenFor
+	_ func(int) breaker.Option                                             = breaker.WithProbes
+	_ func() breaker.Option                                                = breaker.WithPerAttempt
+	_ func(func(response, *axle.Error) bool) breaker.Option                = breaker.WithCondition
+	_ func(response, *axle.Error) bool                                     = breaker.DefaultCondition
+	_ func(func(breaker.Change)) breaker.Option                            = breaker.OnChange
+	_                                                                      = breaker.Change{Origin: "", From: breaker.Closed, To: breaker.Open, Until: time.Time{}}
+	_ breaker.State                                                        = breaker.HalfOpen
+	_ error                                                                = &breaker.OpenError{Origin: "", Until: time.Time{}}
+	_ edit                                                                 = breaker.Skip
+
+	_ func(...logging.Option) *logging.Interceptor                = logging.New
+	_ axle.Plugin                                                 = (*logging.Interceptor)(nil)
+	_ func(*slog.Logger) logging.Option                           = logging.WithLogger
+	_ func(func(response, *axle.Error) slog.Level) logging.Option = logging.WithLevel
+	_ func(response, *axle.Error) slog.Level                      = logging.Level
+	_ []func() logging.Option                                     = []func() logging.Option{logging.WithHeaders}
+	_ func(int) logging.Option                                    = logging.WithBodies
+	_ []func(...string) logging.Option                            = []func(...string) logging.Option{logging.WithAllowedHeaders, logging.WithAllowedNames, logging.WithSecretNames}
+
+	_ func(auth.Observer) auth.Option = auth.WithObserver
+)
+
+// The interfaces that users implement. They have these methods, and no more: a further method would
+// break each implementation.
+type (
+	session interface {
+		Token() *oauth2.Token
+		RefreshToken(ctx context.Context) (*oauth2.Token, error)
+		Logout(ctx context.Context) error
+	}
+	statefulSession interface {
+		session
+		Snapshot() auth.Snapshot
+		RefreshSince(ctx context.Context, seen auth.Generation) (auth.Snapshot, error)
+	}
+	observer interface {
+		Refresh(ctx context.Context) (own context.Context, done func(err error))
+		Wait(ctx context.Context) (done func(refresh context.Context, err error))
+	}
+	persister interface {
 		Load(ctx context.Context) ([]byte, error)
 		Save(ctx context.Context, old, data []byte) error
 		Delete(ctx context.Context, old []byte) error
 		Lock(ctx context.Context) (store.Lock, error)
 		Watch(changed func()) (stop func(), err error)
-	} = store.Persister(nil)
-	_ func(*testing.T, func(*testing.T, *sessiontest.Server) auth.Session) = sessiontest.Session
-	_ func(*testing.T, func(*testing.T) store.Persister)                   = sessiontest.Persister
+	}
+	lock interface {
+		Held() error
+		Unlock() error
+	}
+	plugin interface {
+		Install(c *axle.Client) (uninstall func())
+	}
+)
+
+var (
+	_ session              = auth.Session(nil)
+	_ auth.Session         = session(nil)
+	_ statefulSession      = auth.StatefulSession(nil)
+	_ auth.StatefulSession = statefulSession(nil)
+	_ observer             = auth.Observer(nil)
+	_ auth.Observer        = observer(nil)
+	_ persister            = store.Persister(nil)
+	_ store.Persister      = persister(nil)
+	_ lock                 = store.Lock(nil)
+	_ store.Lock           = lock(nil)
+	_ plugin               = axle.Plugin(nil)
+	_ axle.Plugin          = plugin(nil)
 )

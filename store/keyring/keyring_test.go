@@ -25,8 +25,11 @@ import (
 	"github.com/axlehttp/axle/store/sessiontest"
 )
 
-// The signature that is promised.
-var _ func(service, account string, opts ...keyring.Option) store.Persister = keyring.New
+// The names and signatures that are promised. If this file compiles they are kept.
+var (
+	_ func(service, account string, opts ...keyring.Option) store.Persister = keyring.New
+	_ func(path string, opts ...store.FileOption) keyring.Option            = keyring.File
+)
 
 // withSystem says that this machine has a keyring that may be written to. The command
 //

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -14,8 +15,11 @@ import (
 	"github.com/axlehttp/axle/store/sessiontest"
 )
 
-// The signature that is promised.
-var _ func(redis.UniversalClient, string, ...redisstore.Option) store.Persister = redisstore.New
+// The names and signatures that are promised. If this file compiles they are kept.
+var (
+	_ func(redis.UniversalClient, string, ...redisstore.Option) store.Persister = redisstore.New
+	_ func(time.Duration) redisstore.Option                                     = redisstore.WithLease
+)
 
 func TestKit_EverySentenceOfPersisterHolds(t *testing.T) {
 	server := startRedis(t)
