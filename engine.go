@@ -25,11 +25,17 @@ type engine interface {
 	transport() http.RoundTripper
 }
 
+// An engineSource makes the engine over resty. It is an interface, so that a program that calls
+// neither SetEngine nor FromResty is linked without resty, which matters in a browser.
+type engineSource interface {
+	newEngine(transport http.RoundTripper, jar http.CookieJar) engine
+}
+
 // newEngine returns the engine for these settings. It runs no code of the user's, since
 // [Client.update] calls it under a lock. The first call of transport does.
 func newEngine(s *settings) engine {
 	if s.resty != nil {
-		return newRestyEngine(s.transport, s.jar, s.resty)
+		return s.resty.newEngine(s.transport, s.jar)
 	}
 	return &netHTTPEngine{client: &http.Client{
 		Transport:     s.transport,

@@ -57,8 +57,8 @@ func (c *Client) SetEngine(configure func(*resty.Client)) *Client {
 		}
 
 		source := restySource{}
-		if s.resty != nil {
-			source = *s.resty
+		if before, ok := s.resty.(*restySource); ok {
+			source = *before
 		}
 		source.configure = configure
 		s.resty = &source
@@ -129,7 +129,7 @@ func (s *settings) takeOver(rc *resty.Client) error {
 		return errors.New("the resty client has SetDoNotParseResponse, which a single call decides " +
 			"here: turn it off for FromResty, and use Request.SetStream")
 	}
-	s.resty = &restySource{snapshot: snapshot}
+	s.resty = &restySource{snapshot: snapshot, spelling: spellings(rc.Header)}
 
 	base := rc.BaseURL
 	if base == "" {
@@ -166,9 +166,6 @@ func (s *settings) takeOverHeader(rc *resty.Client) {
 	for _, name := range slices.Sorted(maps.Keys(rc.Header)) {
 		key := textproto.CanonicalMIMEHeaderKey(name)
 		s.header[key] = append(s.header[key], rc.Header[name]...)
-		if key != name {
-			s.resty.spelling = withSpelling(s.resty.spelling, key, name)
-		}
 	}
 
 	carrier := http.Request{Header: s.header}
@@ -201,12 +198,15 @@ func (s *settings) takeOverHeader(rc *resty.Client) {
 	}
 }
 
-func withSpelling(spelling map[string]string, key, name string) map[string]string {
-	if spelling == nil {
-		spelling = map[string]string{}
+// spellings returns the names that are not in canonical form, by their canonical form.
+func spellings(header http.Header) map[string]string {
+	written := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if key := textproto.CanonicalMIMEHeaderKey(name); key != name {
+			written[key] = name
+		}
 	}
-	spelling[key] = name
-	return spelling
+	return written
 }
 
 // takeOverCodecs takes a resty client's JSON and XML functions over.
@@ -303,13 +303,14 @@ type restyClient struct {
 	err     error             // why there is no client
 }
 
-func newRestyEngine(transport http.RoundTripper, jar http.CookieJar, source *restySource) *restyEngine {
+// newEngine implements engineSource.
+func (s *restySource) newEngine(transport http.RoundTripper, jar http.CookieJar) engine {
 	return &restyEngine{made: sync.OnceValue(func() restyClient {
-		rc, err := source.newClient(transport, jar)
+		rc, err := s.newClient(transport, jar)
 		if err != nil {
 			return restyClient{beneath: transport, err: err}
 		}
-		return beneathChains(rc, source.spelling)
+		return beneathChains(rc, s.spelling)
 	})}
 }
 

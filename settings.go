@@ -53,7 +53,7 @@ type settings struct {
 	decompressErr error            // what is wrong with the encoding that SetDecompressor was given
 	form          formDefaults
 	keyDefaults   values
-	resty         *restySource // nil: the engine is net/http's
+	resty         engineSource // nil: the engine is net/http's
 	restyErr      error        // what is wrong with the client that FromResty was given
 	mapError      func(*Error) error
 	needsBase     string // a credential of FromResty's, which has no place without a base URL
@@ -181,7 +181,8 @@ func (c *Client) SetTransport(rt http.RoundTripper) *Client {
 }
 
 // SetCookieJar sets the cookie jar; nil: cookies are not kept. In a browser no jar is consulted: the
-// browser keeps the cookies, see [Client.SetWithCredentials].
+// browser keeps the cookies, see [Client.SetWithCredentials]. There a jar is for a transport of one's
+// own, and the jar of [New] sends each cookie to the host alone that has set it.
 func (c *Client) SetCookieJar(jar http.CookieJar) *Client {
 	return c.update(func(s *settings) { s.jar, s.engine = jar, nil })
 }

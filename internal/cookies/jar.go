@@ -14,12 +14,10 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"sync/atomic"
-
-	"golang.org/x/net/publicsuffix"
 )
 
-// Jar is a net/http/cookiejar.Jar with the list of public suffixes, and it can be emptied. Make a
-// Jar with [NewJar]. It is safe for concurrent use.
+// Jar is a net/http/cookiejar.Jar with the list of public suffixes (but see suffixes_js.go), and it can
+// be emptied. Make a Jar with [NewJar]. It is safe for concurrent use.
 type Jar struct {
 	current atomic.Pointer[cookiejar.Jar]
 	log     atomic.Pointer[keptLog] // nil before Keep
@@ -78,6 +76,6 @@ func (j *Jar) SetCookies(u *url.URL, list []*http.Cookie) {
 
 func newCookieJar() *cookiejar.Jar {
 	// The error is always nil.
-	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
+	jar, _ := cookiejar.New(&cookiejar.Options{PublicSuffixList: suffixes})
 	return jar
 }
