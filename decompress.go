@@ -50,8 +50,8 @@ const mostEncodings = 3
 // The function open is called when the body is first read, unless the body is empty. It returns a
 // reader of the decompressed bytes, which axle closes together with the body, and which need not
 // close the compressed one. The reader may be read ahead of its caller, and damaged data is its
-// error, which fails the call or the stream with CodeBadResponse. Many goroutines may call open at
-// once.
+// error, which fails the call or the stream with CodeBadResponse. So does a reader that brings
+// neither bytes nor an error a hundred times in a row. Many goroutines may call open at once.
 //
 // The Accept-Encoding header names the encodings, unless the request or the client sets that header,
 // and except for a HEAD and a Range. A header of one's own is sent as it is, and the response is
@@ -217,7 +217,7 @@ func (d *decompressed) Read(p []byte) (int, error) {
 		return 0, d.err
 	}
 
-	n, err := d.reader.Read(p)
+	n, err := readSome(d.reader, p)
 	if err != nil {
 		d.err = d.explain(err)
 	}
@@ -254,6 +254,10 @@ func (d *decompressed) explain(err error) error {
 	}
 	if broken := d.source.failed(); broken != nil {
 		return broken
+	}
+	if err == io.ErrNoProgress { //nolint:errorlint // it is readSome's
+		message := fmt.Sprintf("the decompressor of %q yields neither bytes nor an error", d.encoding)
+		return &Error{Code: CodeBadResponse, Message: message, Err: err}
 	}
 	return &Error{
 		Code: CodeBadResponse,

@@ -349,6 +349,85 @@ func TestDecompressor_TheErrorOfOneIsTheCauseOfTheCallsError(t *testing.T) {
 	require.ErrorContains(t, err, `the decompressor of "boom" returned neither a reader nor an error`)
 }
 
+// stuckReader yields the bytes of text, and from then on neither bytes nor an error.
+type stuckReader struct{ text string }
+
+func (r *stuckReader) Read(p []byte) (int, error) {
+	n := copy(p, r.text)
+	r.text = r.text[n:]
+	return n, nil
+}
+
+func (r *stuckReader) Close() error { return nil }
+
+func TestDecompressor_OneThatYieldsNeitherBytesNorAnErrorIsAnErrorAndHangsNobody(t *testing.T) {
+	c := newLoopback(t, encoded([]byte("x"), "stuck"))
+	c.SetDecompressor("stuck", func(io.Reader) (io.ReadCloser, error) {
+		return &stuckReader{"the beginning"}, nil
+	})
+	const message = `the decompressor of "stuck" yields neither bytes nor an error`
+
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, io.ErrNoProgress)
+	require.ErrorIs(t, err, axle.CodeBadResponse)
+	require.ErrorContains(t, err, message)
+	assert.Equal(t, "the beginning", asAxle(t, err).Response.String())
+
+	resp, err := c.R(t.Context()).SetStream(true).Get("/")
+	require.NoError(t, err)
+	defer func() { _ = resp.Stream().Close() }()
+	_, err = io.ReadAll(resp.Stream())
+	require.ErrorIs(t, err, axle.CodeBadResponse, "of a stream too, whoever reads it")
+	require.ErrorContains(t, err, message)
+}
+
+func TestDecompressor_OneThatYieldsNothingNowAndThenIsReadOn(t *testing.T) {
+	c := newLoopback(t, encoded(hexed("whole"), "slow"))
+	c.SetDecompressor("slow", func(r io.Reader) (io.ReadCloser, error) {
+		return &hesitant{ReadCloser: &hexReader{encoding: new(hexEncoding), source: r}}, nil
+	})
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "whole", resp.String())
+}
+
+// hesitant yields nothing 99 times before each read.
+type hesitant struct {
+	io.ReadCloser
+	reads int
+}
+
+func (h *hesitant) Read(p []byte) (int, error) {
+	if h.reads++; h.reads%100 != 0 {
+		return 0, nil
+	}
+	return h.ReadCloser.Read(p)
+}
+
+func TestResponse_ABodyThatYieldsNeitherBytesNorAnErrorIsAnErrorAndHangsNobody(t *testing.T) {
+	for name, read := range map[string]func(*axle.Response) error{
+		"Buffer":   (*axle.Response).Buffer,
+		"Decode":   func(r *axle.Response) error { return r.Decode(new(string)) },
+		"SaveFile": func(r *axle.Response) error { return r.SaveFile(t.TempDir() + "/file") },
+	} {
+		c, _ := newFakeClient(always(200, "as it came"))
+		resp, err := c.R(t.Context()).SetStream(true).Get("/")
+		require.NoError(t, err, name)
+		_ = resp.Stream().Close()
+
+		require.ErrorIs(t, read(resp.SetStream(new(stuckReader))), io.ErrNoProgress, name)
+	}
+
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		resp := reply(r, 200, "")
+		resp.Body, resp.ContentLength = new(stuckReader), -1
+		return resp, nil
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, io.ErrNoProgress, "a transport's")
+	require.ErrorIs(t, err, axle.CodeNetwork)
+}
+
 func TestDecompressor_ABadNameFailsEachCallBeforeAnythingIsSent(t *testing.T) {
 	for _, name := range []string{"", " ", "br;q=1", "br, gzip", "a b", "identity", "Identity", "*", "br\r\nX: y"} {
 		c, network := newFakeClient(always(200, ""))

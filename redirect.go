@@ -55,6 +55,15 @@ func (d *dispatch) ask(check redirectCheck, next *http.Request, via []*http.Requ
 	if err := check(next, via); err != nil {
 		return d.refusedByCheck(err)
 	}
+	if next.URL == nil {
+		message := "the check of a redirect has set the URL of the request to nil"
+		return &Error{Code: CodeInterceptor, Message: message, Request: d.request}
+	}
+
+	// Without a header there is none to send. net/http needs a map, for the cookies of a jar.
+	if next.Header == nil {
+		next.Header = make(http.Header)
+	}
 	d.leaveCredentials(next, via)
 	return d.refuseScheme(next)
 }

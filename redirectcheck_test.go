@@ -128,6 +128,42 @@ func TestRedirectCheck_ItsErrorIsAHandlersAndNotTheNetworks(t *testing.T) {
 	}
 }
 
+func TestRedirectCheck_WhatItMakesOfTheRequestIsSentOrIsAClearErrorAndNeverPanics(t *testing.T) {
+	for name, x := range map[string]struct {
+		change func(next *http.Request)
+		code   axle.Code
+		text   string
+	}{
+		"no URL":             {func(r *http.Request) { r.URL = nil }, axle.CodeInterceptor, "set the URL of the request to nil"},
+		"an empty URL":       {func(r *http.Request) { r.URL = new(url.URL) }, axle.CodeInvalidURL, `the scheme ""`},
+		"a URL without host": {func(r *http.Request) { r.URL = &url.URL{Scheme: "http"} }, axle.CodeNetwork, "no Host"},
+		"a bad method":       {func(r *http.Request) { r.Method = "A B" }, axle.CodeNetwork, "invalid method"},
+		"no header":          {func(r *http.Request) { r.Header = nil }, "", ""},
+		"no method":          {func(r *http.Request) { r.Method = "" }, "", ""},
+	} {
+		for who, install := range map[string]func(*axle.Client, redirectCheck){
+			"client": func(c *axle.Client, check redirectCheck) { c.SetRedirectCheck(check) },
+			"engine": func(c *axle.Client, check redirectCheck) {
+				c.SetEngine(func(rc *resty.Client) { rc.SetRedirectPolicy(resty.RedirectPolicyFunc(check)) })
+			},
+		} {
+			// A cookie of the jar goes into the header of each hop.
+			c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+				http.SetCookie(w, &http.Cookie{Name: "seen", Value: "1", Path: "/"})
+				new(hops).ServeHTTP(w, r)
+			})
+			install(c, func(next *http.Request, _ []*http.Request) error { x.change(next); return nil })
+			_, err := c.Get(t.Context(), "/302/end")
+			if x.code == "" {
+				require.NoError(t, err, "%s, %s", name, who)
+				continue
+			}
+			assert.Equal(t, x.code, asAxle(t, err).Code, "%s, %s", name, who)
+			require.ErrorContains(t, err, x.text, "%s, %s", name, who)
+		}
+	}
+}
+
 func TestRedirectCheck_OneThatWaitsEndsWithTheCall(t *testing.T) {
 	server := new(hops)
 	c := newLoopback(t, server.ServeHTTP)

@@ -280,7 +280,7 @@ type readErrors struct {
 }
 
 func (r *readErrors) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
+	n, err := readSome(r.Reader, p)
 	if err != nil && err != io.EOF {
 		r.err = err
 	}
