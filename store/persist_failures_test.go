@@ -234,6 +234,58 @@ func TestPersist_ALostResponseThatWasSettledLeavesALaterRefusalARefusal(t *testi
 	})
 }
 
+// An intent may be in the record although its save returned an error. The store that wrote it knows
+// that it did not send the token.
+func TestPersist_ARefusalStaysARefusalAfterAnIntentWhoseTokenWasNotSent(t *testing.T) {
+	for name, x := range map[string]struct {
+		before, after func(context.Context, string) error
+		lost          bool // an earlier response
+		unsent        bool // by the attempt with the faults
+	}{
+		"the save returned an error":               {nil, failing(errBoom, "save"), false, true},
+		"the save returned an error for all that":  {nil, failing(errBoom, "save"), true, true},
+		"the lock went, and the storage after it":  {afterOne(errBoom, "save", "held"), nil, false, true},
+		"the save called its own change another's": {nil, onceFailing(store.ErrConflict, "save"), false, false},
+		"the same, after a response that was lost": {nil, onceFailing(store.ErrConflict, "save"), true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, sent := newShelf(), 0
+				outcome := invalidGrant()
+				s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+					sent++
+					time.Sleep(time.Millisecond)
+					return nil, outcome
+				}, store.WithLogoutWhen(store.RejectedOnly), store.WithStorageFailure(func(error) {}))
+				s.Login(user{"ada"}, tokenNamed("old"))
+				if x.lost {
+					outcome = errors.New("connection reset")
+					_, err := s.RefreshToken(t.Context())
+					require.ErrorIs(t, err, outcome)
+					outcome, sent = invalidGrant(), 0
+				}
+
+				p.faulty(x.before, x.after)
+				_, err := s.RefreshToken(t.Context())
+				if x.unsent {
+					require.ErrorIs(t, err, store.ErrStorage)
+					require.Zero(t, sent)
+					saved, _ := p.saved(t)
+					require.NotNil(t, saved.Spending, "the intent stands")
+					p.faulty(nil, nil)
+					time.Sleep(time.Millisecond)
+					_, err = s.RefreshToken(t.Context())
+				}
+
+				require.True(t, auth.Refused(err), "%v", err)
+				assert.Equal(t, 1, sent)
+				assert.Equal(t, x.lost, errors.Is(err, store.ErrOutcomeUnknown), "%v", err)
+				requireLoggedOut(t, s)
+			})
+		})
+	}
+}
+
 func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
 	failure := map[string]error{
 		"no connection":   &net.OpError{Op: "dial", Err: errBoom},

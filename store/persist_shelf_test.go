@@ -69,6 +69,29 @@ func failing(err error, operations ...string) func(context.Context, string) erro
 	}
 }
 
+// onceFailing returns a fault of the first of some operations.
+func onceFailing(err error, operations ...string) func(context.Context, string) error {
+	return faultyWhen(func(count int) bool { return count == 1 }, err, operations)
+}
+
+// afterOne returns a fault of some operations but the first.
+func afterOne(err error, operations ...string) func(context.Context, string) error {
+	return faultyWhen(func(count int) bool { return count > 1 }, err, operations)
+}
+
+func faultyWhen(isFaulty func(count int) bool, err error, operations []string) func(context.Context, string) error {
+	count, fault := 0, failing(err, operations...)
+	return func(ctx context.Context, operation string) error {
+		if fault(ctx, operation) == nil {
+			return nil
+		}
+		if count++; isFaulty(count) {
+			return err
+		}
+		return nil
+	}
+}
+
 func (s *shelf) Load(ctx context.Context) (data []byte, err error) {
 	err = s.run(ctx, "load", func() error {
 		s.mu.Lock()

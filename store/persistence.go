@@ -54,6 +54,10 @@ type persistence struct {
 	// last is the token of a record that was deleted, if another holder had refreshed it.
 	last *oauth2.Token
 
+	// unsent is the last intent whose refresh token was not sent, because the save of the intent
+	// returned an error. The record may have it nevertheless. It is nil if there was none.
+	unsent *intent
+
 	spending *refresh // the refresh that alone changes the token; nil: none
 	trouble  error    // the last failure to save; nil if everything is saved
 	saving   bool     // a goroutine tries again to save

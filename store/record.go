@@ -45,6 +45,11 @@ type intent struct {
 	Holder string `json:"holder"`
 }
 
+// is reports whether both are the intent of one attempt to refresh. A nil intent is none.
+func (i *intent) is(other *intent) bool {
+	return i != nil && other != nil && i.Holder == other.Holder && i.Since.Equal(other.Since)
+}
+
 const (
 	recordFormat  = "axle-session"
 	recordVersion = 1

@@ -201,6 +201,7 @@ func (j *journal) awaitStray() {
 func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 	s.mu.Lock()
 	j.login = j.persistence.login
+	unsent := j.persistence.unsent
 	s.mu.Unlock()
 
 	spending := &intent{Since: time.Now().UTC(), Holder: holder()}
@@ -209,9 +210,13 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 		if err != nil {
 			return nil, err
 		}
-		j.unsettled, j.stray = next.Spending != nil, nil
-		if j.unsettled && next.Spending.Holder != holder() {
-			j.stray = next.Spending
+
+		// The record may have this intent already, if a save did its work and said otherwise.
+		if before := next.Spending; !before.is(spending) {
+			j.unsettled, j.stray = before != nil && !before.is(unsent), nil
+			if j.unsettled && before.Holder != holder() {
+				j.stray = before
+			}
 		}
 		next.Spending = spending
 		return next, nil
@@ -226,6 +231,13 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 		}
 		err = storageError("holding the lock of", err)
 		s.withdrawIntent(ctx, j)
+	}
+
+	// An intent that stands although nothing was sent would make the next refusal an unknown outcome.
+	if !j.unsettled {
+		s.mu.Lock()
+		j.persistence.unsent = spending
+		s.mu.Unlock()
 	}
 	return storageError("writing", err)
 }
