@@ -64,8 +64,10 @@ func (s *UserStore[U]) reconcileWithin(ctx context.Context) error {
 
 // WithPersister makes New return a store whose session is kept by a Persister, as [Open] does. New
 // does not wait for the saved session. It is read beside the first calls and adopted, unless Login
-// is called first. A session that cannot be read goes to the function of [WithStorageFailure]. A
-// nil Persister keeps the session in memory alone.
+// is called first. With [WithCookies], adopting gives the saved cookies to the jar, and between the
+// response of a login and the call of Login they would replace the new ones: a program that logs in
+// right at its start uses Open. A session that cannot be read goes to the function of
+// [WithStorageFailure]. A nil Persister keeps the session in memory alone.
 func WithPersister(p Persister) Option {
 	return func(o *options) { o.persister = p }
 }
