@@ -118,6 +118,81 @@ func TestEngine_RestysHooksRunOnEachDispatchBeneathTheHandlers(t *testing.T) {
 	assert.Equal(t, append(append(append([]string{}, once...), "response body"), once...), trace.taken())
 }
 
+func TestEngine_ThePreRequestHookRunsLastAndSeesTheRequestAsItWillBeSent(t *testing.T) {
+	var trace callTrace
+	c := newLoopback(t, func(http.ResponseWriter, *http.Request) { trace.add("server") })
+	c.SetEngine(func(rc *resty.Client) {
+		rc.OnBeforeRequest(func(_ *resty.Client, r *resty.Request) error {
+			trace.add("before")
+			r.SetHeader("X-Hook", "h").SetQueryParam("q", "1")
+			return nil
+		})
+		rc.SetPreRequestHook(func(_ *resty.Client, r *http.Request) error {
+			body, err := r.GetBody()
+			require.NoError(t, err)
+			sent, err := io.ReadAll(body)
+			require.NoError(t, err)
+			trace.add(fmt.Sprintf("pre %s %s %s %s %s", r.Method, r.URL.RequestURI(),
+				r.Header.Get("X-Handler"), r.Header.Get("X-Hook"), sent))
+			return nil
+		})
+	})
+	useRequest(c, func(r *axle.Request) { r.SetHeader("X-Handler", "1") })
+
+	_, err := c.Post(t.Context(), "/", "body")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"before", "pre POST /?q=1 1 h body", "server"}, trace.taken())
+}
+
+func TestEngine_HandlersDoNotSeeWhatRestyAddsToARequest(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Resty")+r.URL.RawQuery)
+	})
+	c.SetEngine(func(rc *resty.Client) { rc.SetHeader("X-Resty", "added").SetQueryParam("resty", "added") })
+	see := func(r *axle.Request) {
+		assert.Empty(t, r.Header.Get("X-Resty"))
+		assert.Empty(t, r.Query)
+	}
+	useRequest(c, see)
+
+	resp, err := c.Get(t.Context(), "/")
+	require.NoError(t, err)
+	assert.Equal(t, "addedresty=added", resp.String())
+	see(resp.Request)
+}
+
+func TestEngine_BehindTheBridgeTheTransportOfTheRestyClientIsAllThatIsUsed(t *testing.T) {
+	for name, newClient := range map[string]func(configure func(*resty.Client)) *axle.Client{
+		"SetEngine": func(configure func(*resty.Client)) *axle.Client { return axle.New().SetEngine(configure) },
+		"FromResty": func(configure func(*resty.Client)) *axle.Client {
+			rc := resty.New()
+			configure(rc)
+			return axle.FromResty(rc)
+		},
+	} {
+		sent := 0
+		c := newClient(func(rc *resty.Client) {
+			rc.SetTransport(roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				sent++
+				return reply(r, 200, "ok"), nil
+			}))
+			rc.OnBeforeRequest(func(*resty.Client, *resty.Request) error { return errBoom })
+			rc.SetPreRequestHook(func(*resty.Client, *http.Request) error { return errBoom })
+			rc.OnAfterResponse(func(*resty.Client, *resty.Response) error { return errBoom })
+			rc.SetRetryCount(3)
+		})
+
+		_, err := c.Get(t.Context(), "http://api.test/")
+		require.ErrorIs(t, err, errBoom, "%s: a call of the client runs them", name)
+		require.Zero(t, sent, name)
+
+		resp, err := c.HTTPClient().Get("http://api.test/")
+		require.NoError(t, err, name)
+		require.NoError(t, resp.Body.Close(), name)
+		assert.Equal(t, 1, sent, name)
+	}
+}
+
 func TestEngine_WhatAnAfterResponseHookMakesOfTheBodyIsTheResponses(t *testing.T) {
 	c, _ := newFakeClient(always(200, `{"data":{"id":7}}`))
 	c.SetEngine(func(rc *resty.Client) {
