@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 var full = flag.Bool("full", false, "run each proof at its full size, and write docs/sessions.md")
@@ -23,7 +25,8 @@ func scaled(whole, small int) int {
 	return small
 }
 
-// TestMain runs the tests, or the work of one worker process.
+// TestMain does the work of one worker process, or runs the tests and fails the package when a test
+// leaves a goroutine behind.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if task := os.Getenv(taskVariable); task != "" {
@@ -35,6 +38,12 @@ func TestMain(m *testing.M) {
 	}
 
 	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	if code == 0 && *full {
 		if err := figures.write("../../docs/sessions.md"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
