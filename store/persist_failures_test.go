@@ -139,25 +139,32 @@ func TestPersist_TheNewTokenIsSavedBeforeAnyWaiterWakes(t *testing.T) {
 	})
 }
 
+// requireNothingIsSpentDuring fails the test if a refresh during a fault of the storage spends the
+// refresh token or ends the session, or if the next refresh after the fault does not work.
+func requireNothingIsSpentDuring(t *testing.T, fault func(context.Context, string) error) {
+	t.Helper()
+	p, srv := newShelf(), &rotating{}
+	s := openShelf(t, p, srv.refresh, quiet())
+	s.Login(user{"ada"}, srv.token())
+
+	p.faulty(fault, nil)
+	_, err := s.RefreshToken(t.Context())
+	require.ErrorIs(t, err, store.ErrStorage)
+	require.NotErrorIs(t, err, store.ErrBusy)
+	requireStillIn(t, s, "0")
+	assert.Zero(t, srv.spent)
+
+	p.faulty(nil, nil)
+	_, err = s.RefreshToken(t.Context())
+	require.NoError(t, err)
+	requireStillIn(t, s, "1")
+}
+
 func TestPersist_AStorageThatFailsBeforeTheRefreshNeverEndsTheSession(t *testing.T) {
 	for _, operation := range []string{"lock", "load", "save", "held"} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, srv := newShelf(), &rotating{}
-				s := openShelf(t, p, srv.refresh, quiet())
-				s.Login(user{"ada"}, srv.token())
-
-				p.faulty(failing(errBoom, operation), nil)
-				_, err := s.RefreshToken(t.Context())
-				require.ErrorIs(t, err, store.ErrStorage)
-				require.NotErrorIs(t, err, store.ErrBusy)
-				requireStillIn(t, s, "0")
-				assert.Zero(t, srv.spent)
-
-				p.faulty(nil, nil)
-				_, err = s.RefreshToken(t.Context())
-				require.NoError(t, err)
-				requireStillIn(t, s, "1")
+				requireNothingIsSpentDuring(t, failing(errBoom, operation))
 			})
 		})
 	}

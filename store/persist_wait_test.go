@@ -176,23 +176,12 @@ func TestPersist_APanicOfThePersisterIsAFailureOfTheStorage(t *testing.T) {
 	for _, operation := range []string{"lock", "load", "save", "held"} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, srv := newShelf(), &rotating{}
-				s := openShelf(t, p, srv.refresh, quiet())
-				s.Login(user{"ada"}, srv.token())
-				p.faulty(func(_ context.Context, one string) error {
+				requireNothingIsSpentDuring(t, func(_ context.Context, one string) error {
 					if one == operation {
 						panic("boom")
 					}
 					return nil
-				}, nil)
-				_, err := s.RefreshToken(t.Context())
-				require.ErrorIs(t, err, store.ErrStorage)
-				assert.Zero(t, srv.spent)
-
-				p.faulty(nil, nil)
-				_, err = s.RefreshToken(t.Context())
-				require.NoError(t, err)
-				requireStillIn(t, s, "1")
+				})
 			})
 		})
 	}

@@ -547,9 +547,8 @@ func TestCount_AFulfilledResponseThatALaterHandlerReplaysDoesNotCount(t *testing
 	}
 }
 
-func TestCount_TheReplaysOfANestedCallCountOnceWithIt(t *testing.T) {
-	client, server := newServer("/200", breaker.WithFailures(3))
-	client.Use(times(3))
+// useDoOnce adds a handler that sends each failed call once more, by Do.
+func useDoOnce(client *axle.Client) {
 	done := axle.NewKey[bool]("done")
 	axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
 		if before, _ := done.Get(err.Request); before {
@@ -558,6 +557,12 @@ func TestCount_TheReplaysOfANestedCallCountOnceWithIt(t *testing.T) {
 		done.Set(err.Request, true)
 		return client.Do(err.Request)
 	})
+}
+
+func TestCount_TheReplaysOfANestedCallCountOnceWithIt(t *testing.T) {
+	client, server := newServer("/200", breaker.WithFailures(3))
+	client.Use(times(3))
+	useDoOnce(client)
 	server.fail(t, client, 1)
 	assert.False(t, server.isRefused(t, client, "/200"), "two failed calls, of several attempts each")
 }
@@ -577,14 +582,7 @@ func TestCount_ALaterHandlersVerdictDoesNotChangeTheServers(t *testing.T) {
 
 func TestCount_ARequestThatAHandlerSendsByDoIsACallOfItsOwn(t *testing.T) {
 	client, server := newServer("/200", breaker.WithFailures(4))
-	done := axle.NewKey[bool]("done")
-	axletest.UseRejected(client, func(err *axle.Error) (*axle.Response, error) {
-		if before, _ := done.Get(err.Request); before {
-			return nil, err
-		}
-		done.Set(err.Request, true)
-		return client.Do(err.Request)
-	})
+	useDoOnce(client)
 	server.fail(t, client, 2)
 	assert.True(t, server.isRefused(t, client, "/200"), "two calls in each of two calls")
 }

@@ -1,6 +1,10 @@
 package bridge_test
 
-import "github.com/axlehttp/axle/internal/axletest"
+import (
+	"net/http"
+
+	"github.com/axlehttp/axle/internal/axletest"
+)
 
 // Short names for the helpers that several test packages share.
 type (
@@ -32,3 +36,17 @@ var (
 	passThroughPair = axletest.UsePassThroughPair
 	asAxle          = axletest.AsAxle
 )
+
+// echoUpgrade switches to a protocol that answers one line with the same line.
+func echoUpgrade(w http.ResponseWriter, _ *http.Request) {
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	_ = buf.Flush()
+	line, _ := buf.ReadString('\n')
+	_, _ = buf.WriteString("echo " + line)
+	_ = buf.Flush()
+}

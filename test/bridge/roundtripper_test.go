@@ -227,18 +227,7 @@ func TestBridge_AHandlersEmptyBytesHaveTheLengthZero(t *testing.T) {
 }
 
 func TestBridge_AnUpgradePassesThroughAReverseProxy(t *testing.T) {
-	c := newLoopback(t, func(w http.ResponseWriter, _ *http.Request) {
-		conn, buf, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		_ = buf.Flush()
-		line, _ := buf.ReadString('\n')
-		_, _ = buf.WriteString("echo " + line)
-		_ = buf.Flush()
-	})
+	c := newLoopback(t, echoUpgrade)
 	c.SetTimeout(time.Minute).SetResponseLimit(1) // neither is about another protocol
 	target, err := url.Parse(c.BaseURL())
 	require.NoError(t, err)

@@ -264,18 +264,7 @@ var bridgeScenarios = []bridgeScenario{
 		_ = writer.Close()
 		report("more=%v err=%v", answers.Scan(), answers.Err())
 	}},
-	{"Upgrade", func(w http.ResponseWriter, _ *http.Request) {
-		conn, buf, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_, _ = buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		_ = buf.Flush()
-		line, _ := buf.ReadString('\n')
-		_, _ = buf.WriteString("echo " + line)
-		_ = buf.Flush()
-	}, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
+	{"Upgrade", echoUpgrade, func(t *testing.T, c *http.Client, url string, report func(string, ...any)) {
 		req := newRequest(t, "GET", url, nil)
 		req.Header.Set("Connection", "Upgrade")
 		req.Header.Set("Upgrade", "echo")
