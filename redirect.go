@@ -62,7 +62,7 @@ func (d *dispatch) ask(check redirectCheck, next *http.Request, via []*http.Requ
 
 	// Without a header there is none to send. net/http needs a map, for the cookies of a jar.
 	if next.Header == nil {
-		next.Header = make(http.Header)
+		next.Header = make(http.Header) //nolint:gosec // it is empty
 	}
 	d.leaveCredentials(next, via)
 	return d.refuseScheme(next)

@@ -281,7 +281,7 @@ type readErrors struct {
 
 func (r *readErrors) Read(p []byte) (int, error) {
 	n, err := readSome(r.Reader, p)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // an error around io.EOF is an error of the body's
 		r.err = err
 	}
 	return n, err
