@@ -2,6 +2,7 @@ package security_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -657,4 +658,55 @@ func TestOrigins_ACredentialWithTheValueOfAnotherIsBoundToo(t *testing.T) {
 	assert.Equal(t, "b.example", resp.String())
 	assert.Empty(t, sent.Get("Authorization"))
 	assert.Empty(t, sent.Get("X-Api-Key"))
+}
+
+// One list of names says what axle hides, and what stays at its origin.
+func TestOrigins_WhatIsHiddenByItsNameCrossesNoOriginAndEverythingElseDoes(t *testing.T) {
+	secret := []string{
+		"password", "newpassword", "db_pass", "passphrase", "access_token", "accessToken", "JWTToken", "credentials",
+		"client_secret", "apikey", "api_key", "X-Api-Key", "private_key", "signature", "X-Amz-Signature", "otp",
+		"mfa_code", "session_id", "JSESSIONID", "csrftoken", "cvv", "DPoP", "X-Vault-Token", "X-Shopify-Access-Token",
+		"Private-Token", "Dd-Application-Key", "X-Hub-Signature-256", "Authorization",
+	}
+	harmless := []string{
+		"page", "name", "X-Request-Id", "Idempotency-Key", "tokenizer", "token_type", "max_tokens", "monkey",
+		"public_key", "cache_key", "author", "bypass", "country_code", "status_code", "design", "tickets",
+	}
+	for i, name := range append(slices.Clone(secret), harmless...) {
+		stays := i < len(secret)
+
+		c, _ := newFakeClient(always(200, ""))
+		resp, err := c.SetQueryParam(name, "its-value").Get(t.Context(), "/")
+		require.NoError(t, err, name)
+		shown := strings.Contains(fmt.Sprint(resp.Request), "its-value")
+		assert.Equal(t, stays, !shown, "%s is hidden in a URL", name)
+
+		resp, err = c.Get(t.Context(), "http://other.test/")
+		require.NoError(t, err, name)
+		assert.Equal(t, stays, !resp.Raw().Request.URL.Query().Has(name), "%s, as a default parameter", name)
+
+		for whose, set := range map[string]func(*axle.Client, *axle.Request){
+			"the client's": func(c *axle.Client, _ *axle.Request) { c.SetHeader(name, "its-value") },
+			"the caller's": func(_ *axle.Client, r *axle.Request) { r.SetHeader(name, "its-value") },
+			"a handler's": func(c *axle.Client, _ *axle.Request) {
+				useRequest(c, func(r *axle.Request) { r.SetHeader(name, "its-value") })
+			},
+		} {
+			var arrived []bool
+			c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				arrived = append(arrived, r.Header.Get(name) != "")
+				if r.URL.Host == "other.test" {
+					return reply(r, http.StatusOK, ""), nil
+				}
+				resp := reply(r, http.StatusTemporaryRedirect, "")
+				resp.Header.Set("Location", "http://other.test/")
+				return resp, nil
+			})
+			r := c.R(t.Context())
+			set(c, r)
+			_, err = r.Get("/")
+			require.NoError(t, err, name)
+			assert.Equal(t, []bool{true, !stays}, arrived, "%s header %s", whose, name)
+		}
+	}
 }
