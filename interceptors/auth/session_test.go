@@ -16,6 +16,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/axletest"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -227,4 +228,48 @@ func TestPlain_ASessionThatHoldsALockOfItsOwnWhileItRefreshesHangsNobody(t *test
 		assert.False(t, busy.Load())
 		assert.Equal(t, 1, a.refreshed())
 	})
+}
+
+// A cookie of an earlier run may still be valid, so that a new store has a session.
+func TestSession_OfAStoreBeforeTheFirstLoginIsRefreshedUntilARefreshFails(t *testing.T) {
+	cookieIsValid, refreshes := false, 0
+	client, _ := axletest.NewFakeClient(func(r *http.Request) (*http.Response, error) {
+		if cookieIsValid || r.Header.Get("Authorization") == "Bearer new" {
+			return axletest.Reply(r, http.StatusOK, ""), nil
+		}
+		return axletest.Reply(r, http.StatusUnauthorized, ""), nil
+	})
+	works := true
+	session := store.New[string](func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+		refreshes++
+		if !works {
+			return nil, errBoom
+		}
+		cookieIsValid = true
+		return nil, nil // the tokens are in cookies
+	})
+	client.Use(auth.New(session))
+	get := func() error {
+		_, err := client.Get(t.Context(), "/")
+		return err
+	}
+
+	require.NoError(t, get())
+	assert.Equal(t, 1, refreshes)
+	assert.Nil(t, session.State().User)
+
+	works, cookieIsValid = false, false
+	require.ErrorIs(t, get(), errBoom)
+	assert.Equal(t, 2, refreshes)
+	for range 2 {
+		err := get()
+		assert.Equal(t, http.StatusUnauthorized, axletest.AsAxle(t, err).StatusCode())
+		require.NotErrorIs(t, err, errBoom)
+	}
+	assert.Equal(t, 2, refreshes, "the session has ended")
+
+	session.Login("ada", &oauth2.Token{AccessToken: "old"})
+	works = true
+	require.NoError(t, get())
+	assert.Equal(t, 3, refreshes)
 }
