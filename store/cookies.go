@@ -31,6 +31,8 @@ import (
 // cookies that it has for the base URL itself. They are then saved with the path "/" and without
 // an expiry.
 //
+// It is not for a browser, which keeps the cookies itself, for all tabs: there [Open] returns an error.
+//
 // The jar has the refresh timeout to take or to give its cookies, see [WithRefreshTimeout].
 func WithCookies(c *axle.Client) Option {
 	return func(o *options) { o.cookieClient = c }
@@ -57,7 +59,8 @@ func (p *persistence) jar() (http.CookieJar, *url.URL, error) {
 
 	jar := cookies.Unrouted(p.client.HTTPClient().Jar)
 	if jar == nil {
-		return nil, nil, errors.New("store: the client of WithCookies has no cookie jar")
+		return nil, nil, errors.New("store: the client of WithCookies has no cookie jar; " +
+			"in a browser the browser keeps the cookies, and the session needs no WithCookies")
 	}
 	if own, ok := jar.(*cookies.Jar); ok {
 		own.Keep()

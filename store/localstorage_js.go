@@ -7,19 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall/js"
 )
 
-// LocalStorage returns a Persister that keeps a session in the localStorage of the page's origin,
-// under a key. All tabs of the origin share the session and its lock, which is a Web Lock. The
-// browser releases the lock of a tab that is closed.
-//
-// Every script of the origin can read localStorage. An API that keeps its tokens in HttpOnly cookies
-// is safer, and then the session in localStorage has no token in it. Web Locks need a secure context:
-// https, or a page on localhost.
-func LocalStorage(key string) Persister { return &localStorage{key: key} }
+func newLocalStorage(key string) Persister { return &localStorage{key: key} }
 
 type localStorage struct{ key string }
+
+// items returns the localStorage of the page. A page that may have none, such as one whose cookies are
+// blocked, throws an exception. Get would end the program by it, and Call makes it a panic.
+func items() js.Value {
+	return js.Global().Get("Reflect").Call("get", js.Global(), "localStorage")
+}
 
 // Load implements Persister.
 func (l *localStorage) Load(ctx context.Context) (data []byte, err error) {
@@ -27,7 +27,7 @@ func (l *localStorage) Load(ctx context.Context) (data []byte, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	item := js.Global().Get("localStorage").Call("getItem", l.key)
+	item := items().Call("getItem", l.key)
 	if item.IsNull() {
 		return nil, nil
 	}
@@ -45,7 +45,7 @@ func (l *localStorage) Save(ctx context.Context, old, data []byte) (err error) {
 	if err := l.compare(ctx, old); err != nil {
 		return err
 	}
-	js.Global().Get("localStorage").Call("setItem", l.key, base64.StdEncoding.EncodeToString(data))
+	items().Call("setItem", l.key, base64.StdEncoding.EncodeToString(data))
 	inPage.changed(l.key)
 	return nil
 }
@@ -56,7 +56,7 @@ func (l *localStorage) Delete(ctx context.Context, old []byte) (err error) {
 	if err := l.compare(ctx, old); err != nil || old == nil {
 		return err
 	}
-	js.Global().Get("localStorage").Call("removeItem", l.key)
+	items().Call("removeItem", l.key)
 	inPage.changed(l.key)
 	return nil
 }
@@ -71,68 +71,158 @@ func (l *localStorage) compare(ctx context.Context, old []byte) error {
 	return err
 }
 
-// Lock implements Persister.
+// Lock implements Persister. A page that the user has left neither keeps the lock nor waits for it,
+// since the browser may keep the page, stopped, for a way back. Such a wait goes on when the user
+// comes back.
 func (l *localStorage) Lock(ctx context.Context) (lock Lock, err error) {
 	defer recoverJS(&err)
+	locks, err := webLocks()
+	if err != nil {
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	for {
+		w := request(locks, "axle session "+l.key)
+		if err := w.await(ctx); err == nil {
+			return w, nil
+		} else if !errors.Is(err, errLeft) {
+			w.free()
+			return nil, fmt.Errorf("%w (the Web Lock of %q)", err, l.key)
+		}
+
+		select {
+		case <-w.shown:
+			w.free()
+		case <-ctx.Done():
+			w.free()
+			return nil, fmt.Errorf("%w (the page was left before it had the Web Lock of %q)", ErrBusy, l.key)
+		}
+	}
+}
+
+// webLocks returns the LockManager of the page.
+func webLocks() (js.Value, error) {
 	locks := js.Global().Get("navigator").Get("locks")
 	if locks.IsUndefined() {
-		return nil, errors.New("store: the browser has no Web Locks here; the page needs https")
+		return locks, errors.New("store: the browser has no Web Locks here: " +
+			"the page needs https, or to be on localhost")
 	}
+	return locks, nil
+}
+
+// webLock is a Web Lock that is held, or is asked for. Its functions are called by the browser, one
+// at a time.
+type webLock struct {
+	granted chan struct{}
+	ended   chan struct{} // the lock is released, or was refused
+	shown   chan struct{} // the user has come back to the page
+	left    atomic.Bool   // the user has left the page, and the lock is not held any more
+	refusal error         // is set before ended
+
+	abort     js.Value // an AbortController for the time before the lock is granted
+	release   js.Value // resolves the promise that holds the lock
+	hide      js.Func
+	show      js.Func
+	functions []js.Func
+}
+
+// request asks for a lock.
+func request(locks js.Value, name string) *webLock {
+	w := &webLock{granted: make(chan struct{}), ended: make(chan struct{}), shown: make(chan struct{})}
 
 	// The browser holds the lock for as long as the promise that granted returns is pending.
-	w := &webLock{granted: make(chan struct{}), ended: make(chan struct{})}
-	executor := js.FuncOf(func(_ js.Value, args []js.Value) any {
+	executor := w.function(func(args []js.Value) any {
 		w.release = args[0]
 		return nil
 	})
-	granted := js.FuncOf(func(js.Value, []js.Value) any {
+	granted := w.function(func([]js.Value) any {
 		pending := js.Global().Get("Promise").New(executor)
 		close(w.granted)
 		return pending
 	})
-	w.functions = []js.Func{executor, granted}
-	end := js.FuncOf(func(js.Value, []js.Value) any {
+	end := w.function(func([]js.Value) any {
 		close(w.ended)
 		return nil
 	})
-	w.functions = append(w.functions, end)
+	refuse := w.function(func(args []js.Value) any {
+		w.refusal = fmt.Errorf("store: the browser refused the Web Lock: %w", named(js.Error{Value: args[0]}))
+		close(w.ended)
+		return nil
+	})
 
-	abort := js.Global().Get("AbortController").New()
-	options := map[string]any{"signal": abort.Get("signal")}
-	locks.Call("request", "axle session "+l.key, options, granted).Call("then", end, end)
+	w.hide = w.function(func([]js.Value) any {
+		w.leave()
+		return nil
+	})
+	show := sync.OnceFunc(func() { close(w.shown) })
+	w.show = w.function(func([]js.Value) any {
+		if w.left.Load() {
+			show()
+		}
+		return nil
+	})
+	js.Global().Call("addEventListener", "pagehide", w.hide)
+	js.Global().Call("addEventListener", "pageshow", w.show)
 
-	select {
-	case <-w.granted:
-		return w, nil
-	case <-w.ended:
-		w.free()
-		return nil, errors.New("store: the browser refused the Web Lock")
-	case <-ctx.Done():
-	}
+	w.abort = js.Global().Get("AbortController").New()
+	options := map[string]any{"signal": w.abort.Get("signal")}
+	locks.Call("request", name, options, granted).Call("then", end, refuse)
+	return w
+}
 
-	// The lock may be granted in the same moment.
-	abort.Call("abort")
-	select {
-	case <-w.granted:
-		return w, nil
-	case <-w.ended:
-		w.free()
-		return nil, fmt.Errorf("%w (the Web Lock of %q)", ErrBusy, l.key)
+func (w *webLock) function(call func(args []js.Value) any) js.Func {
+	f := js.FuncOf(func(_ js.Value, args []js.Value) any { return call(args) })
+	w.functions = append(w.functions, f)
+	return f
+}
+
+// errLeft says that the user has left the page, and that the lock is not this page's any more.
+var errLeft = errors.New("store: the page was left, and its Web Lock is free")
+
+// await waits for the lock.
+func (w *webLock) await(ctx context.Context) error {
+	done := ctx.Done()
+	for {
+		select {
+		case <-w.granted:
+			return nil
+		case <-w.ended:
+		case <-done:
+			// The lock may be granted in the same moment.
+			w.abort.Call("abort")
+			done = nil
+			continue
+		}
+
+		switch {
+		case w.left.Load():
+			return errLeft
+		case ctx.Err() != nil:
+			return ErrBusy
+		}
+		return w.refusal
 	}
 }
 
-// webLock is a Web Lock that is held, or is asked for.
-type webLock struct {
-	granted, ended chan struct{}
-	release        js.Value // resolves the promise that holds the lock
-	functions      []js.Func
+// leave gives the lock up, or the wait for it.
+func (w *webLock) leave() {
+	w.left.Store(true)
+	if !w.release.IsUndefined() {
+		w.release.Invoke()
+		return
+	}
+	w.abort.Call("abort")
 }
 
-// Held implements Lock. A tab that the browser freezes keeps its lock.
-func (w *webLock) Held() error { return nil }
+// Held implements Lock.
+func (w *webLock) Held() error {
+	if w.left.Load() {
+		return errLeft
+	}
+	return nil
+}
 
 // Unlock implements Lock.
 func (w *webLock) Unlock() error {
@@ -143,14 +233,21 @@ func (w *webLock) Unlock() error {
 }
 
 func (w *webLock) free() {
+	js.Global().Call("removeEventListener", "pagehide", w.hide)
+	js.Global().Call("removeEventListener", "pageshow", w.show)
 	for _, f := range w.functions {
 		f.Release()
 	}
 }
 
-// Watch implements Persister. The browser tells a tab of the changes that other tabs make.
+// Watch implements Persister. The browser tells a tab of the changes that other tabs make. A page that
+// the user has left, and that the browser keeps for a way back, is told when the user is back.
 func (l *localStorage) Watch(changed func()) (stop func(), err error) {
 	defer recoverJS(&err)
+	if _, err := webLocks(); err != nil {
+		return nil, err
+	}
+
 	forget := inPage.add(l.key, changed)
 	listener := js.FuncOf(func(_ js.Value, args []js.Value) any {
 		// The key is null if the whole localStorage was cleared.
@@ -213,10 +310,18 @@ func recoverJS(err *error) {
 	switch thrown := recover().(type) {
 	case nil:
 	case js.Error:
-		*err = fmt.Errorf("store: the browser's storage: %w", thrown)
+		*err = fmt.Errorf("store: the browser's storage: %w", named(thrown))
 	case *js.ValueError:
 		*err = errors.New("store: there is no localStorage here")
 	default:
 		panic(thrown)
 	}
+}
+
+// named adds the name of an exception to its message, such as QuotaExceededError.
+func named(thrown js.Error) error {
+	if thrown.Type() != js.TypeObject {
+		return thrown
+	}
+	return fmt.Errorf("%s: %w", thrown.Get("name").String(), thrown)
 }

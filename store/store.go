@@ -26,7 +26,7 @@
 //	reconcile.go    the memory and the record become equal
 //	saving.go       saving until it succeeds, and looking for changes
 //	cookies.go      the cookies that are saved with a session
-//	file.go         the Persister of a file; localstorage_js.go is that of a browser
+//	file.go         the Persister of a file; localstorage.go is that of a browser
 //
 // Neither the user's code nor the network is called under the store's lock. Login, Logout and
 // SetState do wait while the cookie jar, which may be the user's, gets the cookies of a refresh.

@@ -40,10 +40,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/axlehttp/axle/store/sessiontest"
 )
 
 //go:embed page.html
 var page []byte
+
+//go:embed back.html
+var back []byte
 
 //go:embed files.js
 var files []byte
@@ -76,6 +81,7 @@ func run(ctx context.Context) (int, error) {
 	b := &binary{path: os.Args[1], args: os.Args[1:], other: other, ended: make(chan int, 1)}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /{$}", b.servePage)
+	routes.HandleFunc("GET /back", serveBack)
 	routes.HandleFunc("GET /files.js", serveFiles)
 	routes.HandleFunc("GET /run", b.serveRun)
 	routes.HandleFunc("GET /binary", b.serveBinary)
@@ -83,7 +89,9 @@ func run(ctx context.Context) (int, error) {
 	routes.HandleFunc("POST /print", b.print)
 	routes.HandleFunc("POST /exit", b.exit)
 	routes.Handle("/api/", api)
-	routes.Handle("/session/", newSession(ctx))
+	routes.Handle("/session/", newSession(ctx, "/session", sessiontest.Rules{}))
+	routes.Handle("/strict/", newSession(ctx, "/strict", sessiontest.Rules{}))
+	routes.Handle("/graceful/", newSession(ctx, "/graceful", sessiontest.Rules{Grace: time.Minute}))
 	if b.page, err = serve(ctx, routes); err != nil {
 		return 0, err
 	}
@@ -131,6 +139,12 @@ type binary struct {
 func (b *binary) servePage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(page)
+}
+
+// serveBack serves a page that goes back to the page before it, when a test asks for that.
+func serveBack(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write(back)
 }
 
 func serveFiles(w http.ResponseWriter, _ *http.Request) {

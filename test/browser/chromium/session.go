@@ -5,53 +5,95 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/axlehttp/axle/store/sessiontest"
 )
 
-// newSession is a sessiontest.Server on the origin of the page, for the tabs that share a session.
+// session is a sessiontest.Server on the origin of the page, for the tabs that share a session.
 //
-//	POST /session/token              the token endpoint
-//	GET  /session/data               the resource
-//	POST /session/login              begins a login, and answers with its token
-//	POST /session/expire?refused=N   makes the access tokens expire; the next refresh waits until N
-//	                                 calls were refused, so that all tabs want it at the same time
-//	GET  /session/counts             answers with sessiontest.Counts
-func newSession(ctx context.Context) http.Handler {
-	var server *sessiontest.Server
-	var refused atomic.Int64
-	server = sessiontest.NewServer(sessiontest.Rules{BeforeRefresh: func() {
+//	POST PREFIX/token              the token endpoint
+//	GET  PREFIX/data               the resource
+//	POST PREFIX/login              begins a login, and answers with its token
+//	POST PREFIX/expire?refused=N   makes the access tokens expire; the next refresh waits until N
+//	                               calls were refused, so that all tabs want it at the same time
+//	GET  PREFIX/counts             answers with sessiontest.Counts
+//	POST PREFIX/hold?at=POINT      keeps the next refresh from its answer until its tab has gone. The
+//	                               POINT is before or after the server has rotated the token
+//	GET  PREFIX/held               answers when a refresh is held
+type session struct {
+	server  *sessiontest.Server
+	forward http.Handler  // to the server
+	refused atomic.Int64  // calls that the next refresh waits for
+	hold    atomic.Value  // the point at which the next refresh is held; "" for none
+	held    chan struct{} // gets a value when a refresh is held
+}
+
+// newSession returns the handler of a server whose prefix is a path such as /session.
+func newSession(ctx context.Context, prefix string, rules sessiontest.Rules) http.Handler {
+	s := &session{held: make(chan struct{}, 1)}
+	s.hold.Store("")
+	rules.BeforeRefresh = func() {
 		// The condition is exact, and the server's counts have no event, so they are read again and again.
-		for ctx.Err() == nil && int64(server.Counts().Unauthorized) < refused.Load() {
+		for ctx.Err() == nil && int64(s.server.Counts().Unauthorized) < s.refused.Load() {
 			time.Sleep(time.Millisecond)
 		}
-	}})
-	context.AfterFunc(ctx, server.Close)
+	}
+	s.server = sessiontest.NewServer(rules)
+	context.AfterFunc(ctx, s.server.Close)
 
-	target, _ := url.Parse(server.URL())
-	endpoints := http.StripPrefix("/session", &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
-	})
+	target, _ := url.Parse(s.server.URL())
+	s.forward = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 
 	mux := http.NewServeMux()
-	mux.Handle("POST /session/token", endpoints)
-	mux.Handle("GET /session/data", endpoints)
-	mux.HandleFunc("POST /session/login", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, server.Login())
+	mux.HandleFunc("POST /token", s.refresh)
+	mux.Handle("GET /data", s.forward)
+	mux.HandleFunc("POST /login", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, s.server.Login())
 	})
-	mux.HandleFunc("POST /session/expire", func(_ http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /expire", func(_ http.ResponseWriter, r *http.Request) {
 		var more int64
 		_, _ = fmt.Sscan(r.URL.Query().Get("refused"), &more)
-		refused.Store(int64(server.Counts().Unauthorized) + more)
-		server.Expire()
+		s.refused.Store(int64(s.server.Counts().Unauthorized) + more)
+		s.server.Expire()
 	})
-	mux.HandleFunc("GET /session/counts", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, server.Counts())
+	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, s.server.Counts())
 	})
-	return mux
+	mux.HandleFunc("POST /hold", func(_ http.ResponseWriter, r *http.Request) {
+		s.hold.Store(r.URL.Query().Get("at"))
+	})
+	mux.HandleFunc("GET /held", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-s.held:
+		case <-r.Context().Done():
+		}
+	})
+	return http.StripPrefix(prefix, mux)
+}
+
+// refresh is the token endpoint. A request that is held gets no answer.
+func (s *session) refresh(w http.ResponseWriter, r *http.Request) {
+	point := s.hold.Swap("")
+	if point == "" {
+		s.forward.ServeHTTP(w, r)
+		return
+	}
+
+	// net/http notices that a client has gone after it has read the body.
+	body, _ := io.ReadAll(r.Body)
+	if point == "after" {
+		seen := r.Clone(context.WithoutCancel(r.Context()))
+		seen.Body = io.NopCloser(strings.NewReader(string(body)))
+		s.forward.ServeHTTP(httptest.NewRecorder(), seen)
+	}
+	s.held <- struct{}{}
+	<-r.Context().Done()
 }

@@ -10,6 +10,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -25,13 +26,13 @@ const document = "docs/browser.md"
 func main() {
 	writes := flag.Bool("write", false, "write the sizes into "+document)
 	flag.Parse()
-	if err := run(*writes); err != nil {
+	if err := run(context.Background(), *writes); err != nil {
 		fmt.Fprintln(os.Stderr, "size:", err)
 		os.Exit(1)
 	}
 }
 
-func run(writes bool) error {
+func run(ctx context.Context, writes bool) error {
 	folder, err := os.MkdirTemp("", "axle-size-")
 	if err != nil {
 		return err
@@ -46,7 +47,7 @@ func run(writes bool) error {
 		{name: "session", has: "axle, interceptors/auth and store, with `store.LocalStorage`"},
 	}
 	for i := range programs {
-		if err := programs[i].measure(folder); err != nil {
+		if err := programs[i].measure(ctx, folder); err != nil {
 			return fmt.Errorf("%s: %w", programs[i].name, err)
 		}
 	}
@@ -71,16 +72,16 @@ type program struct {
 }
 
 // measure builds the program into the folder.
-func (p *program) measure(folder string) error {
+func (p *program) measure(ctx context.Context, folder string) error {
 	path := filepath.Join(folder, p.name+".wasm")
 	//nolint:gosec // the arguments are constants
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./test/browser/size/"+p.name)
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./test/browser/size/"+p.name)
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		return err
 	}
-	binary, err := os.ReadFile(path)
+	binary, err := os.ReadFile(path) //nolint:gosec // the path is in the folder of this run
 	if err != nil {
 		return err
 	}
@@ -133,5 +134,6 @@ func write(table []byte) error {
 	if !ok || !ended {
 		return fmt.Errorf("%s has no place for the sizes", document)
 	}
+	//nolint:gosec // the path is a constant
 	return os.WriteFile(document, bytes.Join([][]byte{before, begin, table, end, after}, nil), 0o600)
 }

@@ -30,8 +30,6 @@ func read(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close()
-
 	client.Use(auth.New(session))
 	return axle.Get[[]string](ctx, client, "/items")
 }
