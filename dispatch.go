@@ -115,6 +115,9 @@ func (p *pass) dispatch(req *Request) (*Response, *Error) {
 		}
 		return nil, err
 	}
+	if fetch.Possible {
+		d.boundFetchedBody(raw)
+	}
 
 	resp, err := d.receiveBody(d.newResponse(raw))
 	if r := responseOf(resp, err); r != nil {
@@ -283,6 +286,9 @@ func (d *dispatch) attach(raw *http.Request) error {
 	body, err := d.payload.open(d.Context)
 	if err != nil {
 		return err
+	}
+	if fetch.Possible {
+		body = d.boundSentBody(body)
 	}
 	raw.Body, raw.ContentLength = body, d.payload.length
 	raw.GetBody = func() (io.ReadCloser, error) { return d.payload.open(d.Context) }

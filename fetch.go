@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -41,6 +42,23 @@ func (d *dispatch) prepareForFetch() error {
 		return err
 	}
 	return d.keepFromRedirects(d.header)
+}
+
+// boundSentBody makes the reads of the request's body end with the dispatch, for which net/http does
+// not care in a browser.
+func (d *dispatch) boundSentBody(body io.ReadCloser) io.ReadCloser {
+	if !d.request.settings().usesFetch() {
+		return body
+	}
+	return fetch.Within(d.Context, body)
+}
+
+// boundFetchedBody makes the reads of the response's body end with the dispatch, or with the
+// request's context if the body is streamed.
+func (d *dispatch) boundFetchedBody(raw *http.Response) {
+	if d.request.settings().usesFetch() && raw.Body != nil && raw.Body != http.NoBody {
+		raw.Body = fetch.EndWith(d.Context, raw.Body)
+	}
 }
 
 // moveUserinfo makes an Authorization header of the URL's userinfo, as net/http does elsewhere. Fetch

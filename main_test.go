@@ -3,12 +3,8 @@ package axle_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // TestMain fails the package when a test leaves a goroutine behind.
-//
-// In a browser the runtime has a goroutine of its own, which handles the events of the page.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+func TestMain(m *testing.M) { axletest.Main(m) }

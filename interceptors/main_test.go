@@ -3,8 +3,8 @@ package interceptors_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // TestMain fails the package when an example leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { axletest.Main(m) }

@@ -11,20 +11,17 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/axletest"
 	"github.com/axlehttp/axle/store"
 )
 
 // TestMain fails the package when a test leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	// In a browser the runtime has a goroutine of its own, which handles the events of the page.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+func TestMain(m *testing.M) { axletest.Main(m) }
 
 var (
 	_ auth.StatefulSession = (*store.UserStore[user])(nil)

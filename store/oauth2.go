@@ -172,11 +172,15 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 
 	// A browser cannot be asked on the way, and follows no redirect here.
-	if fetch.SentBy(next) {
+	usesFetch := fetch.SentBy(next)
+	if usesFetch {
 		r = r.Clone(r.Context())
 		r.Header[fetch.Redirect] = []string{fetch.Fail}
 	}
 	resp, err := next.RoundTrip(r)
+	if err == nil && usesFetch {
+		resp.Body = fetch.EndWith(r.Context(), resp.Body)
+	}
 	if err != nil || resp.StatusCode < 200 || resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return resp, err
 	}

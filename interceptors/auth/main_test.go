@@ -3,11 +3,8 @@ package auth_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // TestMain fails the package when a test leaves a goroutine behind.
-func TestMain(m *testing.M) {
-	// In a browser the runtime has a goroutine of its own, which handles the events of the page.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+func TestMain(m *testing.M) { axletest.Main(m) }

@@ -3,8 +3,8 @@ package limit_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // TestMain fails the package when a test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { axletest.Main(m) }

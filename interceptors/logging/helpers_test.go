@@ -15,15 +15,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
-func TestMain(m *testing.M) {
-	// In a browser the runtime has a goroutine of its own, which handles the events of the page.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
-}
+// TestMain fails the package when a test leaves a goroutine behind.
+func TestMain(m *testing.M) { axletest.Main(m) }
 
 // journal is a logger's output, record by record.
 type journal struct {

@@ -22,6 +22,7 @@ import (
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
 //	/api/status/NAME?code=401   answers with that status and a received
+//	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
 //	/api/token/NAME             answers with a new token
 //
 // Each answer allows every origin, with cookies (CORS), unless the query has nocors.
@@ -48,6 +49,7 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/cookie/{name}", setCookie)
 	a.mux.HandleFunc("/api/encoded/{name}", encoded)
 	a.mux.HandleFunc("/api/status/{name}", a.status)
+	a.mux.HandleFunc("/api/stall/{name}", a.stall)
 	a.mux.HandleFunc("/api/token/{name}", newToken)
 	return a
 }
@@ -124,6 +126,13 @@ func encoded(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(z, text)
 		_ = z.Close()
 	}
+}
+
+func (a *api) stall(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.WriteString(w, "start")
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+	a.keep(r)
 }
 
 func newToken(w http.ResponseWriter, _ *http.Request) {

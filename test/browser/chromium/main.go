@@ -14,9 +14,10 @@
 // A test may open further tabs with the address /?tab=NAME. Such a tab runs the binary with AXLE_TAB=NAME,
 // shares the storage of the page, and is closed when the binary ends.
 //
-// A suite that has servers of its own, by httptest, runs with AXLE_NETWORK=memory. The page then has no
-// fetch, and net/http uses the network in memory of package net. The page has a file system in memory
-// in either case.
+// A suite that has servers of its own, by httptest, runs with AXLE_NETWORK=relay or AXLE_NETWORK=memory.
+// Its servers listen in the page, in the network in memory of package net. With "relay" a proxy takes
+// the requests of fetch there: see relay.go. With "memory" the page has no fetch, and net/http uses the
+// network in memory itself. The page has a file system in memory in any case.
 //
 // The browser is the program "chromium", or the one that the variable CHROMIUM names. It has an
 // empty profile, which is removed at the end.
@@ -96,7 +97,18 @@ func run(ctx context.Context) (int, error) {
 		return 0, err
 	}
 
-	crashed, err := open(ctx, b.page)
+	var flags []string
+	if os.Getenv("AXLE_NETWORK") == "relay" {
+		proxy := newRelay(b.page)
+		routes.Handle("GET /relay", proxy.accept(ctx))
+		own := strings.NewReplacer("http://", "").Replace(b.page + ";" + b.other)
+		flags = []string{
+			"--proxy-server=" + proxy.start(ctx), "--proxy-bypass-list=<-loopback>;" + own,
+			"--ignore-certificate-errors",
+		}
+	}
+
+	crashed, err := open(ctx, b.page, flags)
 	if err != nil {
 		return 0, err
 	}
@@ -199,9 +211,9 @@ func (b *binary) exit(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// open starts the browser with the URL. The channel receives how the browser ended, after its
+// open starts the browser with the URL and with more flags. The channel receives how the browser ended, after its
 // profile is gone, and is then closed.
-func open(ctx context.Context, url string) (<-chan error, error) {
+func open(ctx context.Context, url string, more []string) (<-chan error, error) {
 	name := os.Getenv("CHROMIUM")
 	if name == "" {
 		name = "chromium"
@@ -225,7 +237,8 @@ func open(ctx context.Context, url string) (<-chan error, error) {
 		flags = append(flags, "--no-sandbox")
 	}
 
-	browser := exec.CommandContext(ctx, name, append(flags, url)...) //nolint:gosec // the developer's own
+	flags = append(append(flags, more...), url)
+	browser := exec.CommandContext(ctx, name, flags...) //nolint:gosec // the developer's own
 	var said strings.Builder
 	browser.Stderr = &said
 	browser.Cancel = func() error { return browser.Process.Signal(os.Interrupt) }

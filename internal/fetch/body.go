@@ -1,0 +1,73 @@
+package fetch
+
+import (
+	"context"
+	"io"
+)
+
+// EndWith returns the body of a response whose reads end when the context ends, and then return its
+// cause. The body that net/http makes of a fetch does not know the context of its request: it would
+// wait for a server that has gone silent.
+func EndWith(ctx context.Context, body io.ReadCloser) io.ReadCloser {
+	return &endingBody{
+		ReadCloser: body, ctx: ctx,
+		forget: context.AfterFunc(ctx, func() { _ = body.Close() }),
+	}
+}
+
+type endingBody struct {
+	io.ReadCloser
+	ctx    context.Context
+	forget func() bool
+	err    error // of the Read that was the last one
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+
+	// A read that Close interrupts sees the end of the body.
+	b.forget()
+	if b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	b.err = err
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	b.forget()
+	return b.ReadCloser.Close()
+}
+
+// Within returns the body of a request whose reads end when the context ends, and then return its
+// cause. net/http reads the whole body before it begins a fetch, and does not look at the context
+// meanwhile.
+func Within(ctx context.Context, body io.ReadCloser) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, body)
+		w.CloseWithError(err)
+	}()
+	return &boundBody{
+		PipeReader: r, body: body,
+		forget: context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) }),
+	}
+}
+
+type boundBody struct {
+	*io.PipeReader
+	body   io.ReadCloser
+	forget func() bool
+}
+
+func (b *boundBody) Close() error {
+	b.forget()
+	_ = b.PipeReader.Close()
+	return b.body.Close()
+}

@@ -1,0 +1,99 @@
+//go:build js
+
+package browser_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/store"
+)
+
+// net/http looks at the context of a fetch until the response begins, and no longer. What follows is
+// axle's work.
+
+var errLeft = errors.New("the page was left")
+
+// isGivenUp checks that the server sees the end of a request to /api/stall.
+func isGivenUp(t *testing.T, name string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(kept(t, pageOrigin(t), name)) == 1 }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestBodies_AStreamEndsWithItsContextAndTheServerSeesIt(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	resp, err := axle.New().SetBaseURL(pageOrigin(t)).R(ctx).SetStream(true).Get("/api/stall/stream")
+	require.NoError(t, err)
+	defer resp.Stream().Close()
+
+	start := make([]byte, len("start"))
+	_, err = io.ReadFull(resp.Stream(), start)
+	require.NoError(t, err)
+	assert.Equal(t, "start", string(start))
+
+	time.AfterFunc(50*time.Millisecond, func() { cancel(errLeft) })
+	rest, err := io.ReadAll(resp.Stream())
+	require.ErrorIs(t, err, errLeft)
+	assert.Empty(t, rest)
+	isGivenUp(t, "stream")
+}
+
+func TestBodies_ABodyThatStallsIsATimeout(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t)).SetTimeout(200 * time.Millisecond)
+	_, err := c.Get(t.Context(), "/api/stall/timeout")
+	require.ErrorIs(t, err, axle.CodeTimeout)
+	isGivenUp(t, "timeout")
+}
+
+func TestBodies_ABodyThatStallsEndsWithTheCauseOfTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(200*time.Millisecond, func() { cancel(errLeft) })
+	_, err := axle.New().SetBaseURL(pageOrigin(t)).Get(ctx, "/api/stall/cause")
+	require.ErrorIs(t, err, axle.CodeCanceled)
+	require.ErrorIs(t, err, errLeft)
+	isGivenUp(t, "cause")
+}
+
+func TestBodies_AnUploadThatStallsIsATimeoutAndNothingIsSent(t *testing.T) {
+	stalled, w := io.Pipe()
+	defer w.Close()
+	c := axle.New().SetBaseURL(pageOrigin(t)).SetTimeout(200 * time.Millisecond)
+	_, err := c.Post(t.Context(), "/api/echo/upload", io.MultiReader(strings.NewReader("start"), stalled))
+	require.ErrorIs(t, err, axle.CodeTimeout)
+	assert.Empty(t, kept(t, pageOrigin(t), "upload"))
+}
+
+func TestBodies_BehindTheBridgeTheTimeLimitOfTheHTTPClientHolds(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t)).HTTPClient()
+	c.Timeout = 200 * time.Millisecond
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, pageOrigin(t)+"/api/stall/bridge", nil)
+	require.NoError(t, err)
+	resp, err := c.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+
+	_, err = io.ReadAll(resp.Body)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	isGivenUp(t, "bridge")
+}
+
+func TestBodies_ARefreshThatStallsEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	refresh := store.OAuth2(&oauth2.Config{
+		ClientID: "test", Endpoint: oauth2.Endpoint{TokenURL: pageOrigin(t) + "/api/stall/refresh", AuthStyle: oauth2.AuthStyleInParams},
+	})
+	_, err := refresh(ctx, &oauth2.Token{RefreshToken: "old"})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	isGivenUp(t, "refresh")
+}
