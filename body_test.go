@@ -575,3 +575,23 @@ func TestBody_AReaderThatHangsEndsWithTheTimeLimit(t *testing.T) {
 		}
 	}
 }
+
+// net/http would read such a reader for ever, and in a browser nothing else would run meanwhile.
+func TestBody_AReaderThatYieldsNeitherBytesNorAnErrorFailsTheCall(t *testing.T) {
+	c := newLoopback(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	for name, first := range map[string]int{"before the replay limit": 0, "after it": axle.ReplayLimit + 100_000} {
+		text := strings.Repeat("x", first)
+		for kind, body := range map[string]io.Reader{
+			"read once":     io.MultiReader(&stuckReader{text}),
+			"closed":        &stuckReader{text},
+			"of known size": io.LimitReader(&stuckReader{text}, int64(first)+10),
+		} {
+			_, err := c.Post(t.Context(), "/", body)
+			require.ErrorIs(t, err, io.ErrNoProgress, "%s, %s", name, kind)
+		}
+
+		req := newRequest(t, http.MethodPost, c.BaseURL(), &stuckReader{text})
+		_, err := c.HTTPClient().Do(req) //nolint:bodyclose // it fails
+		require.ErrorIs(t, err, io.ErrNoProgress, "%s, behind the bridge", name)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/axlehttp/axle/internal/fetch"
+	"github.com/axlehttp/axle/internal/patient"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -217,7 +218,7 @@ func (d *decompressed) Read(p []byte) (int, error) {
 		return 0, d.err
 	}
 
-	n, err := readSome(d.reader, p)
+	n, err := patient.Read(d.reader, p)
 	if err != nil {
 		d.err = d.explain(err)
 	}
@@ -255,7 +256,7 @@ func (d *decompressed) explain(err error) error {
 	if broken := d.source.failed(); broken != nil {
 		return broken
 	}
-	if err == io.ErrNoProgress { //nolint:errorlint // it is readSome's
+	if err == io.ErrNoProgress { //nolint:errorlint // it is patient.Read's
 		message := fmt.Sprintf("the decompressor of %q yields neither bytes nor an error", d.encoding)
 		return &Error{Code: CodeBadResponse, Message: message, Err: err}
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/axlehttp/axle/internal/patient"
 	"github.com/axlehttp/axle/internal/redact"
 )
 
@@ -280,7 +281,7 @@ type readErrors struct {
 }
 
 func (r *readErrors) Read(p []byte) (int, error) {
-	n, err := readSome(r.Reader, p)
+	n, err := patient.Read(r.Reader, p)
 	if err != nil && err != io.EOF { //nolint:errorlint // an error around io.EOF is an error of the body's
 		r.err = err
 	}

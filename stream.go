@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"github.com/axlehttp/axle/internal/patient"
 )
 
 // This file is the body of a response on its way from the network to its reader: limits, and reading
@@ -95,28 +97,13 @@ func readInto(buf []byte, body io.Reader) ([]byte, error) {
 // fill appends to buf until it is full or the body ends.
 func fill(buf []byte, body io.Reader) ([]byte, error) {
 	for len(buf) < cap(buf) {
-		n, err := readSome(body, buf[len(buf):cap(buf)])
+		n, err := patient.Read(body, buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if err != nil {
 			return buf, err
 		}
 	}
 	return buf, nil
-}
-
-// mostEmptyReads is how many reads in a row may bring neither a byte nor an error, as in package bufio.
-const mostEmptyReads = 100
-
-// readSome reads as the reader does, and reads again if that brought neither a byte nor an error. A
-// reader that goes on so is io.ErrNoProgress. It may be a user's, and the call must not wait for it
-// for ever.
-func readSome(r io.Reader, p []byte) (n int, err error) {
-	for range mostEmptyReads {
-		if n, err = r.Read(p); n > 0 || err != nil || len(p) == 0 {
-			return n, err
-		}
-	}
-	return 0, io.ErrNoProgress
 }
 
 func unlessEOF(err error) error {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"github.com/axlehttp/axle/internal/patient"
 )
 
 // reading is one reading of a body, from its start. It is not safe for concurrent use, except that
@@ -41,10 +43,12 @@ func (r *reading) Read(p []byte) (int, error) {
 	if isClosed(r.interrupted) {
 		return 0, errInterrupted
 	}
-	n, err := r.from.Read(p)
+	n, err := patient.Read(r.from, p)
 
-	// A source that was closed meanwhile may fail for that reason.
-	if err != nil && err != io.EOF && r.opener == byTransport && !isClosed(r.interrupted) {
+	// A source that was closed meanwhile may fail for that reason. An error around io.EOF is not the
+	// end of the body.
+	isFailure := err != nil && err != io.EOF //nolint:errorlint // see above
+	if isFailure && r.opener == byTransport && !isClosed(r.interrupted) {
 		err = &ReadError{err}
 	}
 	return n, err

@@ -8,7 +8,7 @@
 //
 // A call retains the body and releases it at its end. The source is closed, or put back to where
 // its owner left it, when the call is over and nobody reads any more. A Body is safe for concurrent
-// use.
+// use. Of axle's packages this one imports internal/patient alone.
 package rewind
 
 import (

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/axlehttp/axle/internal/patient"
 )
 
 // source is where the readings of a body get its bytes.
@@ -259,5 +261,5 @@ func (s *recorded) fill(into []byte) {
 		close(s.filling)
 		s.filling = nil
 	}()
-	n, err = s.reader.Read(into)
+	n, err = patient.Read(s.reader, into)
 }

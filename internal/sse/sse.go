@@ -1,6 +1,6 @@
 // Package sse reads server-sent events (text/event-stream) by the rules of the WHATWG's HTML
-// standard, section 9.2.6. It imports nothing of axle's. The module test/events compares it with
-// github.com/tmaxmax/go-sse.
+// standard, section 9.2.6. Of axle's packages it imports internal/patient alone. The module
+// test/events compares it with github.com/tmaxmax/go-sse.
 package sse
 
 import (
@@ -10,6 +10,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/axlehttp/axle/internal/patient"
 )
 
 // Event is one event of a stream.
@@ -135,18 +137,17 @@ func (r *Reader) readLine() ([]byte, error) {
 
 // fill reads more bytes of the source. An error that comes with bytes is kept until they are read.
 func (r *Reader) fill() error {
-	for range 100 {
-		if r.failed != nil {
-			return r.failed
-		}
-		var n int
-		n, r.failed = r.source.Read(r.buffer[:])
-		if n > 0 {
-			r.unread = r.buffer[:n]
-			return nil
-		}
+	if r.failed != nil {
+		return r.failed
 	}
-	return io.ErrNoProgress
+
+	var n int
+	n, r.failed = patient.Read(r.source, r.buffer[:])
+	if n > 0 {
+		r.unread = r.buffer[:n]
+		return nil
+	}
+	return r.failed
 }
 
 // field processes a line that is not empty. A line that begins with a colon is a comment, which is
