@@ -76,7 +76,7 @@ func TestBodies_AnUploadThatStallsIsATimeoutAndNothingIsSent(t *testing.T) {
 func TestBodies_BehindTheBridgeTheTimeLimitOfTheHTTPClientHolds(t *testing.T) {
 	c := axle.New().SetBaseURL(pageOrigin(t)).HTTPClient()
 	c.Timeout = 200 * time.Millisecond
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, pageOrigin(t)+"/api/stall/bridge", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, pageOrigin(t)+"/api/stall/stalled-bridge", nil)
 	require.NoError(t, err)
 	resp, err := c.Do(req)
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestBodies_BehindTheBridgeTheTimeLimitOfTheHTTPClientHolds(t *testing.T) {
 
 	_, err = io.ReadAll(resp.Body)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	isGivenUp(t, "bridge")
+	isGivenUp(t, "stalled-bridge")
 }
 
 func TestBodies_ARefreshThatStallsEndsWithItsContext(t *testing.T) {

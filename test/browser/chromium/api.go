@@ -24,12 +24,17 @@ import (
 //	/api/status/NAME?code=401   answers with that status and a received
 //	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
 //	/api/token/NAME             answers with a new token
+//	/api/wait/NAME?send=TEXT    answers with that text, and does not end until the client has gone;
+//	                            without a text, no answer comes at all
+//	/api/came/NAME              answers when that client has come
+//	/api/gone/NAME              answers when that client has gone
 //
 // Each answer allows every origin, with cookies (CORS), unless the query has nocors.
 type api struct {
-	mux  *http.ServeMux
-	mu   sync.Mutex
-	kept map[string][]received
+	mux    *http.ServeMux
+	mu     sync.Mutex
+	kept   map[string][]received
+	events map[string]chan struct{}
 }
 
 // received is a request as it has arrived.
@@ -42,7 +47,7 @@ type received struct {
 }
 
 func newAPI() *api {
-	a := &api{mux: http.NewServeMux(), kept: map[string][]received{}}
+	a := &api{mux: http.NewServeMux(), kept: map[string][]received{}, events: map[string]chan struct{}{}}
 	a.mux.HandleFunc("/api/echo/{name}", a.echo)
 	a.mux.HandleFunc("/api/kept/{name}", a.list)
 	a.mux.HandleFunc("/api/redirect/{name}", redirect)
@@ -51,6 +56,12 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/status/{name}", a.status)
 	a.mux.HandleFunc("/api/stall/{name}", a.stall)
 	a.mux.HandleFunc("/api/token/{name}", newToken)
+	a.mux.HandleFunc("/api/wait/{name}", a.wait)
+	for _, event := range []string{"came", "gone"} {
+		a.mux.HandleFunc("/api/"+event+"/{name}", func(_ http.ResponseWriter, r *http.Request) {
+			<-a.event(event + r.PathValue("name"))
+		})
+	}
 	return a
 }
 
@@ -97,6 +108,27 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	writeJSON(w, append([]received{}, a.kept[r.PathValue("name")]...))
+}
+
+func (a *api) wait(w http.ResponseWriter, r *http.Request) {
+	close(a.event("came" + r.PathValue("name")))
+	if text := r.URL.Query().Get("send"); text != "" {
+		w.Header().Set("Content-Type", r.URL.Query().Get("as"))
+		_, _ = io.WriteString(w, text) //nolint:gosec // the text is the test's own
+		_ = http.NewResponseController(w).Flush()
+	}
+	<-r.Context().Done()
+	close(a.event("gone" + r.PathValue("name")))
+}
+
+// event returns the channel that is closed when the event has happened.
+func (a *api) event(name string) chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.events[name] == nil {
+		a.events[name] = make(chan struct{})
+	}
+	return a.events[name]
 }
 
 func redirect(w http.ResponseWriter, r *http.Request) {
