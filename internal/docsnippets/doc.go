@@ -14,8 +14,8 @@
 //     cast and the imports are in tables_test.go. A piece may also have imports itself.
 //   - Every Go block is compiled. Text that is not Go, or need not compile, is ```text.
 //   - A block that needs a dependency of a nested module names that module: ```go module=test/sdks.
-//     Such a block imports the dependency itself. It is compiled only if the environment has
-//     AXLE_SNIPPETS=all, as in CI.
+//     Such a block imports the dependency itself. A block for a browser alone is ```go goos=js. Both
+//     are compiled only if the environment has AXLE_SNIPPETS=all, as in CI.
 //
 // Nothing imports this package, and it imports nothing of axle.
 package docsnippets

@@ -32,21 +32,20 @@ func TestDocumentsCompile(t *testing.T) {
 		return
 	}
 
-	byModule := map[string][]block{}
+	bySetting := map[setting][]block{}
 	for _, b := range blocks {
-		byModule[b.module] = append(byModule[b.module], b)
+		bySetting[b.setting] = append(bySetting[b.setting], b)
 	}
 
-	for _, module := range slices.Sorted(maps.Keys(byModule)) {
-		blocks := byModule[module]
-		if module != "" && os.Getenv("AXLE_SNIPPETS") != "all" {
-			t.Logf("%d snippets of module %s left to CI (AXLE_SNIPPETS=all)", len(blocks), module)
+	for s, blocks := range bySetting {
+		if s != (setting{}) && os.Getenv("AXLE_SNIPPETS") != "all" {
+			t.Logf("%d snippets of %s left to CI (AXLE_SNIPPETS=all)", len(blocks), s)
 			continue
 		}
-		for _, problem := range compile(filepath.Join(root, module), blocks) {
+		for _, problem := range compile(root, s, blocks) {
 			t.Error(problem)
 		}
-		t.Logf("%d snippets of module %s", len(blocks), cmp.Or(module, "axle"))
+		t.Logf("%d snippets of %s", len(blocks), s)
 	}
 }
 
@@ -58,7 +57,7 @@ func TestGoodBlocksPass(t *testing.T) {
 	if len(blocks) < 10 {
 		t.Fatalf("found %d blocks in good.md", len(blocks))
 	}
-	for _, problem := range compile(".", blocks) {
+	for _, problem := range compile(".", setting{}, blocks) {
 		t.Error(problem)
 	}
 }
@@ -74,7 +73,7 @@ func TestBadBlocksFail(t *testing.T) {
 		t.Fatalf("bad.md has %d blocks and %d expectations", len(blocks), len(wants))
 	}
 	for i, b := range blocks {
-		problems := compile(".", []block{b})
+		problems := compile(".", setting{}, []block{b})
 		if len(problems) == 0 {
 			t.Errorf("bad.md:%d: compiled; want %q", b.line, wants[i][2])
 			continue
@@ -90,10 +89,24 @@ func TestBadBlocksFail(t *testing.T) {
 
 // block is one Go block of a document.
 type block struct {
-	doc    string // slash-separated, from the root
-	line   int    // the number of the first line inside the fence
-	module string // the folder of the nested module whose dependencies it needs; "" is the root
-	text   string
+	setting
+	doc  string // slash-separated, from the root
+	line int    // the number of the first line inside the fence
+	text string
+}
+
+// setting says where a block compiles. The zero value is the root module on this platform.
+type setting struct {
+	module string // the folder of the nested module whose dependencies it needs
+	goos   string // js, where GOARCH is wasm
+}
+
+func (s setting) String() string {
+	module := "module " + cmp.Or(s.module, "axle")
+	if s.goos != "" {
+		module += " for " + s.goos
+	}
+	return module
 }
 
 // readAll extracts the blocks of every document below root. It also looks at every Go file and
@@ -164,10 +177,14 @@ func extract(t *testing.T, path, doc string) (blocks []block) {
 				current = &block{doc: doc, line: i + 2}
 				for _, word := range info[1:] {
 					module, ok := strings.CutPrefix(word, "module=")
-					if !ok {
-						t.Errorf("%s:%d: %q after go is unknown here; only module=FOLDER is", doc, i+1, word)
+					switch {
+					case ok:
+						current.module = module
+					case word == "goos=js":
+						current.goos = "js"
+					default:
+						t.Errorf("%s:%d: %q after go is unknown here; only module=FOLDER and goos=js are", doc, i+1, word)
 					}
-					current.module = module
 				}
 			}
 			continue
@@ -194,9 +211,8 @@ func extract(t *testing.T, path, doc string) (blocks []block) {
 	return blocks
 }
 
-// compile type-checks blocks with the dependencies of the module in the folder dir, and returns
-// their faults.
-func compile(dir string, blocks []block) (problems []error) {
+// compile type-checks blocks in a setting below the folder root, and returns their faults.
+func compile(root string, in setting, blocks []block) (problems []error) {
 	type file struct {
 		ast    *ast.File
 		strict bool
@@ -234,7 +250,7 @@ func compile(dir string, blocks []block) (problems []error) {
 		}
 	}
 
-	exports, err := exportData(dir, slices.Sorted(maps.Keys(wanted)))
+	exports, err := exportData(root, in, slices.Sorted(maps.Keys(wanted)))
 	if err != nil {
 		return append(problems, err)
 	}
@@ -498,7 +514,7 @@ func startsWith(text string, want token.Token) bool {
 
 // exportData returns the file with the compiler's export data for each package and its
 // dependencies. The files are in the build cache.
-func exportData(dir string, paths []string) (map[string]string, error) {
+func exportData(root string, in setting, paths []string) (map[string]string, error) {
 	exports := map[string]string{}
 	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "unsafe" || path == "C" })
 	if len(paths) == 0 {
@@ -507,12 +523,15 @@ func exportData(dir string, paths []string) (map[string]string, error) {
 
 	args := []string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export", "--"}
 	list := exec.Command("go", append(args, paths...)...)
-	list.Dir = dir
+	list.Dir = filepath.Join(root, in.module)
+	if in.goos == "js" {
+		list.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	}
 	var stderr bytes.Buffer
 	list.Stderr = &stderr
 	out, err := list.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list in %s: %w\n%s", dir, err, &stderr)
+		return nil, fmt.Errorf("go list for %s: %w\n%s", in, err, &stderr)
 	}
 
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {

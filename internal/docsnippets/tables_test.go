@@ -60,6 +60,7 @@ var imports = map[string]string{
 	"sync":      "sync",
 	"synctest":  "testing/synctest",
 	"syscall":   "syscall",
+	"js":        "syscall/js",
 	"testing":   "testing",
 	"time":      "time",
 	"tls":       "crypto/tls",

@@ -16,7 +16,8 @@ import (
 // api is the server that the tests of test/browser send to. Both origins have the same one, so that
 // a test finds out on its own origin what has reached the other.
 //
-//	/api/echo/NAME              answers with a received, as JSON, and keeps it under NAME
+//	/api/echo/NAME              answers with a received, as JSON, and keeps it under NAME; it has the
+//	                            headers X-Exposed and X-Hidden, and exposes the former
 //	/api/kept/NAME              answers with the list of those that were kept, also the preflights
 //	/api/redirect/NAME?to=URL   redirects, with 307 or the status in ?status=
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
@@ -94,7 +95,12 @@ func (a *api) keep(r *http.Request) received {
 	return one
 }
 
-func (a *api) echo(w http.ResponseWriter, r *http.Request) { writeJSON(w, a.keep(r)) }
+func (a *api) echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Exposed", "1")
+	w.Header().Set("X-Hidden", "1")
+	w.Header().Set("Access-Control-Expose-Headers", "X-Exposed")
+	writeJSON(w, a.keep(r))
+}
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
 	var code int

@@ -19,7 +19,7 @@ import (
 )
 
 // bar is how many bytes axle may add to a program with net/http, compressed.
-const bar = 800_000
+const bar = 650_000
 
 const document = "docs/browser.md"
 
