@@ -79,13 +79,17 @@ func runTests(m *testing.M) (code int, err error) {
 // example is a running process of the example.
 type example struct {
 	origin  string
-	input   io.Closer
+	input   io.WriteCloser
 	process *exec.Cmd
 }
 
 // startExample starts the example as its documentation says, from the folder of the repository.
 func startExample(ctx context.Context) (*example, error) {
-	process := exec.CommandContext(ctx, "go", "run", "./_examples/browser", "-refresh", refreshTakes.String())
+	return start(exec.CommandContext(ctx, "go", "run", "./_examples/browser", "-refresh", refreshTakes.String()))
+}
+
+// start starts a process of the example, and waits until its page can be opened.
+func start(process *exec.Cmd) (*example, error) {
 	process.Dir = filepath.Join("..", "..")
 	process.Stderr = os.Stderr
 	input, err := process.StdinPipe()

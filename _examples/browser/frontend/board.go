@@ -5,8 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -159,13 +159,14 @@ func (b *board) end(c *call, err *axle.Error) {
 	}
 
 	b.enter(c, failed)
-	why := string(err.Code)
-	if errors.Is(err, auth.ErrSessionChanged) {
-		why = "the session has ended"
-	} else if err.StatusCode() != 0 {
-		why = fmt.Sprint(err.StatusCode())
+	switch {
+	case errors.Is(err, auth.ErrSessionChanged):
+		c.explain("session ended", err.Error())
+	case err.StatusCode() != 0:
+		c.explain("status "+strconv.Itoa(err.StatusCode()), err.Error())
+	default:
+		c.explain(string(err.Code), err.Error())
 	}
-	c.explain("failed: "+why, err.Error())
 }
 
 // Refresh implements auth.Observer.

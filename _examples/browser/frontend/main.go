@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/oauth2"
@@ -207,13 +208,21 @@ func (a *app) logout(ctx context.Context) {
 	a.page.say("goodbye", "You are logged out, in all tabs of this page.")
 }
 
-// reason returns the words of the API for a failed call, or else the error.
+// reason returns what a person can be told of a failed call: the words of the API, if it has said
+// something.
 func reason(err error) string {
 	type problem struct {
 		Error string `json:"error"`
 	}
 	if said, ok := axle.ErrorBody[problem](err); ok && said.Error != "" {
 		return said.Error
+	}
+
+	switch {
+	case errors.Is(err, axle.CodeNetwork):
+		return "The API cannot be reached."
+	case errors.Is(err, auth.ErrSessionChanged):
+		return "The session has ended."
 	}
 	return err.Error()
 }

@@ -213,7 +213,7 @@ func plural(n int, what string) string {
 
 func seconds(d time.Duration) string {
 	if d < time.Second {
-		return fmt.Sprint(d.Milliseconds(), " ms")
+		return fmt.Sprintf("%d\u00a0ms", d.Milliseconds())
 	}
-	return fmt.Sprintf("%.2f s", d.Seconds())
+	return fmt.Sprintf("%.2f\u00a0s", d.Seconds())
 }
