@@ -177,7 +177,7 @@ func (a *api) oneStar(w http.ResponseWriter, r *http.Request) {
 	}
 
 	// The API has work to do, and for some stars more than for others.
-	time.Sleep(time.Duration(40+id*37%160) * time.Millisecond)
+	time.Sleep(time.Duration(30+id*37%90) * time.Millisecond)
 
 	a.mu.Lock()
 	a.counts.Stars++

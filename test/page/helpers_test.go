@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,6 +144,9 @@ func browserFlags() []chromedp.ExecAllocatorOption {
 type tab struct {
 	t   *testing.T
 	ctx context.Context
+
+	mu      sync.Mutex
+	console []chromedp.ConsoleMessage
 }
 
 // newVisitor opens the page in a profile of its own, with nothing in its localStorage.
@@ -163,18 +167,17 @@ func openSite(
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, opts...)
 	t.Cleanup(cancel)
-	p := &tab{t, ctx}
+	p := &tab{t: t, ctx: ctx}
 	p.watchConsole()
 	p.do(chromedp.EmulateViewport(1440, 1000), chromedp.Navigate(origin))
 	p.ready()
 	return p
 }
 
-// watchConsole fails the test if the browser complains of something. A resource that it could not load
-// is none of that: it is a 401 that the test has asked for.
+// watchConsole reads the console of the page, and fails the test if the browser complains of something. A
+// resource that it could not load is none of that: it is a 401 that the test has asked for.
 func (p *tab) watchConsole() {
 	messages := chromedp.Console(p.ctx)
-	var complaints []string
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
@@ -182,16 +185,32 @@ func (p *tab) watchConsole() {
 			if err != nil {
 				return
 			}
-			if message.IsException() || message.Type == "error" && message.Source != "network" {
-				complaints = append(complaints, message.String())
-			}
+			p.mu.Lock()
+			p.console = append(p.console, message)
+			p.mu.Unlock()
 		}
 	}()
+
 	p.t.Cleanup(func() {
 		assert.NoError(p.t, chromedp.Cancel(p.ctx))
 		<-watching
-		assert.Empty(p.t, complaints, "the browser complains")
+		for _, m := range p.console {
+			isFault := m.IsException() || m.Type == "error" && m.Source != "network"
+			assert.False(p.t, isFault, "the browser complains: %s", m)
+		}
 	})
+}
+
+// logged returns how many lines of the console have a text.
+func (p *tab) logged(text string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.console {
+		if strings.Contains(m.Text, text) {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *tab) do(actions ...chromedp.Action[chromedp.Void]) {

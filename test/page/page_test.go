@@ -35,6 +35,9 @@ func TestPage_FiftyLoadsOnAnExpiredTokenMakeOneRefresh(t *testing.T) {
 	assert.Contains(t, page.text("#stars li:first-child"), "Canis Major · 8.6 ly")
 	page.picture("after")
 
+	// The logging interceptor has written a line for each attempt.
+	require.Eventually(t, func() bool { return page.logged("/api/stars/") == 100 }, patience, 20*time.Millisecond)
+
 	page.click("logout")
 	page.untilLoggedOut()
 	page.untilSettled()
