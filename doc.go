@@ -52,6 +52,15 @@
 // folder interceptors. The user store, which keeps a session for interceptors/auth, is in store. The
 // promise that shares one refresh among many callers is in future. Package axle imports none of them.
 //
+// # In a browser
+//
+// A program that is compiled to js/wasm sends by the browser's fetch. The browser follows redirects,
+// keeps the cookies and undoes encodings by itself, and leaves out what fetch does not allow. A request
+// that the browser would not send as it is written fails with [CodeBadOption] before anything is sent.
+// A call that carries a credential follows no redirect. Options of fetch are header entries:
+// js.fetch:credentials (see [Client.SetWithCredentials]), js.fetch:mode and js.fetch:redirect. They are
+// refused elsewhere. docs/browser.md says the rest.
+//
 // # The files, in reading order
 //
 // The way of a call, from [Client.Get] in client.go:

@@ -250,7 +250,9 @@ func (c *Client) SetRequestLimit(bytes int64) *Client {
 // response, and ValidateStatus judges it. A negative one fails the calls.
 //
 // A browser follows up to 20 redirects by itself, and cannot be told another number: there each call
-// of a client with a limit of its own fails with CodeBadOption before anything is sent.
+// of a client with a limit of its own fails with CodeBadOption before anything is sent, unless the
+// request has the header entry js.fetch:redirect with "error" or "manual", by which no redirect is
+// followed.
 func (c *Client) SetMaxRedirects(n int) *Client {
 	return c.update(func(s *settings) { s.maxRedirects, s.limitsRedirects = n, true })
 }
@@ -271,8 +273,8 @@ func (c *Client) SetMaxRedirects(n int) *Client {
 // asked, since the http.Client follows redirects there: set that client's CheckRedirect.
 //
 // A browser asks nobody: there each call with a check fails with CodeBadOption before anything is
-// sent, unless the request has the header entry js.fetch:redirect with "error", by which no redirect
-// is followed.
+// sent, unless the request has the header entry js.fetch:redirect with "error" or "manual", by which
+// no redirect is followed.
 func (c *Client) SetRedirectCheck(check func(req *http.Request, via []*http.Request) error) *Client {
 	return c.update(func(s *settings) { s.redirect = check })
 }

@@ -37,12 +37,19 @@ var endings = map[string]ending{
 		return endByMessage(t, address, "leave")
 	},
 	"a frame that is removed": func(_ *testing.T, address string) func() {
-		document := js.Global().Get("document")
-		frame := document.Call("createElement", "iframe")
-		frame.Set("src", address)
-		document.Get("documentElement").Call("append", frame)
+		frame := addFrame(address, "allow-scripts allow-same-origin")
 		return func() { frame.Call("remove") }
 	},
+}
+
+// addFrame adds a frame to the page, in a sandbox that allows these things.
+func addFrame(address, allowed string) js.Value {
+	document := js.Global().Get("document")
+	frame := document.Call("createElement", "iframe")
+	frame.Set("sandbox", allowed)
+	frame.Set("src", address)
+	document.Get("documentElement").Call("append", frame)
+	return frame
 }
 
 // endByMessage opens a tab that does not know its opener.

@@ -3,6 +3,7 @@
 package browser_test
 
 import (
+	"context"
 	"strings"
 	"syscall/js"
 	"testing"
@@ -72,6 +73,34 @@ func TestDenied_AStorageThatThePageMayNotUseIsAnErrorOfOpen(t *testing.T) {
 	_, err := store.Open[user](t.Context(), store.Endpoint(axle.New(), "/refresh"), store.LocalStorage(t.Name()))
 	require.ErrorIs(t, err, store.ErrStorage)
 	assert.ErrorContains(t, err, "SecurityError")
+}
+
+func TestDenied_ASandboxedFrameMayNotUseTheStorageAndOpenSaysSo(t *testing.T) {
+	said := make(chan string, 1)
+	listen := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		said <- args[0].Get("data").String()
+		return nil
+	})
+	defer listen.Release()
+	js.Global().Call("addEventListener", "message", listen)
+	defer js.Global().Call("removeEventListener", "message", listen)
+
+	frame := addFrame("/?tab="+sandboxed, "allow-scripts")
+	defer frame.Call("remove")
+	assert.Contains(t, <-said, "SecurityError")
+}
+
+const sandboxed = "sandboxed"
+
+// openInSandbox is the work of a sandboxed frame, which cannot reach the channel of the tabs.
+func openInSandbox() {
+	said := "a session"
+	_, err := store.Open[user](context.Background(), store.Endpoint(axle.New(), "/refresh"), store.LocalStorage("key"))
+	if err != nil {
+		said = err.Error()
+	}
+	js.Global().Get("parent").Call("postMessage", said, "*")
+	select {}
 }
 
 func TestDenied_AWorkerHasNoStorageAndOpenSaysSo(t *testing.T) {

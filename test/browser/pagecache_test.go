@@ -25,11 +25,30 @@ import (
 
 const visitor = "visitor "
 
-// leaveAndComeBack is the work of a tab that is left when a test asks for that. When the user is back,
-// it tells of the token that its session has then.
+// leaveAndComeBack is the work of a tab that is left when a test asks for that, and to which the user
+// comes back. If its name says so, it is left in the middle of a refresh.
 func leaveAndComeBack(tab string) {
-	key := strings.TrimPrefix(tab, visitor)
-	session := openInTab(context.Background(), os.Getenv("AXLE_PAGE_ORIGIN")+"/graceful", key)
+	task, key, _ := strings.Cut(strings.TrimPrefix(tab, visitor), " ")
+	ctx := context.Background()
+	session := openInTab(ctx, os.Getenv("AXLE_PAGE_ORIGIN")+"/graceful", key)
+	tokens := make(chan string, 100)
+	switch task {
+	case "refreshes":
+		go func() {
+			token, err := session.RefreshToken(ctx)
+			if err != nil {
+				token = &oauth2.Token{AccessToken: err.Error()}
+			}
+			tokens <- token.AccessToken
+		}()
+	case "listens":
+		session.Subscribe(func(state, _ store.State[user]) {
+			if state.Token != nil {
+				tokens <- state.Token.AccessToken
+			}
+		})
+	}
+
 	channel := newChannel()
 	channel.send("here")
 	<-channel.received
@@ -41,12 +60,6 @@ func leaveAndComeBack(tab string) {
 		back <- struct{}{}
 		return nil
 	}))
-	tokens := make(chan string, 100)
-	session.Subscribe(func(state, _ store.State[user]) {
-		if state.Token != nil {
-			tokens <- state.Token.AccessToken
-		}
-	})
 	js.Global().Get("location").Call("assign", "/back")
 
 	<-back
@@ -55,37 +68,89 @@ func leaveAndComeBack(tab string) {
 }
 
 func TestPageCache_APageThatTheUserComesBackToKnowsWhatHasHappenedMeanwhile(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	visit := newVisit(t)
+	visit.begin(t, "listens")
+	visit.leave(t)
+
+	next, err := visit.session.RefreshToken(visit.ctx)
+	require.NoError(t, err)
+	assert.Equal(t, next.AccessToken, visit.comeBack(t))
+}
+
+func TestPageCache_ARefreshThatWasLeftInTheMiddleEndsWithTheTokenThatAnotherTabHasGot(t *testing.T) {
+	visit := newVisit(t)
+	_, err := visit.server.Post(visit.ctx, "/hold", nil, axle.WithQuery("at", "after"))
+	require.NoError(t, err)
+	visit.begin(t, "refreshes")
+	_, err = visit.server.Get(visit.ctx, "/held")
+	require.NoError(t, err)
+	visit.leave(t)
+
+	// The other tab spends the same refresh token once more.
+	next, err := visit.session.RefreshToken(visit.ctx)
+	require.NoError(t, err)
+	_, err = visit.server.Post(visit.ctx, "/release", nil)
+	require.NoError(t, err)
+	assert.Equal(t, next.AccessToken, visit.comeBack(t))
+	assert.NotNil(t, visit.session.State().User)
+}
+
+// visit is a tab that the user leaves and comes back to, while this page has the same session.
+type visit struct {
+	ctx     context.Context
+	server  *axle.Client
+	session *store.UserStore[user]
+	key     string
+	channel *channel
+}
+
+func newVisit(t *testing.T) *visit {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	t.Cleanup(cancel)
 	server := axle.New().SetBaseURL(pageOrigin(t) + "/graceful")
 	token, err := axle.Post[*oauth2.Token](ctx, server, "/login", nil)
 	require.NoError(t, err)
-	session := openInTab(ctx, server.BaseURL(), t.Name())
-	defer func() {
-		assert.NoError(t, session.Logout(context.WithoutCancel(ctx)))
-		assert.NoError(t, session.Close())
-	}()
-	session.Login(user{"Ada"}, token)
 
-	channel := newChannel()
-	defer channel.close()
-	js.Global().Call("open", "/?tab="+url.QueryEscape(visitor+t.Name()), "_blank", "noopener")
-	hear := func() string {
-		select {
-		case message := <-channel.received:
-			return message
-		case <-ctx.Done():
-			return "nothing"
-		}
+	v := &visit{ctx: ctx, server: server, key: t.Name(), channel: newChannel()}
+	v.session = openInTab(ctx, server.BaseURL(), v.key)
+	t.Cleanup(func() {
+		v.channel.close()
+		assert.NoError(t, v.session.Close())
+		js.Global().Get("localStorage").Call("removeItem", v.key)
+	})
+	v.session.Login(user{"Ada"}, token)
+	return v
+}
+
+func (v *visit) begin(t *testing.T, task string) {
+	t.Helper()
+	js.Global().Call("open", "/?tab="+url.QueryEscape(visitor+task+" "+v.key), "_blank", "noopener")
+	require.Equal(t, "here", v.hear())
+}
+
+func (v *visit) leave(t *testing.T) {
+	t.Helper()
+	v.channel.send("leave")
+	require.Equal(t, "left", v.hear())
+}
+
+// comeBack goes back to the tab, and returns the token that it tells of.
+func (v *visit) comeBack(t *testing.T) string {
+	t.Helper()
+	v.channel.send("back")
+	token, ok := strings.CutPrefix(v.hear(), "back with ")
+	require.True(t, ok)
+	return token
+}
+
+func (v *visit) hear() string {
+	select {
+	case message := <-v.channel.received:
+		return message
+	case <-v.ctx.Done():
+		return "nothing"
 	}
-	require.Equal(t, "here", hear())
-	channel.send("leave")
-	require.Equal(t, "left", hear())
-
-	next, err := session.RefreshToken(ctx)
-	require.NoError(t, err)
-	channel.send("back")
-	assert.Equal(t, "back with "+next.AccessToken, hear())
 }
 
 func TestPageCache_APageThatIsLeftNeitherHoldsTheLockNorWaitsForIt(t *testing.T) {

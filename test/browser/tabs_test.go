@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		refreshInTab(tab)
 	case strings.HasPrefix(tab, visitor):
 		leaveAndComeBack(tab)
+	case tab == sandboxed:
+		openInSandbox()
 	case tab != "":
 		workInTab(tab)
 		os.Exit(0)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -28,17 +29,19 @@ import (
 //	POST PREFIX/hold?at=POINT      keeps the next refresh from its answer until its tab has gone. The
 //	                               POINT is before or after the server has rotated the token
 //	GET  PREFIX/held               answers when a refresh is held
+//	POST PREFIX/release            lets a refresh that is held after the rotation have its answer
 type session struct {
 	server  *sessiontest.Server
 	forward http.Handler  // to the server
 	refused atomic.Int64  // calls that the next refresh waits for
 	hold    atomic.Value  // the point at which the next refresh is held; "" for none
 	held    chan struct{} // gets a value when a refresh is held
+	release chan struct{}
 }
 
 // newSession returns the handler of a server whose prefix is a path such as /session.
 func newSession(ctx context.Context, prefix string, rules sessiontest.Rules) http.Handler {
-	s := &session{held: make(chan struct{}, 1)}
+	s := &session{held: make(chan struct{}, 1), release: make(chan struct{}, 1)}
 	s.hold.Store("")
 	rules.BeforeRefresh = func() {
 		// The condition is exact, and the server's counts have no event, so they are read again and again.
@@ -76,6 +79,7 @@ func newSession(ctx context.Context, prefix string, rules sessiontest.Rules) htt
 		case <-r.Context().Done():
 		}
 	})
+	mux.HandleFunc("POST /release", func(http.ResponseWriter, *http.Request) { s.release <- struct{}{} })
 	return http.StripPrefix(prefix, mux)
 }
 
@@ -89,11 +93,19 @@ func (s *session) refresh(w http.ResponseWriter, r *http.Request) {
 
 	// net/http notices that a client has gone after it has read the body.
 	body, _ := io.ReadAll(r.Body)
+	answer := httptest.NewRecorder()
 	if point == "after" {
 		seen := r.Clone(context.WithoutCancel(r.Context()))
 		seen.Body = io.NopCloser(strings.NewReader(string(body)))
-		s.forward.ServeHTTP(httptest.NewRecorder(), seen)
+		s.forward.ServeHTTP(answer, seen)
 	}
 	s.held <- struct{}{}
-	<-r.Context().Done()
+
+	select {
+	case <-r.Context().Done():
+	case <-s.release:
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}
 }
