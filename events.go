@@ -196,13 +196,10 @@ func (s *eventStream) mayReconnect(err *Error) bool {
 	switch err.Code {
 	case CodeNetwork, CodeTimeout:
 		return true
-	case CodeBadRequest, CodeBadResponse:
-		return delay.MayPass(err.StatusCode())
 
 	// The body of a refused status may be over the limit. The status says the same without it.
-	case CodeTooLarge:
-		isRefusedStatus := errors.Is(err, CodeBadRequest) || errors.Is(err, CodeBadResponse)
-		return isRefusedStatus && delay.MayPass(err.StatusCode())
+	case CodeBadRequest, CodeBadResponse, CodeTooLarge:
+		return delay.MayPass(err.StatusCode())
 	}
 	return false
 }

@@ -58,6 +58,15 @@ func TestEvents_TheCallersLastEventIDHoldsUntilTheStreamSetsOne(t *testing.T) {
 	})
 }
 
+func TestEvents_AnEmptyIDTakesBackTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newEventClient(eventAnswer{stream: "retry: 0\nid\ndata: a\n\n"}, eventAnswer{status: 204})
+		_, err := texts(axle.Events[string](t.Context(), c, "/events", axle.WithHeader("Last-Event-ID", "7")))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0s GET 7", "0s GET"}, server.got)
+	})
+}
+
 // Each connection is a call of its own.
 func TestEvents_EachConnectionGoesThroughBothChains(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

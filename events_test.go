@@ -1,6 +1,7 @@
 package axle_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -240,6 +241,38 @@ func TestEvents_TheIterationEndsWithTheContext(t *testing.T) {
 		assert.Equal(t, []string{"a"}, got)
 	})
 
+	t.Run("while it reads, by its deadline", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			more, server := io.Pipe()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			context.AfterFunc(ctx, func() { _ = server.CloseWithError(ctx.Err()) })
+			c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+				resp := replyWith(r, 200, more)
+				resp.Header.Set("Content-Type", "text/event-stream")
+				return resp, nil
+			})
+			_, err := texts(axle.Events[string](ctx, c, "/events"))
+			require.ErrorIs(t, err, axle.CodeTimeout)
+			e := asAxle(t, err)
+			assert.Equal(t, 200, e.StatusCode())
+			assert.Same(t, e.Response.Request, e.Request, "the connection that ended")
+		})
+	})
+
+	t.Run("also where the stream breaks off at once", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c, server := newEventClient(eventAnswer{stream: "data: a\n\n", end: io.ErrUnexpectedEOF})
+		var last error
+		for _, err := range axle.Events[string](ctx, c, "/events") {
+			last = err
+			cancel()
+		}
+		require.ErrorIs(t, last, axle.CodeCanceled)
+		assert.Len(t, server.got, 1)
+	})
+
 	t.Run("while it waits", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, server := newEventClient(eventAnswer{stream: "retry: 60000\ndata: a\n\n"})
@@ -282,6 +315,15 @@ func TestEvents_ABreakAndAPanicInTheLoopCloseTheConnection(t *testing.T) {
 	})
 	assert.Len(t, server.bodies, 2)
 	assert.True(t, server.closedAll())
+}
+
+func TestEvents_AConnectionIsClosedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newEventClient(eventAnswer{stream: "data: a\n\n"}, eventAnswer{status: 403})
+		_, err := texts(axle.Events[string](t.Context(), c, "/events"))
+		require.ErrorIs(t, err, axle.CodeBadRequest)
+		assert.EqualValues(t, 1, server.bodies[0].Closed.Load())
+	})
 }
 
 func TestEvents_TheResponseLimitHoldsForEachEventAndNotForTheStream(t *testing.T) {
@@ -435,4 +477,23 @@ func TestEvents_AServerMayCompressThem(t *testing.T) {
 	got, err := texts(axle.Events[string](t.Context(), newClient().SetBaseURL(server.URL), "/events"))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"1", "2"}, got)
+}
+
+func TestEvents_CompressedDataThatIsDamagedEndsTheIteration(t *testing.T) {
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	fmt.Fprint(zip, "data: a\n\n")
+	require.NoError(t, zip.Flush())
+	damaged := zipped.String() + strings.Repeat("\xff", 100)
+
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newEventClient(
+			eventAnswer{stream: damaged, header: map[string]string{"Content-Encoding": "gzip"}},
+			eventAnswer{status: 204},
+		)
+		got, err := texts(axle.Events[string](t.Context(), c, "/events"))
+		require.ErrorIs(t, err, axle.CodeBadResponse)
+		assert.Equal(t, []string{"a"}, got)
+		assert.Len(t, server.got, 1, "it would be damaged the next time")
+	})
 }

@@ -291,5 +291,5 @@ func isSameBody(sent, now any) bool {
 	case reflect.Slice:
 		return was.Pointer() == is.Pointer() && was.Len() == is.Len()
 	}
-	return isSame(sent, now) || reflect.DeepEqual(sent, now)
+	return reflect.DeepEqual(sent, now)
 }

@@ -25,19 +25,25 @@ type changedBody struct{ Name string }
 func TestReplay_OfARequestThatTheHandlerChangedIsAnErrorThatNamesThePartAndTheEdit(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body   any
+		own    func(r *axle.Request) // what the caller sets besides
 		change func(r *axle.Request)
 		parts  string // in the error
 		edit   string
 	}{
-		"SetMethod":             {change: func(r *axle.Request) { r.SetMethod(http.MethodPut) }, parts: "method", edit: "r.SetMethod("},
-		"SetURL":                {change: func(r *axle.Request) { r.SetURL("/other") }, parts: "URL", edit: "r.SetURL("},
-		"SetPathParam":          {change: func(r *axle.Request) { r.SetPathParam("id", "8") }, parts: "URL", edit: "r.SetURL("},
-		"SetRawPathParam":       {change: func(r *axle.Request) { r.SetRawPathParam("id", "7") }, parts: "URL", edit: "r.SetURL("},
-		"SetHeader":             {change: func(r *axle.Request) { r.SetHeader("Authorization", "new") }, parts: "header", edit: `r.SetHeader("Authorization", …)`},
-		"a header, in place":    {change: func(r *axle.Request) { r.Header["X-Own"][0] = "new" }, parts: "header", edit: "r.SetHeader("},
-		"a header's second":     {change: func(r *axle.Request) { r.Header.Add("X-Own", "new") }, parts: "header", edit: "r.SetHeader("},
-		"a header's order":      {change: func(r *axle.Request) { l := r.Header["X-Two"]; l[0], l[1] = l[1], l[0] }, parts: "header", edit: "r.SetHeader("},
-		"two headers, swapped":  {change: func(r *axle.Request) { h := r.Header; h["X-Own"], h["X-Two"] = h["X-Two"], h["X-Own"] }, parts: "header", edit: "r.SetHeader("},
+		"SetMethod":            {change: func(r *axle.Request) { r.SetMethod(http.MethodPut) }, parts: "method", edit: "r.SetMethod("},
+		"SetURL":               {change: func(r *axle.Request) { r.SetURL("/other") }, parts: "URL", edit: "r.SetURL("},
+		"SetPathParam":         {change: func(r *axle.Request) { r.SetPathParam("id", "8") }, parts: "URL", edit: "r.SetURL("},
+		"SetRawPathParam":      {change: func(r *axle.Request) { r.SetRawPathParam("id", "7") }, parts: "URL", edit: "r.SetURL("},
+		"SetHeader":            {change: func(r *axle.Request) { r.SetHeader("Authorization", "new") }, parts: "header", edit: `r.SetHeader("Authorization", …)`},
+		"a header, in place":   {change: func(r *axle.Request) { r.Header["X-Own"][0] = "new" }, parts: "header", edit: "r.SetHeader("},
+		"a header's second":    {change: func(r *axle.Request) { r.Header.Add("X-Own", "new") }, parts: "header", edit: "r.SetHeader("},
+		"a header's order":     {change: func(r *axle.Request) { l := r.Header["X-Two"]; l[0], l[1] = l[1], l[0] }, parts: "header", edit: "r.SetHeader("},
+		"two headers, swapped": {change: func(r *axle.Request) { h := r.Header; h["X-Own"], h["X-Two"] = h["X-Two"], h["X-Own"] }, parts: "header", edit: "r.SetHeader("},
+		"two headers' values, swapped": {
+			own:    func(r *axle.Request) { r.SetHeader("X-Other", "2") },
+			change: func(r *axle.Request) { r.SetHeader("X-Own", "2").SetHeader("X-Other", "1") },
+			parts:  "header", edit: "r.SetHeader(",
+		},
 		"a header's map entry":  {change: func(r *axle.Request) { r.Header["X-New"] = nil }, parts: "header", edit: "r.SetHeader("},
 		"a header, deleted":     {change: func(r *axle.Request) { delete(r.Header, "X-Own") }, parts: "header", edit: "r.SetHeader("},
 		"the map of headers":    {change: func(r *axle.Request) { r.Header = nil }, parts: "header", edit: "r.SetHeader("},
@@ -52,10 +58,31 @@ func TestReplay_OfARequestThatTheHandlerChangedIsAnErrorThatNamesThePartAndTheEd
 		"another map":           {body: map[string]int{"a": 1}, change: func(r *axle.Request) { r.Body = map[string]int{"a": 2} }, parts: "body", edit: "r.SetBody("},
 		"another reader":        {body: strings.NewReader("old"), change: func(r *axle.Request) { r.SetBody(strings.NewReader("new")) }, parts: "body", edit: "r.SetBody("},
 		"a form, in place":      {body: url.Values{"a": {"1"}}, change: func(r *axle.Request) { r.Body.(url.Values).Set("a", "2") }, parts: "body", edit: "r.SetBody("},
-		"SetTimeout":            {change: func(r *axle.Request) { r.SetTimeout(time.Second) }, parts: "timeout", edit: "r.SetTimeout("},
-		"no timeout any more":   {change: func(r *axle.Request) { r.SetTimeout(0) }, parts: "timeout", edit: "r.SetTimeout("},
-		"Respond":               {change: func(r *axle.Request) { r.Respond(axle.NewResponse(nil, 200, nil, nil)) }, parts: "answer (Respond)", edit: "r.Respond("},
-		"several":               {change: func(r *axle.Request) { r.SetMethod("PUT").SetHeader("A", "1") }, parts: "method and header", edit: "r.SetMethod(method).SetHeader("},
+		"shorter bytes":         {body: []byte("old"), change: func(r *axle.Request) { r.Body = r.Body.([]byte)[:2] }, parts: "body", edit: "r.SetBody("},
+		"an equal struct behind another pointer": {
+			body:   &changedBody{"old"},
+			change: func(r *axle.Request) { r.Body = &changedBody{"old"} },
+			parts:  "body", edit: "r.SetBody(",
+		},
+		"a pointer in the place of a struct": {
+			body:   changedBody{"old"},
+			change: func(r *axle.Request) { r.Body = &changedBody{"old"} },
+			parts:  "body", edit: "r.SetBody(",
+		},
+		"a struct in the place of a string of its bytes": {
+			body:   `{"Name":"old"}`,
+			change: func(r *axle.Request) { r.Body = changedBody{"old"} },
+			parts:  "body", edit: "r.SetBody(",
+		},
+		"SetTimeout": {change: func(r *axle.Request) { r.SetTimeout(time.Second) }, parts: "timeout", edit: "r.SetTimeout("},
+		"another timeout": {
+			own:    func(r *axle.Request) { r.SetTimeout(time.Minute) },
+			change: func(r *axle.Request) { r.SetTimeout(time.Second) },
+			parts:  "timeout", edit: "r.SetTimeout(",
+		},
+		"no timeout any more": {change: func(r *axle.Request) { r.SetTimeout(0) }, parts: "timeout", edit: "r.SetTimeout("},
+		"Respond":             {change: func(r *axle.Request) { r.Respond(axle.NewResponse(nil, 200, nil, nil)) }, parts: "answer (Respond)", edit: "r.Respond("},
+		"several":             {change: func(r *axle.Request) { r.SetMethod("PUT").SetHeader("A", "1") }, parts: "method and header", edit: "r.SetMethod(method).SetHeader("},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, network := newFakeClient(always(500, ""))
@@ -67,7 +94,7 @@ func TestReplay_OfARequestThatTheHandlerChangedIsAnErrorThatNamesThePartAndTheEd
 			})
 			r := c.R(t.Context()).SetHeader("X-Own", "1").SetQueryParam("q", "1").SetPathParam("id", "7")
 			r.Header["X-Two"] = []string{"1", "2"}
-			_, err := r.SetBody(tc.body).Post("/{id}")
+			_, err := r.SetBody(tc.body).With(tc.own).Post("/{id}")
 			e := asAxle(t, err)
 			require.ErrorIs(t, err, axle.CodeBadOption)
 			assert.Contains(t, e.Message, "the request's "+tc.parts+" changed since it was sent")
@@ -300,19 +327,24 @@ func TestReplay_ARefusedReplayClosesNothing(t *testing.T) {
 }
 
 func TestReplay_ABodyThatMakesTheSameBytesIsNoChange(t *testing.T) {
+	// A value with a function in it never equals itself.
 	type withFunction struct {
 		Name string
 		Done func() `json:"-"`
 	}
-	for name, change := range map[string]func(r *axle.Request){
-		"it is the same":      func(*axle.Request) {},
-		"it is one like it":   func(r *axle.Request) { r.Body = withFunction{"a", nil} },
-		"the name's spelling": func(r *axle.Request) { r.Method = "post" },
+	for name, tc := range map[string]struct {
+		body   any
+		change func(r *axle.Request)
+	}{
+		"the same struct":     {withFunction{"a", func() {}}, func(*axle.Request) {}},
+		"a struct like it":    {withFunction{"a", func() {}}, func(r *axle.Request) { r.Body = withFunction{"a", nil} }},
+		"the same array":      {[1]withFunction{{"a", func() {}}}, func(*axle.Request) {}},
+		"the name's spelling": {withFunction{"a", func() {}}, func(r *axle.Request) { r.Method = "post" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, network := newFakeClient(inTurn(500, 500, 500, 200))
 			useRejected(c, func(err *axle.Error) (*axle.Response, error) {
-				change(err.Request)
+				tc.change(err.Request)
 				for range 2 {
 					if resp, again := err.Request.Replay(); again == nil {
 						return resp, nil
@@ -320,10 +352,37 @@ func TestReplay_ABodyThatMakesTheSameBytesIsNoChange(t *testing.T) {
 				}
 				return err.Request.Replay()
 			})
-			_, err := c.Post(t.Context(), "/", withFunction{"a", func() {}})
+			_, err := c.Post(t.Context(), "/", tc.body)
 			require.NoError(t, err)
 			assert.EqualValues(t, 4, network.Sent.Load())
 		})
+	}
+}
+
+func TestReplay_ABodyThatDoesNotEncodeEqualsNoOther(t *testing.T) {
+	type body struct {
+		Fails bool
+		Done  func()
+	}
+	for name, tc := range map[string]struct{ sent, now bool }{
+		"neither encodes":              {true, true},
+		"the sent one does not encode": {true, false},
+		"the new one does not encode":  {false, true},
+	} {
+		c, _ := newFakeClient(always(500, ""))
+		c.SetJSON(func(v any) ([]byte, error) {
+			if v.(body).Fails { //nolint:forcetypeassert // it is one
+				return nil, errBoom
+			}
+			return nil, nil // a body that encodes has no bytes either
+		}, nil)
+		useRejected(c, func(err *axle.Error) (*axle.Response, error) {
+			err.Request.Body = body{tc.now, func() {}}
+			return err.Request.Replay()
+		})
+		_, err := c.Post(t.Context(), "/", body{tc.sent, func() {}})
+		require.ErrorIs(t, err, axle.CodeBadOption, name)
+		assert.ErrorContains(t, err, "the request's body changed since it was sent", name)
 	}
 }
 
@@ -463,6 +522,42 @@ func TestReplay_OfThoseThatOverlapAllAnswersButTheReturnedOneAreClosed(t *testin
 			assert.Empty(t, network.Open())
 		})
 	}
+}
+
+func TestReplay_AnErrorsResponseIsClosedIfTheHandlerDoesNotReturnTheError(t *testing.T) {
+	var network watchedBodies
+	c, _ := newFakeClient(network.Answer)
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		if resp.Request.Attempt() == 1 {
+			return resp, nil
+		}
+		return nil, &axle.Error{Code: axle.CodeBadResponse, Request: resp.Request, Response: resp}
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		_, err := resp.Request.Replay()
+		require.ErrorIs(t, err, axle.CodeBadResponse)
+		assert.Equal(t, []int{2}, network.Open(), "the handler may read it")
+		return axle.NewResponse(nil, 200, nil, nil), nil
+	})
+	_, err := c.R(t.Context()).SetStream(true).Get("/")
+	require.NoError(t, err)
+	assert.Len(t, network.All(), 2)
+	assert.Empty(t, network.Open())
+}
+
+func TestReplay_APanicOfAnEarlierHandlerInItLeavesNothingOpen(t *testing.T) {
+	var network watchedBodies
+	c, _ := newFakeClient(network.Answer)
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) {
+		if resp.Request.Attempt() > 1 {
+			panic("boom")
+		}
+		return resp, nil
+	})
+	useFulfilled(c, func(resp *axle.Response) (*axle.Response, error) { return resp.Request.Replay() })
+	assert.PanicsWithValue(t, "boom", func() { _, _ = c.R(t.Context()).SetStream(true).Get("/") })
+	assert.Len(t, network.All(), 2)
+	assert.Empty(t, network.Open())
 }
 
 func TestReplay_AfterAPanicNoAnswerOfOverlappingReplaysIsLeftOpen(t *testing.T) {
