@@ -80,7 +80,8 @@ func run(ctx context.Context, refresh time.Duration, in io.Reader, out io.Writer
 	go func() { served <- server.Serve(listener) }()
 	defer server.Close()
 
-	fmt.Fprintf(out, "Open http://%s in a browser. Log in as %s with the password %s.\n", listener.Addr(), name, password)
+	fmt.Fprintf(out, "Open http://%s in a browser. Log in as %s with the password %s.\n",
+		listener.Addr(), name, password)
 	fmt.Fprintln(out, "Press Enter or Ctrl-C here to end.")
 
 	entered := make(chan struct{})
@@ -117,8 +118,9 @@ func supportScript(ctx context.Context) (string, error) {
 func servePage(w http.ResponseWriter, _ *http.Request) {
 	// The session is in localStorage, which every script of the page can read. So the page runs no
 	// script from elsewhere, and nobody can put one into its text.
-	w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src data:; "+
-		"script-src 'self' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'self'; "+
+		"script-src 'self' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "+
+		"base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(page)
 }

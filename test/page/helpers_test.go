@@ -86,7 +86,8 @@ type example struct {
 
 // startExample starts the example as its documentation says, from the folder of the repository.
 func startExample(ctx context.Context) (*example, error) {
-	return start(exec.CommandContext(ctx, "go", "run", "./_examples/browser", "-refresh", refreshTakes.String()))
+	return start(exec.CommandContext(ctx,
+		"go", "run", "./_examples/browser", "-refresh", refreshTakes.String()))
 }
 
 // start starts a process of the example, and waits until its page can be opened.
@@ -174,8 +175,8 @@ func openSite(
 	return p
 }
 
-// watchConsole reads the console of the page, and fails the test if the browser complains of something. A
-// resource that it could not load is none of that: it is a 401 that the test has asked for.
+// watchConsole reads the console of the page, and fails the test if the browser complains of
+// something. A resource that it could not load is none of that: it is a 401 that the test has asked for.
 func (p *tab) watchConsole() {
 	messages := chromedp.Console(p.ctx)
 	watching := make(chan struct{})
@@ -233,9 +234,10 @@ func evaluate[T any](p *tab, format string, args ...any) T {
 // until waits until an expression of JavaScript is true in the page.
 func (p *tab) until(expression string) {
 	p.t.Helper()
-	_, err := chromedp.Run(p.ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience)))
-	if err != nil {
-		require.FailNow(p.t, "the page does not come to it", "%s: %v\nthe page:\n%s", expression, err, p.text("body"))
+	poll := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(patience))
+	if _, err := chromedp.Run(p.ctx, poll); err != nil {
+		require.FailNow(p.t, "the page does not come to it",
+			"%s: %v\nthe page:\n%s", expression, err, p.text("body"))
 	}
 }
 
@@ -280,7 +282,8 @@ func (p *tab) login(password string) {
 // untilListed waits until the page shows the list, which only a user sees, and has saved the login.
 func (p *tab) untilListed() {
 	p.t.Helper()
-	p.until(`!document.getElementById("member").hidden && !document.getElementById("login-fields").disabled`)
+	p.until(`!document.getElementById("member").hidden`)
+	p.until(`!document.getElementById("login-fields").disabled`)
 	p.untilCount("#stars li", 50)
 	p.untilSettled()
 }

@@ -162,7 +162,7 @@ func (a *app) loadAll(ctx context.Context) {
 		a.enter(ctx)
 		return
 	}
-	a.board.begin(plural(len(stars), "parallel load"))
+	a.board.begin(fmt.Sprint(len(stars), " parallel loads"))
 	a.page.say("message", "")
 
 	var loads []*future.Future[Star]
@@ -191,7 +191,8 @@ func (a *app) expire(ctx context.Context) {
 		a.page.say("message", "The token could not be expired: "+reason(err))
 		return
 	}
-	a.page.say("message", "The access token has expired. The page does not know it yet: the next call gets a 401.")
+	a.page.say("message",
+		"The access token has expired. The page does not know it yet: the next call gets a 401.")
 }
 
 // logout ends the session. For this page it has ended at once. For the other tabs and for a reload, it

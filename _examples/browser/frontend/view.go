@@ -94,9 +94,13 @@ func (v *view) show(s summary) {
 
 	switch {
 	case s.running == 0 && s.calls > 0:
-		v.page.say("summary", fmt.Sprintf("%s, %s, %s, %d failed, %s",
-			plural(s.calls, "call"), plural(s.refreshes, "refresh"), plural(s.replays, "replay"),
-			s.states[failed], seconds(s.took)))
+		v.page.say("summary", strings.Join([]string{
+			counted(s.calls, "call", "calls"),
+			counted(s.refreshes, "refresh", "refreshes"),
+			counted(s.replays, "replay", "replays"),
+			fmt.Sprint(s.states[failed], " failed"),
+			seconds(s.took),
+		}, ", "))
 		v.stopClock(s.took)
 	case s.running > 0:
 		v.startClock(s.took)
@@ -201,14 +205,11 @@ func (r *row) explain(text, details string) {
 	r.item.Set("title", details)
 }
 
-func plural(n int, what string) string {
-	switch {
-	case n == 1:
-		return "1 " + what
-	case strings.HasSuffix(what, "h"):
-		return fmt.Sprint(n, " ", what, "es")
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
 	}
-	return fmt.Sprint(n, " ", what, "s")
+	return fmt.Sprint(n, " ", many)
 }
 
 func seconds(d time.Duration) string {
