@@ -66,10 +66,8 @@ func ofMilliseconds(ms float64) time.Duration {
 
 // Wait returns after d, or when ctx ends. Its error is the cause of a context that has ended.
 func Wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 	return context.Cause(ctx)
