@@ -86,22 +86,36 @@ func TestBody_EveryTypeIsSentWithItsContentTypeAndLength(t *testing.T) {
 		"a file":                    {newFile(t, "file"), sentBody{"file", octets, 4}},
 		"an empty file":             {newFile(t, ""), sentBody{"", octets, 0}},
 		"a reader with a length":    {lengthy{strings.NewReader("long"), 4}, sentBody{"long", octets, 4}},
-		"an opaque reader":          {opaque("opaque"), sentBody{"opaque", octets, -1}},
-		"an opaque reader, no end":  {io.LimitReader(&endless{Left: 1 << 20}, 3), sentBody{"\xed\xec\xeb", octets, -1}},
-		"an opaque reader of none":  {opaque(""), sentBody{"", octets, -1}},
 		"http.NoBody":               {http.NoBody, sentBody{"", "", 0}},
-		"a closer":                  {io.NopCloser(strings.NewReader("closer")), sentBody{"closer", octets, -1}},
 		"a section of another file": {io.NewSectionReader(strings.NewReader("0123456789"), 2, 5), sentBody{"23456", octets, 5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, got := newBodyServer(t)
-			if name == "an opaque reader, no end" {
-				all, _ := io.ReadAll(io.LimitReader(&endless{Left: 1 << 20}, 3))
-				x.want.text = string(all)
-			}
 			_, err := c.R(t.Context()).SetBody(x.body).Post("/")
 			require.NoError(t, err)
 			assert.Equal(t, x.want, got())
+		})
+	}
+}
+
+// A browser's fetch has read such a body before it is sent, and sends the length: see test/browser.
+func TestBody_AReaderWithoutALengthIsSentWithoutOne(t *testing.T) {
+	pattern, err := io.ReadAll(&endless{Left: 3})
+	require.NoError(t, err)
+	for name, x := range map[string]struct {
+		body io.Reader
+		want string
+	}{
+		"an opaque reader":         {opaque("opaque"), "opaque"},
+		"an opaque reader, no end": {io.MultiReader(io.LimitReader(&endless{Left: 3}, 3)), string(pattern)},
+		"an opaque reader of none": {opaque(""), ""},
+		"a closer":                 {io.NopCloser(strings.NewReader("closer")), "closer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, got := newBodyServer(t)
+			_, err := c.R(t.Context()).SetBody(x.body).Post("/")
+			require.NoError(t, err)
+			assert.Equal(t, sentBody{x.want, "application/octet-stream", -1}, got())
 		})
 	}
 }

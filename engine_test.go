@@ -52,6 +52,7 @@ func TestEngine_BothKeepTheRules(t *testing.T) {
 		"events: the limit":                    TestEvents_TheResponseLimitHoldsForEachEventAndNotForTheStream,
 		"events: a break closes":               TestEvents_ABreakAndAPanicInTheLoopCloseTheConnection,
 		"body: types and lengths":              TestBody_EveryTypeIsSentWithItsContentTypeAndLength,
+		"body: no length":                      TestBody_AReaderWithoutALengthIsSentWithoutOne,
 		"body: verbs":                          TestP7_ABodyIsSentWithEveryVerb,
 		"body: seekers and buffers":            TestBody_SeekersAndBuffersAreSentFromWhereTheyStandAndPutBack,
 		"body: a reader is not read ahead":     TestP14_AnOpaqueReaderIsPulledByTheTransportAndNotReadAhead,

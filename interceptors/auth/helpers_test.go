@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/future"
 	"github.com/axlehttp/axle/interceptors/auth"
+	"github.com/axlehttp/axle/internal/axletest"
 	"github.com/axlehttp/axle/store"
 )
 
@@ -195,11 +197,13 @@ func (k kind) String() string {
 	return name + map[bool]string{true: ", selected"}[k.selected]
 }
 
-var kinds = []kind{
+// A session of cookies has them in a jar, which is not consulted where a browser's fetch sends: the
+// browser has cookies of its own, as test/browser shows.
+var kinds = slices.DeleteFunc([]kind{
 	{store: true}, {store: true, cookies: true},
 	{}, {cookies: true},
 	{store: true, selected: true}, {store: true, cookies: true, selected: true},
-}
+}, func(k kind) bool { return k.cookies && axletest.IsFetched() })
 
 type user struct{ Name string }
 

@@ -11,7 +11,7 @@ import (
 // startRelay makes the servers of the tests, which listen in memory, reachable by the browser's fetch,
 // if the page has such a proxy: see relay.go of the command test/browser/chromium.
 func startRelay() {
-	if os.Getenv("AXLE_NETWORK") != "relay" {
+	if !IsFetched() {
 		return
 	}
 	reservePorts()
@@ -19,6 +19,9 @@ func startRelay() {
 		go relay()
 	}
 }
+
+// IsFetched reports whether the requests of the tests go out by the fetch of a browser.
+func IsFetched() bool { return os.Getenv("AXLE_NETWORK") == "relay" }
 
 // reservePorts makes the network in memory, which gives out port after port from 1 on, begin beyond
 // the ports that a browser refuses, 10080 being the last, and beyond the default ports of http and

@@ -17,5 +17,8 @@
 //     Such a block imports the dependency itself. A block for a browser alone is ```go goos=js. Both
 //     are compiled only if the environment has AXLE_SNIPPETS=all, as in CI.
 //
-// Nothing imports this package, and it imports nothing of axle.
+// The tables of docs/porting-from-axios.md also say what holds in a browser. PortingRows reads them, and
+// the command overfetch lists the tests that show what they say.
+//
+// Nothing but that command imports this package, and it imports nothing of axle.
 package docsnippets

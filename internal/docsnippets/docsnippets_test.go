@@ -143,10 +143,6 @@ func readAll(t *testing.T, root string) (blocks []block) {
 }
 
 // isSkipped reports whether a folder has no documents of the repository.
-func isSkipped(folder string) bool {
-	return strings.HasPrefix(folder, ".") || folder == "testdata" || folder == "node_modules"
-}
-
 // fence matches the first line of a fence. A list marker may come before it.
 var fence = regexp.MustCompile("^((?: *(?:[-*+]|[0-9]+[.)]) )* *)(`{3,}|~{3,})\\s*([^`]*)$")
 

@@ -284,8 +284,6 @@ func TestPorting_EveryErrorCode(t *testing.T) {
 			case <-r.Context().Done():
 			case <-stop:
 			}
-		case "/loop":
-			http.Redirect(w, r, "/loop", http.StatusFound)
 		case "/broken":
 			_, _ = io.WriteString(w, "{")
 		default:
@@ -297,20 +295,25 @@ func TestPorting_EveryErrorCode(t *testing.T) {
 	closed.Close()
 	ctx := t.Context()
 	for code, send := range map[axle.Code]func() error{
-		axle.CodeBadRequest:       func() error { _, err := c.Get(ctx, "/404"); return err },
-		axle.CodeBadResponse:      func() error { _, err := c.Get(ctx, "/500"); return err },
-		axle.CodeNetwork:          func() error { _, err := c.Get(ctx, closed.URL); return err },
-		axle.CodeTimeout:          func() error { _, err := c.R(ctx).SetTimeout(time.Millisecond).Get("/slow"); return err },
-		axle.CodeInvalidURL:       func() error { _, err := c.Get(ctx, "ftp://x.test"); return err },
-		axle.CodeTooManyRedirects: func() error { _, err := c.Get(ctx, "/loop"); return err },
-		axle.CodeTooLarge:         func() error { _, err := c.Clone().SetResponseLimit(3).Get(ctx, "/"); return err },
-		axle.CodeBadOption:        func() error { _, err := c.Post(ctx, "/", make(chan int)); return err },
+		axle.CodeBadRequest:  func() error { _, err := c.Get(ctx, "/404"); return err },
+		axle.CodeBadResponse: func() error { _, err := c.Get(ctx, "/500"); return err },
+		axle.CodeNetwork:     func() error { _, err := c.Get(ctx, closed.URL); return err },
+		axle.CodeTimeout:     func() error { _, err := c.R(ctx).SetTimeout(time.Millisecond).Get("/slow"); return err },
+		axle.CodeInvalidURL:  func() error { _, err := c.Get(ctx, "ftp://x.test"); return err },
+		axle.CodeTooLarge:    func() error { _, err := c.Clone().SetResponseLimit(3).Get(ctx, "/"); return err },
+		axle.CodeBadOption:   func() error { _, err := c.Post(ctx, "/", make(chan int)); return err },
 	} {
 		require.ErrorIs(t, send(), code)
 	}
 	_, err := axle.Get[struct{}](ctx, c, "/broken")
 	require.ErrorIs(t, err, axle.CodeBadResponse)
 	assert.Equal(t, "{", asAxle(t, err).Response.String(), "the raw body is kept")
+}
+
+func TestPorting_TooManyRedirects(t *testing.T) {
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) })
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, axle.CodeTooManyRedirects)
 }
 
 func TestPorting_AnInstanceIsAClone(t *testing.T) { // axios.create

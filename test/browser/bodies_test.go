@@ -7,7 +7,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"syscall"
+	"syscall/js"
 	"testing"
 	"time"
 
@@ -96,4 +99,36 @@ func TestBodies_ARefreshThatStallsEndsWithItsContext(t *testing.T) {
 	_, err := refresh(ctx, &oauth2.Token{RefreshToken: "old"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	isGivenUp(t, "refresh")
+}
+
+func TestBodies_AnUploadIsReadWholeBeforeItIsSent(t *testing.T) {
+	readTo := int64(0)
+	r := axle.New().SetBaseURL(pageOrigin(t)).R(t.Context()).
+		SetBody(axle.NewMultipart().File("f", "f.txt", strings.NewReader(strings.Repeat("x", 1<<20)))).
+		OnUploadProgress(func(p axle.Progress) {
+			readTo = p.Bytes
+			assert.Empty(t, kept(t, pageOrigin(t), "whole"))
+		})
+	resp, err := r.Post("/api/echo/whole")
+	require.NoError(t, err)
+
+	var got received
+	require.NoError(t, resp.Decode(&got))
+	assert.Greater(t, len(got.Body), 1<<20)
+	assert.Equal(t, readTo, int64(len(got.Body)))
+	assert.Equal(t, []string{strconv.Itoa(len(got.Body))}, got.Header["Content-Length"])
+}
+
+func TestSaveFile_APageHasNoFilesAndTheErrorSaysSo(t *testing.T) {
+	resp, err := axle.New().SetBaseURL(pageOrigin(t)).R(t.Context()).SetStream(true).Get("/api/echo/file")
+	require.NoError(t, err)
+	defer resp.Stream().Close()
+
+	// The runner has put a file system in memory in the place of the one that wasm_exec.js has.
+	fs := js.Global().Get("fs")
+	open := fs.Get("open")
+	fs.Set("open", js.Global().Get("Function").New("...args",
+		"args.at(-1)(Object.assign(new Error('not implemented'), { code: 'ENOSYS' }))"))
+	defer fs.Set("open", open)
+	require.ErrorIs(t, resp.SaveFile("/tmp/saved"), syscall.ENOSYS)
 }

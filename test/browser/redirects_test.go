@@ -158,6 +158,11 @@ func TestRedirects_LimitsAndChecksAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestRedirects_ALoopIsTheBrowsersToEndAndIsANetworkError(t *testing.T) {
+	_, err := axle.New().SetBaseURL(pageOrigin(t)).Get(t.Context(), "/api/redirect/loop")
+	require.ErrorIs(t, err, axle.CodeNetwork)
+}
+
 func TestRedirects_ARefreshFollowsNone(t *testing.T) {
 	login := &oauth2.Token{AccessToken: "old", RefreshToken: "refresh-old"}
 	for name, refresh := range map[string]store.RefreshFunc{

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/json"
@@ -19,7 +20,7 @@ import (
 //	/api/echo/NAME              answers with a received, as JSON, and keeps it under NAME; it has the
 //	                            headers X-Exposed and X-Hidden, and exposes the former
 //	/api/kept/NAME              answers with the list of those that were kept, also the preflights
-//	/api/redirect/NAME?to=URL   redirects, with 307 or the status in ?status=
+//	/api/redirect/NAME?to=URL   redirects, with 307 or the status in ?status=; without a URL to itself
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
 //	/api/status/NAME?code=401   answers with that status and a received
@@ -140,7 +141,7 @@ func (a *api) event(name string) chan struct{} {
 func redirect(w http.ResponseWriter, r *http.Request) {
 	code := http.StatusTemporaryRedirect
 	_, _ = fmt.Sscan(r.URL.Query().Get("status"), &code)
-	w.Header().Set("Location", r.URL.Query().Get("to"))
+	w.Header().Set("Location", cmp.Or(r.URL.Query().Get("to"), r.URL.String()))
 	w.WriteHeader(code)
 }
 

@@ -1,0 +1,76 @@
+//go:build js
+
+package browser_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/axlehttp/axle"
+)
+
+func TestNetwork_ABrowserDoesNotSayWhyItFailed(t *testing.T) {
+	for name, url := range map[string]string{
+		"no such host":                 "http://nothing.invalid",
+		"the server allows no origin":  otherOrigin(t) + "/api/echo/nocors?nocors",
+		"a port that a browser avoids": "http://127.0.0.1:9",
+	} {
+		_, err := axle.New().Get(t.Context(), url)
+		require.ErrorIs(t, err, axle.CodeNetwork, name)
+		assert.ErrorContains(t, err, "Failed to fetch", name)
+		assert.NotErrorIs(t, err, syscall.ECONNREFUSED, name)
+	}
+}
+
+func TestTransport_TheProxyTheTLSAndTheConnectionsAreTheBrowsers(t *testing.T) {
+	transport := axle.DefaultTransport()
+	transport.Proxy = func(*http.Request) (*url.URL, error) {
+		return nil, errors.New("the proxy is nobody's to choose")
+	}
+	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS13}
+	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = 1, 1
+	transport.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
+
+	echo(t, axle.New().SetBaseURL(pageOrigin(t)).SetTransport(transport), "transport")
+}
+
+func TestTransport_ADialerTakesThePlaceOfFetch(t *testing.T) {
+	// The server listens in the page. No fetch can reach it.
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Host)
+	}))
+	defer server.Close()
+	fetched := watchFetch(t)
+
+	transport := axle.DefaultTransport()
+	transport.DialContext = new(net.Dialer).DialContext
+	defer transport.CloseIdleConnections()
+	resp, err := axle.New().SetTransport(transport).Get(t.Context(), server.URL)
+	require.NoError(t, err)
+	assert.Equal(t, strings.TrimPrefix(server.URL, "http://"), resp.String())
+	assert.Empty(t, fetched())
+}
+
+func TestURLs_ABrowserEscapesAFewMoreCharactersOfAQuery(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	for query, want := range map[string]string{
+		`q={"a":[1|2]}`:             "q={%22a%22:[1|2]}",
+		"q='<b>'":                   "q=%27%3Cb%3E%27",
+		"q=gr\u00fcn&b=%2f+100%%20": "q=gr%C3%BCn&b=%2f+100%%20",
+	} {
+		got, err := axle.Get[received](t.Context(), c, "/api/echo/query?"+query)
+		require.NoError(t, err)
+		assert.Equal(t, "/api/echo/query?"+want, got.URL)
+	}
+}
