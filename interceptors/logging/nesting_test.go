@@ -1,5 +1,3 @@
-//go:build !js
-
 package logging_test
 
 import (
@@ -13,9 +11,6 @@ import (
 	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/logging"
 )
-
-// JSON of ten thousand levels needs more stack than a browser gives to WebAssembly, also in
-// encoding/json, and so this file is not for js.
 
 func TestLogging_NestingIsBounded(t *testing.T) {
 	for _, body := range []string{strings.Repeat("[", 1<<20), `{"token":` + strings.Repeat("[", 1<<20), strings.Repeat(`{"a":`, 1<<18)} {

@@ -19,9 +19,9 @@ type jsonMask struct {
 	depth int // of JSON and URLs inside strings
 }
 
-// maxDepth bounds the nesting of JSON, so that a body cannot overflow the stack. It is the bound of
-// encoding/json.
-const maxDepth = 10000
+// maxDepth bounds the nesting of JSON, so that a body cannot overflow the stack, which is small in a
+// browser. No one reads JSON that is nested more deeply.
+const maxDepth = 1000
 
 var (
 	errEnough = errors.New("there is enough to show")
