@@ -2,11 +2,11 @@ package axios_test
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -24,16 +24,17 @@ type recordedChain struct {
 
 type recordedPair struct{ Name, Fulfilled, Rejected, When string }
 
+//go:embed testdata/chains.json
+var record []byte
+
 // TestAxios_RandomChainsDoWhatTheRealOneDid has axle repeat what axios was recorded doing: the handlers that ran, in their order, what
 // each was given, and the outcome.
 func TestAxios_RandomChainsDoWhatTheRealOneDid(t *testing.T) {
-	raw, err := os.ReadFile("testdata/chains.json")
-	require.NoError(t, err)
 	var recorded struct {
 		Axios  string
 		Chains []recordedChain
 	}
-	require.NoError(t, json.Unmarshal(raw, &recorded))
+	require.NoError(t, json.Unmarshal(record, &recorded))
 	require.NotEmpty(t, recorded.Chains)
 	for i, chain := range recorded.Chains {
 		s := &repeated{chain: chain}

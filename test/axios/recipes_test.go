@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,25 +149,6 @@ func within(d time.Duration, opts ...axle.UseOption) axle.Plugin {
 		r.SetContext(ctx).OnEnd(func(*axle.Response, *axle.Error) { cancel() })
 		return r, nil
 	}, nil, opts...)
-}
-
-// The code above is the code of the document, to the letter.
-func TestRecipes_TheDocumentHasTheCodeThatIsTested(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/porting-from-axios.md")
-	require.NoError(t, err)
-	source, err := os.ReadFile("recipes_test.go")
-	require.NoError(t, err)
-
-	_, section, found := strings.Cut(string(doc), "\n## Recipes\n")
-	require.True(t, found)
-	section, _, _ = strings.Cut(section, "\n## ")
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(section, -1)
-	require.Len(t, blocks, 6)
-
-	// The last block shows how the recipes are installed.
-	for _, block := range blocks[:5] {
-		assert.Contains(t, string(source), block[1])
-	}
 }
 
 // useReplayOnce has each 503 replayed.
