@@ -142,7 +142,6 @@ func readAll(t *testing.T, root string) (blocks []block) {
 	return blocks
 }
 
-// isSkipped reports whether a folder has no documents of the repository.
 // fence matches the first line of a fence. A list marker may come before it.
 var fence = regexp.MustCompile("^((?: *(?:[-*+]|[0-9]+[.)]) )* *)(`{3,}|~{3,})\\s*([^`]*)$")
 

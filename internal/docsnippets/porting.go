@@ -141,6 +141,7 @@ func OverFetch(rows []Row, tests map[string][]Test) map[string][]string {
 	return found
 }
 
+// isSkipped reports whether a folder has no documents and no tests of the repository.
 func isSkipped(folder string) bool {
 	return strings.HasPrefix(folder, ".") || folder == "testdata" || folder == "node_modules"
 }
