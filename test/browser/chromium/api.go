@@ -22,6 +22,7 @@ import (
 //	/api/kept/NAME              answers with the list of those that were kept, also the preflights
 //	/api/redirect/NAME?to=URL   redirects, with 307 or the status in ?status=; without a URL to itself
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
+//	/api/private/NAME           answers with a 401 to a request without the cookie private=NAME
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
 //	/api/status/NAME?code=401   answers with that status and a received
 //	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
@@ -54,6 +55,7 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/kept/{name}", a.list)
 	a.mux.HandleFunc("/api/redirect/{name}", redirect)
 	a.mux.HandleFunc("/api/cookie/{name}", setCookie)
+	a.mux.HandleFunc("/api/private/{name}", private)
 	a.mux.HandleFunc("/api/encoded/{name}", encoded)
 	a.mux.HandleFunc("/api/status/{name}", a.status)
 	a.mux.HandleFunc("/api/stall/{name}", a.stall)
@@ -148,6 +150,13 @@ func redirect(w http.ResponseWriter, r *http.Request) {
 func setCookie(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Set-Cookie", r.URL.Query().Get("set")+"; Path=/")
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func private(w http.ResponseWriter, r *http.Request) {
+	cookie, err := r.Cookie("private")
+	if err != nil || cookie.Value != r.PathValue("name") {
+		w.WriteHeader(http.StatusUnauthorized)
+	}
 }
 
 func encoded(w http.ResponseWriter, r *http.Request) {
