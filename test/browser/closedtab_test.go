@@ -72,7 +72,7 @@ func refreshInTab(tab string) {
 	case "close":
 		js.Global().Call("close")
 	case "leave":
-		js.Global().Get("location").Call("assign", "/back")
+		js.Global().Get("location").Call("assign", "/api/echo/left")
 	}
 	select {}
 }
