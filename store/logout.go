@@ -16,8 +16,10 @@ import (
 // of [WithLogout], waits for it until ctx ends, and returns its error. If the session has ended
 // already, Logout does nothing.
 //
-// A session that is kept by a Persister is removed from the storage first. If that fails, the error
-// matches [ErrStorage] or [ErrBusy], and the store tries again until it succeeds.
+// A session that is kept by a Persister is removed from the storage before the function of WithLogout
+// is called. Subscribers hear of the logout before that: a program that ends in between finds the
+// session again. If the removal fails, the error matches [ErrStorage] or [ErrBusy], and the store tries
+// again until it succeeds.
 //
 // If a refresh is in flight, it is spending the token, so WithLogout's function has to wait for it.
 // The function is called when the refresh has settled, with the new token if there is one. It waits
