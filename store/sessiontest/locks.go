@@ -63,33 +63,42 @@ func lockExcludes(s *storage) {
 
 func lockBusy(s *storage) {
 	p := s.open()
-	stopped := errors.New("the caller has given up")
 	s.locked(p, func() {
 		for _, waiter := range []store.Persister{p, s.open()} {
-			ctx, cancel := context.WithTimeout(s.T.Context(), shortly)
-			s.wantBusy(waiter, ctx, "a deadline has passed")
-			cancel()
-
-			ctx, cancelCause := context.WithCancelCause(s.T.Context())
-			timer := time.AfterFunc(shortly, func() { cancelCause(stopped) })
-			s.wantBusy(waiter, ctx, "the caller has cancelled")
-			timer.Stop()
-			cancelCause(nil)
+			s.wantBusy(waiter, aDeadline)
+			s.wantBusy(waiter, aCancellation)
 		}
 	})
 }
 
-// wantBusy wants that Lock waits until ctx ends, and no longer.
-func (s *storage) wantBusy(p store.Persister, ctx context.Context, why string) { //nolint:revive // p comes first
+// ending makes a context that ends shortly.
+type ending func(parent context.Context) (context.Context, context.CancelFunc)
+
+func aDeadline(parent context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(parent, shortly)
+}
+
+func aCancellation(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	timer := time.AfterFunc(shortly, func() { cancel(errors.New("the caller has given up")) })
+	return ctx, func() { timer.Stop(); cancel(nil) }
+}
+
+// wantBusy wants that Lock waits until its context ends, and no longer.
+func (s *storage) wantBusy(p store.Persister, ends ending) {
 	s.Helper()
-	s.within(patience/2, "Lock, until "+why, func() error {
+	s.within(patience/2, "Lock, while another holder has the lock", func() error {
+		// On a busy machine the context could end before Lock begins, if it were made any earlier.
+		ctx, cancel := ends(s.T.Context())
+		defer cancel()
+
 		lock, err := p.Lock(ctx)
 		switch {
 		case err == nil:
 			_ = lock.Unlock()
 			return errTwoHolders
 		case !errors.Is(err, store.ErrBusy):
-			return fmt.Errorf("ErrBusy is due, and the error is: %w", err)
+			return fmt.Errorf("ErrBusy is due when its context ends, and the error is: %w", err)
 		case ctx.Err() == nil:
 			return errors.New("ErrBusy came too early")
 		}
@@ -104,9 +113,7 @@ func lockAfterBusy(s *storage) {
 	p, waiter := s.open(), s.open()
 	s.locked(p, func() {
 		for range 3 {
-			ctx, cancel := context.WithTimeout(s.T.Context(), shortly)
-			s.wantBusy(waiter, ctx, "a deadline has passed")
-			cancel()
+			s.wantBusy(waiter, aDeadline)
 		}
 	})
 	for _, next := range []store.Persister{s.open(), waiter, p} {
@@ -155,9 +162,7 @@ func lockStaysHeld(s *storage) {
 	if err := lock.Held(); err != nil {
 		s.Errorf("Held: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(s.T.Context(), shortly)
-	s.wantBusy(s.open(), ctx, "a deadline has passed")
-	cancel()
+	s.wantBusy(s.open(), aDeadline)
 
 	if err := lock.Unlock(); err != nil {
 		s.Errorf("Unlock: %v", err)
@@ -179,9 +184,7 @@ func unlockTwice(s *storage) {
 		s.locked(next, func() {
 			// Whether that is an error is not said.
 			_ = first.Unlock()
-			ctx, cancel := context.WithTimeout(s.T.Context(), shortly)
-			s.wantBusy(s.open(), ctx, "a deadline has passed")
-			cancel()
+			s.wantBusy(s.open(), aDeadline)
 		})
 	}
 }

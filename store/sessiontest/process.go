@@ -2,7 +2,6 @@ package sessiontest
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -57,9 +56,7 @@ func lockOfDead(s *storage) {
 	if said, ok := waitForLine(output, holdsLock); !ok {
 		s.Fatalf("another process has not got the lock:\n%s", said)
 	}
-	ctx, cancel := context.WithTimeout(s.T.Context(), shortly)
-	s.wantBusy(p, ctx, "a deadline has passed, while another process has the lock")
-	cancel()
+	s.wantBusy(p, aDeadline)
 
 	if err := child.Process.Kill(); err != nil {
 		s.Fatal(err)
