@@ -54,11 +54,20 @@ func (d *dispatch) boundSentBody(body io.ReadCloser) io.ReadCloser {
 }
 
 // boundFetchedBody makes the reads of the response's body end with the dispatch, or with the
-// request's context if the body is streamed.
+// request's context if the body is streamed. A response that has no body gets [http.NoBody], as it
+// does elsewhere.
 func (d *dispatch) boundFetchedBody(raw *http.Response) {
-	if d.request.settings().usesFetch() && raw.Body != nil && raw.Body != http.NoBody {
-		raw.Body = fetch.EndWith(d.Context, raw.Body)
+	if !d.request.settings().usesFetch() || raw.Body == nil {
+		return
 	}
+
+	isHead := strings.EqualFold(d.request.method(), http.MethodHead)
+	if isHead || raw.ContentLength == 0 || raw.StatusCode == http.StatusNoContent || raw.StatusCode == http.StatusNotModified {
+		_ = raw.Body.Close()
+		raw.Body = http.NoBody
+		return
+	}
+	raw.Body = fetch.EndWith(d.Context, raw.Body)
 }
 
 // moveUserinfo makes an Authorization header of the URL's userinfo, as net/http does elsewhere. Fetch

@@ -90,6 +90,22 @@ func TestBodies_BehindTheBridgeTheTimeLimitOfTheHTTPClientHolds(t *testing.T) {
 	isGivenUp(t, "stalled-bridge")
 }
 
+func TestBodies_BehindTheBridgeAResponseWithoutABodyHasNoneAsElsewhere(t *testing.T) {
+	c := axle.New().HTTPClient()
+	for name, x := range map[string]struct{ method, path string }{
+		"HEAD":          {http.MethodHead, "/api/echo/none"},
+		"no content":    {http.MethodGet, "/api/cookie/none?set=none%3D1"},
+		"a length of 0": {http.MethodGet, "/api/redirect/none?status=200"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), x.method, pageOrigin(t)+x.path, nil)
+		require.NoError(t, err)
+		resp, err := c.Do(req)
+		require.NoError(t, err)
+		assert.Equal(t, http.NoBody, resp.Body, name)
+		require.NoError(t, resp.Body.Close())
+	}
+}
+
 func TestBodies_ARefreshThatStallsEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

@@ -83,6 +83,11 @@ func (p *relay) dial(ctx context.Context, _, address string) (net.Conn, error) {
 
 // ServeHTTP implements http.Handler.
 func (p *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The answers of a server with TLS could not be allowed, since nobody between can read them.
+	if r.Method == http.MethodConnect {
+		http.Error(w, "the relay has no TLS", http.StatusForbidden)
+		return
+	}
 	if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 		p.allow(w.Header())
 		w.Header().Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
