@@ -7,10 +7,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/axlehttp/axle/internal/fetch"
+	"github.com/axlehttp/axle/internal/origin"
 )
 
 // This file is a dispatch in a browser, where net/http sends by the Fetch API. The browser
@@ -77,13 +79,34 @@ func (d *dispatch) moveUserinfo() {
 		return
 	}
 	if len(d.header["Authorization"]) == 0 {
-		password, _ := d.url.User.Password()
-		userinfo := d.url.User.Username() + ":" + password
-		d.header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(userinfo))}
+		d.header["Authorization"] = []string{basicAuthOf(d.url.User)}
 	}
 	plain := *d.url
 	plain.User = nil
 	d.url = &plain
+}
+
+func basicAuthOf(userinfo *url.Userinfo) string {
+	password, _ := userinfo.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(userinfo.Username()+":"+password))
+}
+
+// withUserinfo returns the URL that a response came from with the userinfo that moveUserinfo has sent
+// as a header, so that the userinfo goes along to the next page of the same origin.
+func (r *Response) withUserinfo(sent *url.URL) *url.URL {
+	if r.Request == nil || sent.User != nil {
+		return sent
+	}
+	asked, err := r.Request.ResolveURL()
+	if err != nil || asked.User == nil || !origin.Same(asked, sent) {
+		return sent
+	}
+	if r.raw.Request.Header.Get("Authorization") != basicAuthOf(asked.User) {
+		return sent
+	}
+	with := *sent
+	with.User = asked.User
+	return &with
 }
 
 // refuseDropped returns the error of a request of which the browser would drop a part.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/axlehttp/axle/internal/delay"
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/origin"
 	"github.com/axlehttp/axle/internal/wire"
 )
@@ -95,6 +96,9 @@ func (r *Response) resolveLink(link string) (*url.URL, error) {
 // The caller may not change it.
 func (r *Response) location() *url.URL {
 	if r.raw != nil && r.raw.Request != nil && r.raw.Request.URL != nil {
+		if fetch.Possible {
+			return r.withUserinfo(r.raw.Request.URL)
+		}
 		return r.raw.Request.URL
 	}
 	if r.Request == nil {

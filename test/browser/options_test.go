@@ -5,6 +5,7 @@ package browser_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -157,6 +158,28 @@ func TestUserinfo_OfAURLIsAnAuthorizationAsElsewhere(t *testing.T) {
 	got, err := axle.Get[received](t.Context(), axle.New(), u+"/api/echo/userinfo")
 	require.NoError(t, err)
 	assert.Equal(t, axle.BasicAuth("ada", "secret"), got.Header.Get("Authorization"))
+}
+
+func TestUserinfo_OfAURLGoesAlongToTheNextPageOfItsOriginAlone(t *testing.T) {
+	u := "http://ada:secret@" + pageOrigin(t)[len("http://"):]
+	for next, want := range map[string][]string{
+		pageOrigin(t):  {"ada", "ada"},
+		otherOrigin(t): {"ada", ""},
+	} {
+		nextOf := func(page received) string {
+			if strings.Contains(page.URL, "at=") {
+				return ""
+			}
+			return next + "/api/echo/pages?at=2"
+		}
+		var users []string
+		for page, err := range axle.Pages(t.Context(), axle.New(), u+"/api/echo/pages", axle.NextURL(nextOf)) {
+			require.NoError(t, err)
+			user, _, _ := (&http.Request{Header: page.Header}).BasicAuth()
+			users = append(users, user)
+		}
+		assert.Equal(t, want, users)
+	}
 }
 
 func TestHeaders_AxlesOwnUserAgentAndAcceptEncodingAreTheBrowsers(t *testing.T) {
