@@ -528,6 +528,9 @@ func (b *restyBody) takeOver(raw *http.Response, d *dispatch) {
 		return
 	}
 
+	// resty reads the body while it sends.
+	d.boundFetchedBody(raw)
+
 	// resty decodes gzip by a rule of its own, which fails for a range, for several encodings, and
 	// for the response to a HEAD.
 	b.ReadCloser, raw.Body = decompress(d.request, raw), b

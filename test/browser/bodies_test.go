@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-resty/resty/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
@@ -52,10 +53,17 @@ func TestBodies_AStreamEndsWithItsContextAndTheServerSeesIt(t *testing.T) {
 }
 
 func TestBodies_ABodyThatStallsIsATimeout(t *testing.T) {
-	c := axle.New().SetBaseURL(pageOrigin(t)).SetTimeout(200 * time.Millisecond)
-	_, err := c.Get(t.Context(), "/api/stall/timeout")
-	require.ErrorIs(t, err, axle.CodeTimeout)
-	isGivenUp(t, "timeout")
+	for engine, configure := range map[string]func(*resty.Client){
+		"timeout-nethttp": nil,
+		"timeout-resty":   func(*resty.Client) {},
+	} {
+		t.Run(engine, func(t *testing.T) {
+			c := axle.New().SetBaseURL(pageOrigin(t)).SetTimeout(200 * time.Millisecond).SetEngine(configure)
+			_, err := c.Get(t.Context(), "/api/stall/"+engine)
+			require.ErrorIs(t, err, axle.CodeTimeout)
+			isGivenUp(t, engine)
+		})
+	}
 }
 
 func TestBodies_ABodyThatStallsEndsWithTheCauseOfTheContext(t *testing.T) {
