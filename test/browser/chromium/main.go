@@ -99,7 +99,7 @@ func run(ctx context.Context) (int, error) {
 
 	var flags []string
 	if os.Getenv("AXLE_NETWORK") == "relay" {
-		proxy := newRelay(b.page)
+		proxy := newRelay()
 		routes.Handle("GET /relay", proxy.accept(ctx))
 		own := strings.NewReplacer("http://", "").Replace(b.page + ";" + b.other)
 		flags = []string{
