@@ -287,9 +287,6 @@ func (d *dispatch) attach(raw *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if fetch.Possible {
-		body = d.boundSentBody(body)
-	}
 	raw.Body, raw.ContentLength = body, d.payload.length
 	raw.GetBody = func() (io.ReadCloser, error) { return d.payload.open(d.Context) }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -44,15 +43,6 @@ func (d *dispatch) prepareForFetch() error {
 		return err
 	}
 	return d.keepFromRedirects(d.header)
-}
-
-// boundSentBody makes the reads of the request's body end with the dispatch, for which net/http does
-// not care in a browser.
-func (d *dispatch) boundSentBody(body io.ReadCloser) io.ReadCloser {
-	if !d.request.settings().usesFetch() {
-		return body
-	}
-	return fetch.Within(d.Context, body)
 }
 
 // boundFetchedBody makes the reads of the response's body end with the dispatch, or with the

@@ -44,30 +44,3 @@ func (b *endingBody) Close() error {
 	b.forget()
 	return b.ReadCloser.Close()
 }
-
-// Within returns the body of a request whose reads end when the context ends, and then return its
-// cause. net/http reads the whole body before it begins a fetch, and does not look at the context
-// meanwhile.
-func Within(ctx context.Context, body io.ReadCloser) io.ReadCloser {
-	r, w := io.Pipe()
-	go func() {
-		_, err := io.Copy(w, body)
-		w.CloseWithError(err)
-	}()
-	return &boundBody{
-		PipeReader: r, body: body,
-		forget: context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) }),
-	}
-}
-
-type boundBody struct {
-	*io.PipeReader
-	body   io.ReadCloser
-	forget func() bool
-}
-
-func (b *boundBody) Close() error {
-	b.forget()
-	_ = b.PipeReader.Close()
-	return b.body.Close()
-}

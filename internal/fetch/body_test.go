@@ -76,43 +76,6 @@ func TestEndWith_CloseIsOnce(t *testing.T) {
 	})
 }
 
-func TestWithin_AReadOfABodyThatStallsEndsWithTheContextAndHasItsCause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, w := io.Pipe()
-		defer w.Close()
-		ctx, cancel := context.WithCancelCause(t.Context())
-		body := fetch.Within(ctx, r)
-		go func() {
-			_, _ = io.WriteString(w, "part")
-			synctest.Wait()
-			cancel(errLeft)
-		}()
-		text, err := io.ReadAll(body)
-		assert.Equal(t, "part", string(text))
-		require.ErrorIs(t, err, errLeft)
-		require.NoError(t, body.Close())
-	})
-}
-
-func TestWithin_ABodyIsReadAsItIsAndClosed(t *testing.T) {
-	for name, broken := range map[string]error{"whole": nil, "broken": errLeft} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				source := &watched{Reader: strings.NewReader("whole")}
-				if broken != nil {
-					source.Reader = io.MultiReader(source.Reader, failing{broken})
-				}
-				body := fetch.Within(t.Context(), source)
-				text, err := io.ReadAll(body)
-				assert.Equal(t, "whole", string(text))
-				assert.Equal(t, broken, err)
-				require.NoError(t, body.Close())
-				assert.Equal(t, 1, source.closed)
-			})
-		})
-	}
-}
-
 // watched is a body that counts how often it is closed.
 type watched struct {
 	io.Reader
@@ -120,7 +83,3 @@ type watched struct {
 }
 
 func (w *watched) Close() error { w.closed++; return nil }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

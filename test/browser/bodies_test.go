@@ -23,8 +23,8 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
-// net/http looks at the context of a fetch until the response begins, and no longer. What follows is
-// axle's work.
+// net/http looks at the context of a fetch while it waits for the response: not before, while it reads
+// the body of the request, and not after. The rest is axle's work.
 
 var errLeft = errors.New("the page was left")
 
@@ -50,6 +50,21 @@ func TestBodies_AStreamEndsWithItsContextAndTheServerSeesIt(t *testing.T) {
 	require.ErrorIs(t, err, errLeft)
 	assert.Empty(t, rest)
 	isGivenUp(t, "stream")
+}
+
+func TestBodies_ABodyThatBreaksOffIsANetworkErrorAndNeverItsEnd(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	for _, path := range []string{"/api/broken/x", "/api/broken/x?length=9"} {
+		_, err := c.Get(t.Context(), path)
+		require.ErrorIs(t, err, axle.CodeNetwork, path)
+
+		resp, err := c.R(t.Context()).SetStream(true).Get(path)
+		require.NoError(t, err, path)
+		_, err = io.ReadAll(resp.Stream())
+		require.ErrorContains(t, err, "network error", path)
+		require.NotErrorIs(t, err, io.ErrUnexpectedEOF, path)
+		require.NoError(t, resp.Stream().Close())
+	}
 }
 
 func TestBodies_ABodyThatStallsIsATimeout(t *testing.T) {

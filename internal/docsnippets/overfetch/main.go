@@ -30,7 +30,7 @@ func run(root string) error {
 	}
 	found := docsnippets.OverFetch(rows, tests)
 	for _, folder := range slices.Sorted(maps.Keys(found)) {
-		fmt.Fprintf(os.Stdout, "./%s ^(%s)$\n", folder, strings.Join(found[folder], "|"))
+		_, _ = fmt.Fprintf(os.Stdout, "./%s ^(%s)$\n", folder, strings.Join(found[folder], "|"))
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
 //	/api/status/NAME?code=401   answers with that status and a received
 //	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
+//	/api/broken/NAME            answers with the start of a body, of ?length= or of no length, and breaks off
 //	/api/token/NAME             answers with a new token
 //	/api/wait/NAME?send=TEXT    answers with that text, and does not end until the client has gone;
 //	                            without a text, no answer comes at all
@@ -59,6 +60,7 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/encoded/{name}", encoded)
 	a.mux.HandleFunc("/api/status/{name}", a.status)
 	a.mux.HandleFunc("/api/stall/{name}", a.stall)
+	a.mux.HandleFunc("/api/broken/{name}", breakOff)
 	a.mux.HandleFunc("/api/token/{name}", newToken)
 	a.mux.HandleFunc("/api/wait/{name}", a.wait)
 	for _, event := range []string{"came", "gone"} {
@@ -181,6 +183,15 @@ func (a *api) stall(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).Flush()
 	<-r.Context().Done()
 	a.keep(r)
+}
+
+func breakOff(w http.ResponseWriter, r *http.Request) {
+	if length := r.URL.Query().Get("length"); length != "" {
+		w.Header().Set("Content-Length", length)
+	}
+	_, _ = io.WriteString(w, "start")
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 func newToken(w http.ResponseWriter, _ *http.Request) {
