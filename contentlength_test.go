@@ -140,6 +140,28 @@ func TestContentLength_HoldsForReplaysAndRedirects(t *testing.T) {
 	}
 }
 
+func TestContentLength_OfAnEmptyBodyIsZeroAlsoAfterARedirect(t *testing.T) {
+	var lengths []int64
+	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+		lengths = append(lengths, r.ContentLength)
+		if r.URL.Path == "/redirect" {
+			w.Header().Set("Location", "/there")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}
+	})
+	_, err := c.Put(t.Context(), "/redirect", "")
+	require.NoError(t, err)
+	assert.Equal(t, []int64{0, 0}, lengths)
+}
+
+func TestContentLength_AReaderOfNoBytesIsClosedThoughItIsNotSent(t *testing.T) {
+	c, _ := newFakeClient(always(200, ""))
+	body := newWatchedBody("")
+	_, err := c.R(t.Context()).SetBody(body).SetHeader("Content-Length", "0").Put("/")
+	require.NoError(t, err)
+	assert.True(t, body.IsClosed())
+}
+
 func TestContentLength_OneThatIsNoneOrContradictsAKnownLengthIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	for _, x := range []struct {
 		body    any

@@ -320,11 +320,10 @@ func openGzip(compressed io.Reader) (io.ReadCloser, error) {
 // "deflate", and the first two are a multiple of 31 (RFC 1950 §2.2). A bare block would begin so
 // only if its unused bits were not zero.
 func openDeflate(compressed io.Reader) (io.ReadCloser, error) {
+	// An error comes again when the bytes before it are read.
 	source := bufio.NewReader(compressed)
-	head, err := source.Peek(2)
-	if err != nil && len(head) == 0 {
-		return nil, err
-	}
+	head, _ := source.Peek(2)
+
 	const deflate = 8
 	if len(head) == 2 && head[0]&0x0f == deflate && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
 		return zlib.NewReader(source)

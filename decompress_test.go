@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // A toy encoding, "hex": two digits for each byte. It counts what is opened and closed. test/encodings has br and zstd.
@@ -169,6 +170,21 @@ func TestDecompressor_DeflateIsUndoneInBothOfItsFormats(t *testing.T) {
 		resp, err := c.Get(t.Context(), "/")
 		require.NoError(t, err, level)
 		assert.Equal(t, "text", resp.String(), level)
+	}
+}
+
+// RFC 1951 §3.2.4: a block that stores its bytes begins with its type, its length, and the inverse
+// of its length.
+func TestDecompressor_ABareDeflateStreamMayBeginAlmostAsZlibsDoes(t *testing.T) {
+	const empty = "\x01\x00\x00\xff\xff" // the last block
+	for name, x := range map[string]struct{ body, text string }{
+		"two bytes that are a multiple of 31": {"\x01\x17\x00\xe8\xff" + strings.Repeat("x", 23), strings.Repeat("x", 23)},
+		"a byte that says deflate":            {"\x08\x04\x00\xfb\xfftext" + empty, "text"},
+	} {
+		c := newLoopback(t, encoded([]byte(x.body), "deflate"))
+		resp, err := c.Get(t.Context(), "/")
+		require.NoError(t, err, name)
+		assert.Equal(t, x.text, resp.String(), name)
 	}
 }
 
@@ -347,6 +363,28 @@ func TestDecompressor_TheErrorOfOneIsTheCauseOfTheCallsError(t *testing.T) {
 	c.SetDecompressor("boom", func(io.Reader) (io.ReadCloser, error) { return nil, nil })
 	_, err = c.Get(t.Context(), "/")
 	require.ErrorContains(t, err, `the decompressor of "boom" returned neither a reader nor an error`)
+}
+
+// A decompressor that reads ahead on a goroutine of its own may do so until the body is closed.
+func TestDecompressor_OneThatHasFailedMayStillReadItsSource(t *testing.T) {
+	body := newWatchedBody("text")
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		resp := replyWith(r, 200, body)
+		resp.Header.Set("Content-Encoding", "boom")
+		return resp, nil
+	})
+	var source io.Reader
+	c.SetDecompressor("boom", func(r io.Reader) (io.ReadCloser, error) {
+		source = r
+		return io.NopCloser(axletest.FailingReader{}), nil
+	})
+	_, err := c.Get(t.Context(), "/")
+	require.ErrorIs(t, err, errBoom)
+
+	_, err = io.ReadAll(source)
+	require.Error(t, err, "the body is closed")
+	_, err = io.ReadAll(source)
+	require.Error(t, err)
 }
 
 // stuckReader yields the bytes of text, and from then on neither bytes nor an error.

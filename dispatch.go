@@ -353,8 +353,7 @@ func (d *dispatch) receiveBody(resp *Response) (*Response, *Error) {
 	d.request.pass.setCurrent(resp)
 	accepted := d.accepts(resp.StatusCode)
 	switch {
-	case resp.stream == nil:
-		d.stopClock()
+	case resp.stream == nil: // the response of a Respond
 	case d.request.pass.inbound.verbatim, d.request.stream && accepted:
 		resp.stream.ReadCloser = d.stopClockOver(resp.stream.ReadCloser)
 	case resp.StatusCode == http.StatusSwitchingProtocols:

@@ -83,7 +83,7 @@ func (r *Response) resolveLink(link string) (*url.URL, error) {
 
 	// A server may not make up credentials. Those of its own URL stay on its origin.
 	to.User, to.Fragment, to.RawFragment = nil, "", ""
-	if from != nil && origin.Same(from, to) {
+	if origin.Same(from, to) {
 		to.User = from.User
 	}
 

@@ -61,8 +61,7 @@ type headerMerge struct {
 	forMethod http.Header // the client's defaults for the request's method
 	known     []binding   // of a request that has been through a call
 
-	target      string // the origin that the caller's URL leads to, once it is known
-	targetKnown bool
+	target string // the origin that the caller's URL leads to, once it is known
 }
 
 // addHost adds the default Host. It comes first, since it belongs to where the request goes.
@@ -106,9 +105,8 @@ func (m *headerMerge) addDefault(name string, list []string) {
 // destination returns the origin that the caller's URL leads to. The URL is looked at only if a
 // header depends on it.
 func (m *headerMerge) destination() string {
-	if !m.targetKnown {
+	if m.target == "" {
 		m.target, _ = m.request.Origin()
-		m.targetKnown = true
 	}
 	return m.target
 }

@@ -112,7 +112,7 @@ func TestPages_ALinkTakesThePlaceOfTheWholeURL(t *testing.T) {
 	s := newPageServer(t, func(w http.ResponseWriter, _ *http.Request, at int) {
 		next := ""
 		if at < 2 {
-			next = "/lists/other%2Fname?at=2&q={list}#part"
+			next = "/lists/other%2Fnäme?at=2&q={list}#part"
 		}
 		writeJSON(w, itemPage{itemsFrom(at), next})
 	})
@@ -125,7 +125,7 @@ func TestPages_ALinkTakesThePlaceOfTheWholeURL(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"GET /lists/mine?a=1&b=2&size=2",
-		"GET /lists/other%2Fname?at=2&q=%7Blist%7D&size=2", // a default of the client's is still one
+		"GET /lists/other%2Fn%C3%A4me?at=2&q=%7Blist%7D&size=2", // a default of the client's is still one
 	}, s.seen())
 }
 
@@ -151,17 +151,18 @@ func TestPages_ALinkBelowTheBaseURLIsAPathForAClientWithoutAbsoluteURLs(t *testi
 		"?at=2":                              true,
 		"http://axle.test/v1/items?at=2":     true,
 		"http://axle.test/v1?at=2":           true,
+		"http://axle.test/v1":                true,
 		"http://axle.test/v2/items?at=2":     false,
 		"http://axle.test/v10/items?at=2":    false,
 		"http://other.test/v1/items?at=2":    false,
 		"http://axle.test/v1//other.test/a":  false,
 		"http://axle.test.evil/v1/items?a=2": false,
 	} {
+		pages := []string{`{"next":"` + link + `"}`, "{}"}
 		c, network := newFakeClient(func(r *http.Request) (*http.Response, error) {
-			if r.URL.RawQuery != "" {
-				return reply(r, 200, "{}"), nil
-			}
-			return reply(r, 200, `{"next":"`+link+`"}`), nil
+			page := pages[0]
+			pages = pages[1:]
+			return reply(r, 200, page), nil
 		})
 		c.SetBaseURL("http://axle.test/v1/").SetAllowAbsoluteURLs(false)
 		_, err := collect(axle.Pages(t.Context(), c, "/items", axle.NextURL(nextOf)))
@@ -201,9 +202,13 @@ func TestPages_NextCursorSetsAParameterOnceWhereverItWas(t *testing.T) {
 
 	t.Run("alone in the URL, and in Query", func(t *testing.T) {
 		s.requests = nil
-		_, err := collect(axle.Pages(t.Context(), s.client(), "/items?at=2", axle.NextCursor("at", nextOf),
+		c := s.client()
+		var urls []string
+		useRequest(c, func(r *axle.Request) { urls = append(urls, r.URL) })
+		_, err := collect(axle.Pages(t.Context(), c, "/items?at=2", axle.NextCursor("at", nextOf),
 			axle.WithQuery("size", "2")))
 		require.NoError(t, err)
+		assert.Equal(t, []string{"/items?at=2", "/items"}, urls, "no question mark is left")
 		assert.Equal(t, []string{"GET /items?at=2&size=2", "GET /items?at=4&size=2"}, s.seen())
 	})
 }
@@ -280,6 +285,7 @@ func TestPages_ANextPageThatWasRequestedBeforeIsAnError(t *testing.T) {
 			e := asAxle(t, err)
 			require.ErrorIs(t, err, axle.CodeBadResponse)
 			assert.Contains(t, err.Error(), "the next page was requested before")
+			assert.Contains(t, err.Error(), "no end: http://axle.test/items?at=", "it names the URL")
 			assert.NotContains(t, err.Error(), "s3cret")
 			assert.Equal(t, 200, e.StatusCode())
 			assert.Len(t, pages, len(next), "no page comes twice")
@@ -289,7 +295,16 @@ func TestPages_ANextPageThatWasRequestedBeforeIsAnError(t *testing.T) {
 }
 
 func TestPages_RequestsThatDifferInAHeaderOrABodyAreNoLoop(t *testing.T) {
+	only := func(r *axle.Request, name, value string) { r.Header = http.Header{name: {value}} }
 	for name, edit := range map[string]func(r *axle.Request, n int){
+		"a header's name": func(r *axle.Request, n int) { only(r, "X-"+strconv.Itoa(n), "1") },
+		"where a header's name ends": func(r *axle.Request, n int) {
+			only(r, []string{"", "A", "A1", "A12"}[n], []string{"", "12", "2", ""}[n])
+		},
+		"a body's type": func(r *axle.Request, n int) { r.SetBody([]any{nil, "1", []byte("1"), 1}[n]) },
+		"a body that is a reader, which is not looked at": func(r *axle.Request, _ int) {
+			r.SetMethod(http.MethodPost).SetBody(strings.NewReader("same"))
+		},
 		"header": func(r *axle.Request, n int) { r.SetHeader("X-Cursor", strconv.Itoa(n)) },
 		"body":   func(r *axle.Request, n int) { r.SetBody(map[string]int{"n": n}) },
 		"method": func(r *axle.Request, n int) { r.SetMethod([]string{"GET", "PUT", "POST", "DELETE"}[n]) },
@@ -407,6 +422,67 @@ func TestPages_TheCallersCredentialsStayOnTheOriginOfTheFirstURL(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"me", "me", "me"}, keys)
 	})
+}
+
+func TestPages_TheUserinfoOfTheFirstURLDoesNotFollowALinkToAnotherOrigin(t *testing.T) {
+	var users []string
+	c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+		user, _, _ := r.BasicAuth()
+		users = append(users, r.URL.Host+" "+user)
+		if len(users) == 2 {
+			return reply(r, 200, "{}"), nil
+		}
+		return reply(r, 200, `{"next":"http://other.test/2"}`), nil
+	})
+	_, err := collect(axle.Pages(t.Context(), c, "http://me:secret@axle.test/1", axle.NextURL(nextOf)))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"axle.test me", "other.test "}, users)
+}
+
+func TestPages_TheCallersHostStaysOnTheOriginOfTheFirstURL(t *testing.T) {
+	for link, host := range map[string]string{"/2": "virtual.test", "http://other.test/2": "other.test"} {
+		var hosts []string
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			hosts = append(hosts, r.Host)
+			if len(hosts) == 2 {
+				return reply(r, 200, "{}"), nil
+			}
+			return reply(r, 200, `{"next":"`+link+`"}`), nil
+		})
+		_, err := collect(axle.Pages(t.Context(), c, "/1", axle.NextURL(nextOf), axle.WithHeader("Host", "virtual.test")))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"virtual.test", host}, hosts)
+	}
+}
+
+// A test of the user's own may make the response, and look at the edit.
+func TestPages_ALinkOfAResponseThatCameFromNowhereIsTakenAsItIs(t *testing.T) {
+	for _, link := range []string{"http://axle.test/2", "/2"} {
+		header := http.Header{"Link": {"<" + link + ">; rel=next"}}
+		edit := axle.NextLink(0, axle.NewResponse(nil, 200, header, nil))
+		r := new(axle.Request).SetHeader("Host", "virtual.test").With(edit)
+		assert.Equal(t, link, r.URL)
+		assert.NotContains(t, r.Header, "Host", "it may be another's")
+	}
+}
+
+// A transport of the user's own may leave the request of a response out.
+func TestPages_ALinkIsRelativeToTheRequestWhereTheTransportNamesNone(t *testing.T) {
+	for name, of := range map[string]*http.Request{"no request": nil, "a request without a URL": {}} {
+		var paths []string
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			paths = append(paths, r.URL.Path)
+			resp := reply(r, 200, "{}")
+			if len(paths) == 1 {
+				resp = reply(r, 200, `{"next":"2"}`)
+			}
+			resp.Request = of
+			return resp, nil
+		})
+		_, err := collect(axle.Pages(t.Context(), c, "/v1/1", axle.NextURL(nextOf)))
+		require.NoError(t, err, name)
+		assert.Equal(t, []string{"/v1/1", "/v1/2"}, paths, name)
+	}
 }
 
 func TestPages_EachPageIsACallOfItsOwnThroughBothChains(t *testing.T) {

@@ -274,9 +274,21 @@ func TestPoll_AWaitThatOutlastsTheDeadlineIsNotBegun(t *testing.T) {
 		require.ErrorIs(t, err, axle.CodeTimeout)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Contains(t, err.Error(), "the wait would outlast the context's deadline")
+		assert.Equal(t, 200, asAxle(t, err).StatusCode(), "the last poll")
 		assert.Zero(t, time.Since(start))
 		assert.Zero(t, job)
 		assert.Len(t, server.got, 1)
+	})
+}
+
+func TestPoll_AWaitThatEndsBeforeTheDeadlineIsWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, server := newJobClient(running.with("Retry-After", "60"), finished)
+		ctx, cancel := context.WithTimeout(t.Context(), 61*time.Second)
+		defer cancel()
+		_, err := axle.Poll(ctx, c, "/jobs/7", isFinished)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"0s GET /jobs/7", "1m0s GET /jobs/7"}, server.got)
 	})
 }
 

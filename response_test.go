@@ -187,6 +187,10 @@ func TestP10_EveryBodyIsClosedOnEveryPath(t *testing.T) {
 			})
 		},
 		"an upgrade nobody asked for": func(_ *axle.Client, _ *axle.Request, w *watchedBodies) { w.Status = func(int) int { return 101 } },
+		"an upgrade that is accepted and not streamed": func(_ *axle.Client, r *axle.Request, w *watchedBodies) {
+			w.Status = func(int) int { return 101 }
+			r.SetValidateStatus(nil)
+		},
 		"a cancelled context": func(c *axle.Client, r *axle.Request, _ *watchedBodies) {
 			ctx, cancel := context.WithCancel(t.Context())
 			r.SetContext(ctx).SetStream(true)

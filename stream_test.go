@@ -71,6 +71,8 @@ func TestAdvisory_ResponseLimitsHoldForEveryKindOfBody(t *testing.T) {
 				if kind == "refused" && how != "the bridge" {
 					require.ErrorIs(t, err, axle.CodeBadRequest, "%s: and the status is not forgotten", name)
 					assert.Equal(t, 400, asAxle(t, err).StatusCode(), name)
+				} else {
+					require.NotErrorIs(t, err, axle.CodeBadResponse, "%s: an accepted status is no failure", name)
 				}
 			}
 		}

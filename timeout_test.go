@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/internal/axletest"
 )
 
 // slowly answers after a second, with a body that takes another one.
@@ -84,6 +85,26 @@ func TestResponse_ATimeLimitBoundsTheBodyOrTheHeadersOfAStream(t *testing.T) {
 				assert.Equal(t, "a", resp.String())
 			})
 		})
+	}
+}
+
+func TestTimeout_TheContextOfADispatchIsFreedWhenItIsOver(t *testing.T) {
+	for name, answer := range map[string]func(*http.Request) (*http.Response, error){
+		"a response":           always(200, "whole"),
+		"an upgrade":           always(101, ""),
+		"a network that fails": func(*http.Request) (*http.Response, error) { return nil, errBoom },
+		"a body that fails": func(r *http.Request) (*http.Response, error) {
+			return replyWith(r, 200, io.NopCloser(axletest.FailingReader{})), nil
+		},
+	} {
+		var sent context.Context
+		c, _ := newFakeClient(func(r *http.Request) (*http.Response, error) {
+			sent = r.Context()
+			assert.NoError(t, sent.Err(), name)
+			return answer(r)
+		})
+		_, _ = c.SetTimeout(time.Hour).Get(t.Context(), "/")
+		assert.Equal(t, context.Canceled, sent.Err(), name)
 	}
 }
 
