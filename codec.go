@@ -7,12 +7,14 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/url"
 	"strings"
 
+	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/wire"
 )
 
@@ -121,13 +123,15 @@ func (r *Request) marshal(contentType string) ([]byte, string, *Error) {
 	} else {
 		switch family(media) {
 		case mediaJSON:
-			marshal = json.Marshal
+			marshal = marshalJSON
 			if s.marshal != nil {
 				marshal = s.marshal
 			}
 			body, err = marshal(r.Body)
 		case mediaXML:
-			body, err = xml.Marshal(r.Body)
+			if err = refuseScriptValue(r.Body); err == nil {
+				body, err = xml.Marshal(r.Body)
+			}
 		case mediaForm:
 			var form url.Values
 			form, err = r.encodeValues(r.Body)
@@ -144,6 +148,23 @@ func (r *Request) marshal(contentType string) ([]byte, string, *Error) {
 		return nil, "", badOption(r, fmt.Sprintf("the body (%T) cannot be encoded as %s", r.Body, media), err)
 	}
 	return body, contentType, nil
+}
+
+// marshalJSON is json.Marshal, which would encode a value of JavaScript as an empty object.
+func marshalJSON(v any) ([]byte, error) {
+	if err := refuseScriptValue(v); err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+// refuseScriptValue returns the error of a value that has one of JavaScript in it.
+func refuseScriptValue(v any) error {
+	if !fetch.HasScriptValue(v) {
+		return nil
+	}
+	return errors.New("a value of JavaScript is in it, of which Go would send nothing: " +
+		"of a File or a Blob, send the bytes (js.CopyBytesToGo)")
 }
 
 // marshalMultipart makes a multipart form of a map or a struct. Its boundary is a digest of the

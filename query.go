@@ -110,7 +110,7 @@ const (
 
 // flatten makes parameters of the object that encoding/json makes of a value.
 func flatten(params any, style listStyle) (url.Values, error) {
-	raw, err := json.Marshal(params)
+	raw, err := marshalJSON(params)
 	if err != nil {
 		return nil, err
 	}

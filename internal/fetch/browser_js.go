@@ -1,7 +1,10 @@
 package fetch
 
 import (
+	"encoding"
+	"encoding/json"
 	"net/http"
+	"reflect"
 	"strings"
 	"syscall/js"
 )
@@ -50,4 +53,65 @@ func CookiesOf(origin string) []*http.Cookie {
 	}
 	carrier := http.Request{Header: http.Header{"Cookie": {document.Get("cookie").String()}}}
 	return carrier.Cookies()
+}
+
+// HasScriptValue reports whether a value that is to be encoded is a value of JavaScript, such as a
+// File, or has one in it. The codecs of Go see nothing in it, and would leave it out in silence.
+func HasScriptValue(v any) bool { return v != nil && hasScriptValue(reflect.ValueOf(v), 0) }
+
+var (
+	scriptValue = reflect.TypeFor[js.Value]()
+	scriptFunc  = reflect.TypeFor[js.Func]()
+	marshalers  = []reflect.Type{reflect.TypeFor[json.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()}
+)
+
+// maxDepth ends the search in a value that contains itself. A codec refuses such a value.
+const maxDepth = 100
+
+func hasScriptValue(v reflect.Value, depth int) bool {
+	if !v.IsValid() || depth > maxDepth {
+		return false
+	}
+	if v.Type() == scriptValue || v.Type() == scriptFunc {
+		return true
+	}
+	for _, marshaler := range marshalers {
+		if v.Type().Implements(marshaler) {
+			return false
+		}
+	}
+
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return hasScriptValue(v.Elem(), depth+1)
+	case reflect.Map:
+		for entries := v.MapRange(); entries.Next(); {
+			if hasScriptValue(entries.Value(), depth+1) {
+				return true
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		if isPlain(v.Type().Elem().Kind()) {
+			return false
+		}
+		for i := range v.Len() {
+			if hasScriptValue(v.Index(i), depth+1) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			isEncoded := (field.IsExported() || field.Anonymous) && field.Tag.Get("json") != "-"
+			if isEncoded && hasScriptValue(v.Field(i), depth+1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isPlain reports whether nothing can be in a value of this kind.
+func isPlain(kind reflect.Kind) bool {
+	return kind <= reflect.Complex128 || kind == reflect.String
 }

@@ -12,3 +12,6 @@ func SentBy(http.RoundTripper) bool { return false }
 
 // CookiesOf returns none: there is no page.
 func CookiesOf(string) []*http.Cookie { return nil }
+
+// HasScriptValue is false: there is no JavaScript.
+func HasScriptValue(any) bool { return false }
