@@ -86,7 +86,9 @@ func run(ctx context.Context, refresh time.Duration, in io.Reader, out io.Writer
 
 	entered := make(chan struct{})
 	go func() {
-		_, _ = bufio.NewReader(in).ReadString('\n')
+		if _, err := bufio.NewReader(in).ReadString('\n'); err != nil {
+			fmt.Fprintln(out, "The standard input has ended, and so has the example.")
+		}
 		close(entered)
 	}()
 
