@@ -27,6 +27,8 @@ const progressInterval = 100 * time.Millisecond
 // OnUploadProgress has fn called while the request's body is sent: at most ten times a second, and
 // at the end of the body. For a replay and for a redirect the count begins anew. fn runs on the
 // goroutine that sends, which waits for it.
+//
+// In a browser a body is read as a whole before it is sent, and fn is told of the reading.
 func (r *Request) OnUploadProgress(fn func(Progress)) *Request {
 	r.onUpload = fn
 	return r

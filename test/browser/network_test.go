@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"syscall/js"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -73,4 +74,15 @@ func TestURLs_ABrowserEscapesAFewMoreCharactersOfAQuery(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "/api/echo/query?"+want, got.URL)
 	}
+}
+
+func TestURLs_APathAloneIsRefusedAndIsNotJoinedToThePage(t *testing.T) {
+	_, err := axle.New().Get(t.Context(), "/api/echo/path")
+	require.ErrorIs(t, err, axle.CodeInvalidURL)
+	_, err = axle.New().SetBaseURL("/api").Get(t.Context(), "/echo/path")
+	require.ErrorIs(t, err, axle.CodeInvalidURL)
+	assert.Empty(t, kept(t, pageOrigin(t), "path"))
+
+	page := js.Global().Get("location").Get("origin").String()
+	assert.Equal(t, "/api/echo/path", echo(t, axle.New().SetBaseURL(page), "path").URL)
 }
