@@ -86,3 +86,29 @@ func TestURLs_APathAloneIsRefusedAndIsNotJoinedToThePage(t *testing.T) {
 	page := js.Global().Get("location").Get("origin").String()
 	assert.Equal(t, "/api/echo/path", echo(t, axle.New().SetBaseURL(page), "path").URL)
 }
+
+func TestCache_IsTheBrowsersAndNoCacheAsksTheServerAgain(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	get := func(name string, edits ...func(*axle.Request)) {
+		t.Helper()
+		_, err := axle.Get[received](t.Context(), c, "/api/cached/"+name, edits...)
+		require.NoError(t, err)
+	}
+	for value, want := range map[string]int{
+		"":          1,
+		"no-cache":  2,
+		"max-age=0": 2,
+
+		// Chromium heeds it in a response alone.
+		"no-store": 1,
+	} {
+		name := "cached-" + value
+		get(name)
+		if value == "" {
+			get(name)
+		} else {
+			get(name, axle.WithHeader("Cache-Control", value))
+		}
+		assert.Len(t, kept(t, pageOrigin(t), name), want, value)
+	}
+}

@@ -24,6 +24,7 @@ import (
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
 //	/api/private/NAME           answers with a 401 to a request without the cookie private=NAME
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
+//	/api/cached/NAME            answers as the echo, and the browser may keep the answer for a minute
 //	/api/status/NAME?code=401   answers with that status and a received
 //	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
 //	/api/broken/NAME            answers with the start of a body, of ?length= or of no length, and breaks off
@@ -58,6 +59,7 @@ func newAPI() *api {
 	a.mux.HandleFunc("/api/cookie/{name}", setCookie)
 	a.mux.HandleFunc("/api/private/{name}", private)
 	a.mux.HandleFunc("/api/encoded/{name}", encoded)
+	a.mux.HandleFunc("/api/cached/{name}", a.cached)
 	a.mux.HandleFunc("/api/status/{name}", a.status)
 	a.mux.HandleFunc("/api/stall/{name}", a.stall)
 	a.mux.HandleFunc("/api/broken/{name}", breakOff)
@@ -105,6 +107,11 @@ func (a *api) echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Hidden", "1")
 	w.Header().Set("Access-Control-Expose-Headers", "X-Exposed")
 	writeJSON(w, a.keep(r))
+}
+
+func (a *api) cached(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "max-age=60")
+	a.echo(w, r)
 }
 
 func (a *api) status(w http.ResponseWriter, r *http.Request) {
