@@ -93,9 +93,10 @@ const (
 	mostReconnects     = 10 // in succession
 )
 
-// forEvents sets the headers that an EventSource sends.
+// forEvents sets the headers that an EventSource sends. A cache, such as a browser's, heeds no-cache of
+// a request, and not no-store.
 func forEvents(r *Request) {
-	r.SetHeader("Accept", eventStreamType).SetHeader("Cache-Control", "no-store")
+	r.SetHeader("Accept", eventStreamType).SetHeader("Cache-Control", "no-cache")
 }
 
 // errEventsOver is the end of the events that is no error.

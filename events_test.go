@@ -194,7 +194,7 @@ func TestEvents_TheRequestIsThatOfAnEventSource(t *testing.T) {
 		t.Error("a 204 has no events")
 	}
 	assert.Equal(t, "text/event-stream", got.Get("Accept"))
-	assert.Equal(t, "no-store", got.Get("Cache-Control"))
+	assert.Equal(t, "no-cache", got.Get("Cache-Control"))
 	assert.Equal(t, "own", got.Get("X-Own"))
 	assert.NotContains(t, got, "Last-Event-Id")
 }

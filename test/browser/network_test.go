@@ -112,3 +112,19 @@ func TestCache_IsTheBrowsersAndNoCacheAsksTheServerAgain(t *testing.T) {
 		assert.Len(t, kept(t, pageOrigin(t), name), want, value)
 	}
 }
+
+func TestCache_EventsDoNotComeFromIt(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	for range 2 {
+		for event, err := range axle.Events[string](t.Context(), c, "/api/cached/events") {
+			require.NoError(t, err)
+			assert.Equal(t, "an event", event.Data)
+			break
+		}
+		resp, err := c.R(t.Context()).SetHeader("Accept", "text/event-stream").Get("/api/cached/whole")
+		require.NoError(t, err)
+		assert.Equal(t, "data: an event\n\n", resp.String())
+	}
+	assert.Len(t, kept(t, pageOrigin(t), "events"), 2)
+	assert.Len(t, kept(t, pageOrigin(t), "whole"), 1)
+}

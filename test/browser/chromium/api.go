@@ -24,7 +24,8 @@ import (
 //	/api/cookie/NAME?set=a%3D1  answers with that Set-Cookie
 //	/api/private/NAME           answers with a 401 to a request without the cookie private=NAME
 //	/api/encoded/NAME?as=gzip   answers with a JSON body in that Content-Encoding
-//	/api/cached/NAME            answers as the echo, and the browser may keep the answer for a minute
+//	/api/cached/NAME            answers as the echo, or with one event to a client that accepts events,
+//	                            and the browser may keep the answer for a minute
 //	/api/status/NAME?code=401   answers with that status and a received
 //	/api/stall/NAME             answers with the start of a body, and keeps the request when it is given up
 //	/api/broken/NAME            answers with the start of a body, of ?length= or of no length, and breaks off
@@ -111,6 +112,12 @@ func (a *api) echo(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) cached(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=60")
+	if r.Header.Get("Accept") == "text/event-stream" {
+		a.keep(r)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: an event\n\n")
+		return
+	}
 	a.echo(w, r)
 }
 
