@@ -234,10 +234,21 @@ func (p *pass) setXSRF(header http.Header, req *Request, u *url.URL) {
 	}
 	for _, c := range s.cookiesFor(req, u) {
 		if c.Name == s.xsrfCookie {
-			header[s.xsrfHeader] = []string{c.Value}
+			header[s.xsrfHeader] = []string{unescapedToken(c.Value)}
 			return
 		}
 	}
+}
+
+// unescapedToken undoes the percent-encoding of a cookie's value, as axios does: a server that escapes
+// its cookies, such as Laravel's, wants the token itself. A value that is not escaped, or that would
+// be no header's, stays as it is.
+func unescapedToken(value string) string {
+	token, err := url.PathUnescape(value)
+	if err != nil || wire.BadHeaderByte(token) >= 0 {
+		return value
+	}
+	return token
 }
 
 // cookiesFor returns the cookies that a request to u would have. In a browser they are those that the

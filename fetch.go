@@ -30,19 +30,56 @@ func (d *dispatch) prepareForFetch() error {
 		return nil
 	}
 
+	if err := d.openOpaque(); err != nil {
+		return err
+	}
 	d.moveUserinfo()
 	if s.withCredentials && d.header[fetch.Credentials] == nil {
 		d.header[fetch.Credentials] = []string{fetch.Include}
 	}
 
 	// An SDK behind the bridge names itself in its User-Agent. In a browser the browser does that.
-	if d.request.pass.inbound.verbatim {
+	in := d.request.pass.inbound
+	if in.verbatim {
 		delete(d.header, "User-Agent")
 	}
-	if err := d.refuseDropped(); err != nil {
+
+	host := ""
+	if in.hasHostOf(d.url) {
+		host = in.host
+	}
+	if bridged, ok := d.request.pass.sender.(*bridgedRequest); ok && len(bridged.Trailer) > 0 {
+		return errors.New("a browser does not send trailers")
+	}
+	if err := d.refuseDropped(d.request.method(), host, d.url, d.header); err != nil {
 		return err
 	}
 	return d.keepFromRedirects(d.header)
+}
+
+// prepareRestyForFetch is prepareForFetch for what resty has made of the dispatch, and what its hooks
+// have.
+func (d *dispatch) prepareRestyForFetch(raw *http.Request, hasPolicy bool) error {
+	// resty names itself. In a browser the browser does that.
+	if strings.HasPrefix(raw.Header.Get("User-Agent"), "go-resty/") {
+		delete(raw.Header, "User-Agent")
+	}
+	follows := raw.Header[fetch.Redirect] == nil || raw.Header[fetch.Redirect][0] == fetch.Follow
+	if hasPolicy && follows {
+		return errors.New("resty's SetRedirectPolicy cannot be kept in a browser, " +
+			"which follows redirects by itself: " + howToStay)
+	}
+
+	if err := checkHeaders(raw.Header); err != nil {
+		return err
+	}
+	if err := d.refuseDropped(raw.Method, raw.Host, raw.URL, raw.Header); err != nil {
+		return err
+	}
+
+	// The error of the fetch names the credentials that resty has added, too.
+	d.header = raw.Header
+	return d.keepFromRedirects(raw.Header)
 }
 
 // boundFetchedBody makes the reads of the response's body end with the dispatch, or with the
@@ -60,6 +97,32 @@ func (d *dispatch) boundFetchedBody(raw *http.Response) {
 		return
 	}
 	raw.Body = fetch.EndWith(d.Context, raw.Body)
+}
+
+// openOpaque makes a plain URL of one whose path is opaque, which net/http sends elsewhere as it is
+// written. Fetch would take the text for a relative URL, and send the request to the page's origin.
+func (d *dispatch) openOpaque() error {
+	if d.url.Opaque == "" {
+		return nil
+	}
+	text := d.url.Opaque
+	switch {
+	case strings.HasPrefix(text, "//"):
+		text = d.url.Scheme + ":" + text
+	case strings.HasPrefix(text, "/"):
+		text = d.url.Scheme + "://" + d.url.Host + text
+	}
+	if d.url.RawQuery != "" {
+		text += "?" + d.url.RawQuery
+	}
+
+	plain, err := url.Parse(text)
+	if err != nil || plain.Fragment != "" || plain.User != nil || !origin.Same(plain, d.url) {
+		return errors.New("a browser does not send this opaque URL")
+	}
+	plain.User = d.url.User
+	d.url = plain
+	return nil
 }
 
 // moveUserinfo makes an Authorization header of the URL's userinfo, as net/http does elsewhere. Fetch
@@ -99,18 +162,18 @@ func (r *Response) withUserinfo(sent *url.URL) *url.URL {
 	return &with
 }
 
-// refuseDropped returns the error of a request of which the browser would drop a part.
-func (d *dispatch) refuseDropped() error {
-	noCORS := slices.Contains(d.header[fetch.Mode], fetch.NoCORS)
-	for _, name := range slices.Sorted(maps.Keys(d.header)) {
-		list := d.header[name]
+// refuseDropped returns the error of a request of which the browser would drop or change a part.
+func (d *dispatch) refuseDropped(method, host string, u *url.URL, header http.Header) error {
+	noCORS := slices.Contains(header[fetch.Mode], fetch.NoCORS)
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		list := header[name]
 		switch {
 		case fetch.IsOption(name):
 			continue
 		case fetch.Drops(name, list):
 			return fmt.Errorf("a browser does not send the header %s, which is its own to set", name)
 		case noCORS && fetch.DropsWithoutCORS(name, list):
-			return fmt.Errorf("a browser does not send the header %s with %s: %s",
+			return fmt.Errorf("a browser does not send the header %s with %s: %s, or not this value of it",
 				name, fetch.Mode, fetch.NoCORS)
 		}
 		for _, value := range list {
@@ -121,11 +184,18 @@ func (d *dispatch) refuseDropped() error {
 		}
 	}
 
-	in, method := d.request.pass.inbound, d.request.method()
 	isRead := strings.EqualFold(method, http.MethodGet) || strings.EqualFold(method, http.MethodHead)
 	switch {
-	case in.host != "" && in.host != d.url.Host && in.hasHostOf(d.url):
-		return fmt.Errorf("a browser does not send the Host %q: its own is that of the URL", in.host)
+	case u.Host == "":
+		return errors.New("the URL has no host")
+	case host != "" && host != u.Host:
+		return fmt.Errorf("a browser does not send the Host %q: its own is that of the URL", host)
+	case fetch.ResolvesPath(u.EscapedPath()):
+		return errors.New(`the path of the URL has a segment "." or "..": ` +
+			"a browser would send another path")
+	case fetch.BadQueryByte(u.RawQuery) >= 0:
+		return fmt.Errorf("the query of the URL has to be escaped at byte %d: "+
+			"a browser would send another query", fetch.BadQueryByte(u.RawQuery))
 	case !fetch.AllowsMethod(method):
 		return fmt.Errorf("a browser does not send a %s", method)
 	case noCORS && !isRead && method != http.MethodPost:

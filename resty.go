@@ -325,6 +325,7 @@ func beneathChains(rc *resty.Client, spelling map[string]string) restyClient {
 
 	// resty's FlexibleRedirectPolicy copies all headers where the host name stays, whatever becomes
 	// of the scheme and the port. The credentials among them are taken out again.
+	hasPolicy := hc.CheckRedirect != nil
 	hc.CheckRedirect = checkRedirectToo(hc.CheckRedirect)
 
 	// The http.Client cannot be exchanged for one request. So the cookies of a refresh are told
@@ -349,13 +350,23 @@ func beneathChains(rc *resty.Client, spelling map[string]string) restyClient {
 		// resty's digest authentication changes the transport for each request, in a hook.
 		ownTransport()
 
-		if d, ok := raw.Context().Value(dispatchKey{}).(*dispatch); ok {
+		d, isAxles := raw.Context().Value(dispatchKey{}).(*dispatch)
+		if isAxles {
 			if err := d.attachToResty(raw, spelling); err != nil {
 				return err
 			}
 		}
 		if userHook != nil {
-			return userHook(c, raw)
+			if err := userHook(c, raw); err != nil {
+				return err
+			}
+		}
+
+		// Any hook may have added a credential, or something that a browser drops.
+		if fetch.Possible && isAxles && d.request.settings().usesFetch() {
+			if err := d.prepareRestyForFetch(raw, hasPolicy); err != nil {
+				return badOption(d.request, err.Error(), nil)
+			}
 		}
 		return nil
 	}
@@ -381,14 +392,6 @@ func (d *dispatch) attachToResty(raw *http.Request, spelling map[string]string) 
 			if d.request.isCredential(name) {
 				raw.Header = without(raw.Header, binding{name: name, values: list})
 			}
-		}
-	}
-
-	// A hook may have added a credential. The User-Agent is resty's, and the browser has its own.
-	if d.request.settings().usesFetch() {
-		delete(raw.Header, "User-Agent")
-		if err := d.keepFromRedirects(raw.Header); err != nil {
-			return badOption(d.request, err.Error(), nil)
 		}
 	}
 

@@ -287,8 +287,8 @@ func (c *Client) SetAllowAbsoluteURLs(allow bool) *Client {
 }
 
 // SetXSRF sends the value of a cookie in a header too, to the base URL's origin alone (axios:
-// "XSRF-TOKEN" and "X-XSRF-TOKEN"). A request that sets the header itself keeps it. The default,
-// also for two empty names, is off.
+// "XSRF-TOKEN" and "X-XSRF-TOKEN"). The percent-encoding of the value is undone, as axios does. A
+// request that sets the header itself keeps it. The default, also for two empty names, is off.
 //
 // In a browser the cookie is that of the page (document.cookie), if the page is of the base URL's
 // origin. A page of another origin, a worker, and a cookie that is HttpOnly have none.

@@ -199,6 +199,22 @@ func TestXSRF_TheCookieIsSentInAHeaderToTheSameOriginAlone(t *testing.T) {
 	assert.Empty(t, seen.Get("X-Xsrf-Custom"))
 }
 
+func TestXSRF_TheEscapesOfTheCookieAreUndoneAsInAxios(t *testing.T) {
+	for value, token := range map[string]string{
+		"eyJ%3D%3D": "eyJ==", "a+b": "a+b", "100%": "100%", "a%0D%0AX-Evil:%201": "a%0D%0AX-Evil:%201", "a%00": "a%00",
+	} {
+		c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: "XSRF-TOKEN", Value: value})
+			w.Header().Set("X-Got", r.Header.Get("X-Xsrf-Token"))
+		}).SetXSRF("XSRF-TOKEN", "X-XSRF-TOKEN")
+		_, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		resp, err := c.Get(t.Context(), "/")
+		require.NoError(t, err)
+		assert.Equal(t, token, resp.Header.Get("X-Got"))
+	}
+}
+
 func TestJSON_ACodecOfOnesOwn(t *testing.T) {
 	c := newLoopback(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	c.SetJSON(

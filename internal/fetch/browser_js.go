@@ -44,15 +44,19 @@ func SentBy(transport http.RoundTripper) bool {
 }
 
 // CookiesOf returns the cookies that a script of the page may read (document.cookie), if the page
-// is of this origin. A worker has none.
+// is of this origin. A worker has none. A browser allows more characters than net/http does.
 func CookiesOf(origin string) []*http.Cookie {
 	global := js.Global()
 	document := global.Get("document")
 	if document.IsUndefined() || global.Get("origin").String() != origin {
 		return nil
 	}
-	carrier := http.Request{Header: http.Header{"Cookie": {document.Get("cookie").String()}}}
-	return carrier.Cookies()
+	var list []*http.Cookie
+	for pair := range strings.SplitSeq(document.Get("cookie").String(), "; ") {
+		name, value, _ := strings.Cut(pair, "=")
+		list = append(list, &http.Cookie{Name: name, Value: value})
+	}
+	return list
 }
 
 // HasScriptValue reports whether a value that is to be encoded is a value of JavaScript, such as a

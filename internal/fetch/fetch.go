@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The entries of a header that net/http takes for options of fetch, and does not send. No header
@@ -86,19 +87,58 @@ func AllowsMethod(method string) bool {
 }
 
 // DropsWithoutCORS reports whether a browser leaves this header, which it would send otherwise, out
-// of a request whose mode is no-cors.
+// of a request whose mode is no-cors. Such a request has the four headers of the standard's safelist,
+// and of these only short and plain values.
 func DropsWithoutCORS(name string, values []string) bool {
+	value := strings.Join(values, ", ")
+	if len(value) > 128 {
+		return true
+	}
+
 	switch name {
-	case "Accept", "Accept-Language", "Content-Language":
-		return false
+	case "Accept":
+		return strings.ContainsFunc(value, isUnsafe)
+	case "Accept-Language", "Content-Language":
+		return strings.ContainsFunc(value, isNotOfLanguages)
 	case "Content-Type":
-		media, _, _ := strings.Cut(strings.Join(values, ","), ";")
+		media, _, _ := strings.Cut(value, ";")
 		switch strings.ToLower(strings.TrimSpace(media)) {
 		case "application/x-www-form-urlencoded", "multipart/form-data", "text/plain":
-			return false
+			return strings.ContainsFunc(value, isUnsafe)
 		}
 	}
 	return true
+}
+
+// isUnsafe tells the CORS-unsafe request-header bytes of the standard.
+func isUnsafe(r rune) bool {
+	return r < ' ' && r != '\t' || r == 0x7f || strings.ContainsRune(`"():<>?@[\]{}`, r)
+}
+
+func isNotOfLanguages(r rune) bool {
+	isLetter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	isDigit := '0' <= r && r <= '9'
+	return !isLetter && !isDigit && !strings.ContainsRune(" *,-.;=", r)
+}
+
+// ResolvesPath reports whether a browser changes an escaped path, because the path has a segment "."
+// or "..". Their dots may be escaped.
+func ResolvesPath(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return true
+		}
+	}
+	return false
+}
+
+// BadQueryByte returns the index of the first byte of a query that a browser removes, or after which it
+// drops the rest; -1 if there is none. It escapes other bytes, which changes nothing.
+func BadQueryByte(query string) int {
+	return strings.IndexFunc(query, func(r rune) bool {
+		return r <= ' ' || r == '#' || r == 0x7f || r == utf8.RuneError
+	})
 }
 
 // NonASCII returns the index of the first byte of a header's value that is not ASCII, or -1. Go sends

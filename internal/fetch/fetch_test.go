@@ -2,6 +2,7 @@ package fetch_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -65,6 +66,41 @@ func TestDropsWithoutCORS_AllButTheSafelistedHeaders(t *testing.T) {
 	}
 	assert.True(t, fetch.DropsWithoutCORS("Content-Type", []string{"application/json"}))
 	assert.True(t, fetch.DropsWithoutCORS("Authorization", []string{"x"}))
+}
+
+func TestDropsWithoutCORS_AValueThatIsLongOrHasAnUnsafeByte(t *testing.T) {
+	for _, name := range []string{"Accept", "Accept-Language", "Content-Language", "Content-Type"} {
+		text := map[bool]string{true: "text/plain;", false: "*"}[name == "Content-Type"]
+		assert.False(t, fetch.DropsWithoutCORS(name, []string{text + strings.Repeat("x", 128-len(text))}), name)
+		assert.True(t, fetch.DropsWithoutCORS(name, []string{text + strings.Repeat("x", 129-len(text))}), name)
+		assert.True(t, fetch.DropsWithoutCORS(name, []string{text, strings.Repeat("x", 127-len(text))}), name)
+		for _, unsafe := range []string{`"`, "(", ")", ":", "<", ">", "?", "@", "[", `\`, "]", "{", "}", "\x7f", "\x01"} {
+			assert.True(t, fetch.DropsWithoutCORS(name, []string{text + unsafe}), name+unsafe)
+		}
+	}
+	assert.False(t, fetch.DropsWithoutCORS("Accept", []string{"a_b/c\t"}))
+	for _, value := range []string{"de_DE", "de/x", "de\t"} {
+		assert.True(t, fetch.DropsWithoutCORS("Accept-Language", []string{value}), value)
+	}
+	assert.False(t, fetch.DropsWithoutCORS("Accept-Language", []string{"de-DE, EN;q=0.9, *"}))
+}
+
+func TestResolvesPath_ADotSegmentAlsoIfItIsEscaped(t *testing.T) {
+	for _, path := range []string{"/..", "/./a", "/a/../b", "/%2e", "/%2E%2e/a", "/.%2e"} {
+		assert.True(t, fetch.ResolvesPath(path), path)
+	}
+	for _, path := range []string{"", "/", "//", "/a.b/..c", "/...", "/..;a", "/a%2F..", "/%252e"} {
+		assert.False(t, fetch.ResolvesPath(path), path)
+	}
+}
+
+func TestBadQueryByte_IsWhatABrowserRemovesAndWhatEndsTheQuery(t *testing.T) {
+	for query, at := range map[string]int{
+		"": -1, "a=1&b=%23+c|\"'": -1, "\u00e9=1": -1,
+		"a#b": 1, "a b": 1, "ab\t": 2, "\n": 0, "a\x7f": 1, "\xff": 0,
+	} {
+		assert.Equal(t, at, fetch.BadQueryByte(query), query)
+	}
 }
 
 func TestNonASCII_IsTheFirstByteBeyondASCII(t *testing.T) {

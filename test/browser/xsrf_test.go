@@ -52,6 +52,14 @@ func TestXSRF_TheCookieIsReadAtEachCallAndNeedsNoJar(t *testing.T) {
 	}
 }
 
+func TestXSRF_TheTokenIsReadFromAnyCookieThatABrowserHas(t *testing.T) {
+	for value, token := range map[string]string{"eyJ%3D%3D": "eyJ==", `{"a":1}`: `{"a":1}`, `"quoted"`: `"quoted"`, "a=b": "a=b"} {
+		setPageCookie(t, "csrf[token]", value)
+		c := axle.New().SetBaseURL(pageOrigin(t)).SetXSRF("csrf[token]", "X-XSRF-TOKEN")
+		assert.Equal(t, token, echo(t, c, "xsrf-value").Header.Get("X-XSRF-TOKEN"))
+	}
+}
+
 func TestXSRF_TheTokenDoesNotFollowARedirect(t *testing.T) {
 	setPageCookie(t, "XSRF-TOKEN", "secret")
 	c := axle.New().SetBaseURL(pageOrigin(t)).SetXSRF("XSRF-TOKEN", "X-XSRF-TOKEN")
