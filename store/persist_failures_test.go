@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/axlehttp/axle"
 	"github.com/axlehttp/axle/interceptors/auth"
 	"github.com/axlehttp/axle/store"
 )
@@ -137,6 +139,41 @@ func TestPersist_TheNewTokenIsSavedBeforeAnyWaiterWakes(t *testing.T) {
 		assert.Equal(t, "access-1", saved.Token.Access)
 		assert.Nil(t, saved.Spending)
 	})
+}
+
+func TestPersist_ANewTokenWhoseSaveFailsOnceIsSavedAgainBeforeAnyWaiterWakes(t *testing.T) {
+	for name, hasDoneItsWork := range map[string]bool{"it did nothing": false, "it did its work": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, srv := newShelf(), &rotating{}
+				s := openShelf(t, p, srv.refresh, quiet())
+				s.Login(user{"ada"}, srv.token())
+
+				once := onceFailing(errBoom, "save")
+				fault := func(ctx context.Context, operation string) error {
+					if srv.spent == 0 {
+						return nil
+					}
+					return once(ctx, operation)
+				}
+				if hasDoneItsWork {
+					p.faulty(nil, fault)
+				} else {
+					p.faulty(fault, nil)
+				}
+
+				begin := time.Now()
+				_, err := s.RefreshToken(t.Context())
+				require.NoError(t, err)
+				assert.Equal(t, 10*time.Millisecond, time.Since(begin), "after a pause")
+				requireStillIn(t, s, "1")
+				saved, _ := p.saved(t)
+				assert.Equal(t, "access-1", saved.Token.Access)
+				assert.EqualValues(t, 1, saved.Refreshes)
+				assert.Nil(t, saved.Spending)
+			})
+		})
+	}
 }
 
 // requireNothingIsSpentDuring fails the test if a refresh during a fault of the storage spends the
@@ -297,6 +334,16 @@ func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
 	failure := map[string]error{
 		"no connection":   &net.OpError{Op: "dial", Err: errBoom},
 		"no such host":    &net.DNSError{IsNotFound: true},
+		"no known issuer": x509.UnknownAuthorityError{},
+		"another's name":  x509.HostnameError{Certificate: &x509.Certificate{}, Host: "id.test"},
+		"a nested one":    auth.ErrNestedRefresh,
+		"bad input":       &axle.Error{Code: axle.CodeBadOption},
+		"no URL":          &axle.Error{Code: axle.CodeInvalidURL},
+		"a bad request":   &oauth2.RetrieveError{ErrorCode: "invalid_request", Response: &http.Response{StatusCode: http.StatusBadRequest}},
+		"a call's 429": &axle.Error{
+			Code:     axle.CodeBadRequest,
+			Response: axle.NewResponse(nil, http.StatusTooManyRequests, nil, nil),
+		},
 		"a clear refusal": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusTooManyRequests}},
 	}
 	for name, failure := range failure {
@@ -315,9 +362,23 @@ func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
 	}
 }
 
+func TestPersist_ARefreshWithNothingToSpendLeavesNoIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		s := openShelf(t, p, store.OAuth2(&oauth2.Config{}), store.WithLogoutWhen(store.RejectedOnly))
+		s.Login(user{"ada"}, &oauth2.Token{AccessToken: "access-old"})
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorContains(t, err, "there is no refresh token")
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved)
+		assert.Nil(t, saved.Spending)
+	})
+}
+
 func TestPersist_ALostResponseLeavesTheIntent(t *testing.T) {
 	for name, failure := range map[string]error{
 		"the network":        &net.OpError{Op: "read", Err: errBoom},
+		"no response":        &oauth2.RetrieveError{ErrorCode: "server_error"},
 		"a gateway, 502":     &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadGateway}},
 		"a gateway, 504":     &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusGatewayTimeout}},
 		"the server's fault": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusInternalServerError}},
@@ -335,6 +396,29 @@ func TestPersist_ALostResponseLeavesTheIntent(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestPersist_TheIntentOfALostResponseStaysUntilTheServerHasSpoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		failure := error(&net.OpError{Op: "read", Err: errBoom})
+		s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			time.Sleep(time.Millisecond)
+			return nil, failure
+		}, store.WithLogoutWhen(store.RejectedOnly))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, failure)
+
+		// The next attempt never reaches the server, and knows no more than the first.
+		failure = &net.OpError{Op: "dial", Err: errBoom}
+		_, err = s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, failure)
+		require.NotErrorIs(t, err, store.ErrOutcomeUnknown)
+		requireStillIn(t, s, "old")
+		saved, _ := p.saved(t)
+		assert.NotNil(t, saved.Spending)
+	})
 }
 
 func TestPersist_TheIntentOfADeadProcessIsASecondOldBeforeItsTokenIsSentAgain(t *testing.T) {

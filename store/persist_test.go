@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -82,6 +83,28 @@ func TestPersist_ManyStoresRefreshOnce(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 5, srv.spent)
+}
+
+func TestPersist_ATokenOfAnotherHolderIsANewGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &rotating{}
+		first, second := openShelf(t, p, srv.refresh), openShelf(t, p, srv.refresh)
+		first.Login(user{"ada"}, srv.token())
+		synctest.Wait()
+		seen := second.Snapshot().Generation
+
+		_, err := first.RefreshToken(t.Context())
+		require.NoError(t, err)
+		synctest.Wait()
+		requireStillIn(t, second, "1")
+
+		// A call that was refused with the old token goes on with the new one.
+		now, err := second.RefreshSince(t.Context(), seen)
+		require.NoError(t, err)
+		assert.Equal(t, "access-1", now.Token.AccessToken)
+		assert.Equal(t, 1, srv.spent)
+		assert.Equal(t, seen.Login, now.Generation.Login)
+	})
 }
 
 func TestPersist_ALogoutElsewhereEndsTheSession(t *testing.T) {
