@@ -76,7 +76,7 @@ func newFile(content, name, mediaType string) js.Value {
 func TestFiles_AFileThatTheUserPicksIsUploadedWithItsNameAndType(t *testing.T) {
 	for _, mediaType := range []string{"image/png", ""} {
 		client := axle.New().SetBaseURL(pageOrigin(t))
-		resp, err := upload(t.Context(), client, "/api/echo/picked", newFile("the content", "cat.png", mediaType))
+		resp, err := upload(t.Context(), client, "/api/echo/file-picked", newFile("the content", "cat.png", mediaType))
 		require.NoError(t, err)
 
 		var got received
@@ -96,7 +96,7 @@ func TestFiles_AFileThatCannotBeReadIsAnError(t *testing.T) {
 }
 
 func TestFiles_ABodyIsGivenToTheUserAsADownload(t *testing.T) {
-	resp, err := axle.New().SetBaseURL(pageOrigin(t)).Get(t.Context(), "/api/echo/download")
+	resp, err := axle.New().SetBaseURL(pageOrigin(t)).Get(t.Context(), "/api/echo/file-download")
 	require.NoError(t, err)
 
 	// The link is clicked in the end. The test reads what the link names, and downloads nothing.
@@ -148,8 +148,8 @@ func TestFiles_AValueOfJavaScriptIsRefusedWhereGoWouldLeaveItOut(t *testing.T) {
 				"a header":    func(r *axle.Request) { r.SetBody(body).SetHeader("Content-Type", "multipart/form-data") },
 				"parameters":  func(r *axle.Request) { r.SetParams(body) },
 			} {
-				_, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/script", nil, edit)
-				refused(t, err, "script", "a value of JavaScript is in it")
+				_, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/file-script", nil, edit)
+				refused(t, err, "file-script", "a value of JavaScript is in it")
 				require.ErrorContains(t, err, "js.CopyBytesToGo", way)
 			}
 		})
@@ -176,7 +176,7 @@ func TestFiles_AValueOfJavaScriptThatIsNotEncodedOrEncodesItselfIsNoFault(t *tes
 		`{"Next":{"Next":null}}`:                  loop{&loop{}},
 		`{"At":"0001-01-01T00:00:00Z","No":null}`: map[string]any{"At": time.Time{}, "No": nil},
 	} {
-		resp, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/encoded", body)
+		resp, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/file-encoded", body)
 		require.NoError(t, err)
 		var got received
 		require.NoError(t, resp.Decode(&got))
@@ -185,15 +185,15 @@ func TestFiles_AValueOfJavaScriptThatIsNotEncodedOrEncodesItselfIsNoFault(t *tes
 
 	around := &loop{}
 	around.Next = around
-	_, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/around", around)
-	refused(t, err, "around", "cycle")
+	_, err := axle.New().SetBaseURL(pageOrigin(t)).Post(t.Context(), "/api/echo/file-around", around)
+	refused(t, err, "file-around", "cycle")
 
 	// A function for JSON of one's own sees the value.
 	stringify := func(v any) ([]byte, error) {
 		return []byte(js.Global().Get("JSON").Call("stringify", v).String()), nil
 	}
 	client := axle.New().SetBaseURL(pageOrigin(t)).SetJSON(stringify, json.Unmarshal)
-	got, err := axle.Post[received](t.Context(), client, "/api/echo/own", js.ValueOf(map[string]any{"a": 1}))
+	got, err := axle.Post[received](t.Context(), client, "/api/echo/file-own", js.ValueOf(map[string]any{"a": 1}))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"a":1}`, got.Body)
 }

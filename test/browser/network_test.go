@@ -116,15 +116,15 @@ func TestCache_IsTheBrowsersAndNoCacheAsksTheServerAgain(t *testing.T) {
 func TestCache_EventsDoNotComeFromIt(t *testing.T) {
 	c := axle.New().SetBaseURL(pageOrigin(t))
 	for range 2 {
-		for event, err := range axle.Events[string](t.Context(), c, "/api/cached/events") {
+		for event, err := range axle.Events[string](t.Context(), c, "/api/cached/cached-events") {
 			require.NoError(t, err)
 			assert.Equal(t, "an event", event.Data)
 			break
 		}
-		resp, err := c.R(t.Context()).SetHeader("Accept", "text/event-stream").Get("/api/cached/whole")
+		resp, err := c.R(t.Context()).SetHeader("Accept", "text/event-stream").Get("/api/cached/cached-whole")
 		require.NoError(t, err)
 		assert.Equal(t, "data: an event\n\n", resp.String())
 	}
-	assert.Len(t, kept(t, pageOrigin(t), "events"), 2)
-	assert.Len(t, kept(t, pageOrigin(t), "whole"), 1)
+	assert.Len(t, kept(t, pageOrigin(t), "cached-events"), 2)
+	assert.Len(t, kept(t, pageOrigin(t), "cached-whole"), 1)
 }
