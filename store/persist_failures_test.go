@@ -151,7 +151,10 @@ func TestPersist_ANewTokenWhoseSaveFailsOnceIsSavedAgainBeforeAnyWaiterWakes(t *
 
 				once := onceFailing(errBoom, "save")
 				fault := func(ctx context.Context, operation string) error {
-					if srv.spent == 0 {
+					srv.mu.Lock()
+					spent := srv.spent
+					srv.mu.Unlock()
+					if spent == 0 {
 						return nil
 					}
 					return once(ctx, operation)
