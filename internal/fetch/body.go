@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"io"
+	"sync/atomic"
 )
 
 // EndWith returns the body of a response whose reads end when the context ends, and then return its
@@ -20,6 +21,7 @@ type endingBody struct {
 	ctx    context.Context
 	forget func() bool
 	err    error // of the Read that was the last one
+	broken atomic.Bool
 }
 
 func (b *endingBody) Read(p []byte) (int, error) {
@@ -33,8 +35,11 @@ func (b *endingBody) Read(p []byte) (int, error) {
 
 	// A read that Close interrupts sees the end of the body.
 	b.forget()
-	if b.ctx.Err() != nil {
+	switch {
+	case b.ctx.Err() != nil:
 		err = context.Cause(b.ctx)
+	case err != io.EOF:
+		b.broken.Store(true)
 	}
 	b.err = err
 	return n, err
@@ -42,5 +47,11 @@ func (b *endingBody) Read(p []byte) (int, error) {
 
 func (b *endingBody) Close() error {
 	b.forget()
+
+	// The browser has closed a body that has broken off. To cancel the body of such a fetch would be a
+	// rejected promise that nobody handles, which a page reports as an error of its own.
+	if b.broken.Load() {
+		return nil
+	}
 	return b.ReadCloser.Close()
 }

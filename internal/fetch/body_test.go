@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
@@ -74,6 +75,17 @@ func TestEndWith_CloseIsOnce(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 1, network.closed)
 	})
+}
+
+func TestEndWith_ABodyThatHasBrokenOffIsNotClosed(t *testing.T) {
+	broken := errors.New("network error")
+	network := &watched{Reader: io.MultiReader(strings.NewReader("part"), iotest.ErrReader(broken))}
+	body := fetch.EndWith(t.Context(), network)
+	text, err := io.ReadAll(body)
+	assert.Equal(t, "part", string(text))
+	require.ErrorIs(t, err, broken)
+	require.NoError(t, body.Close())
+	assert.Zero(t, network.closed)
 }
 
 // watched is a body that counts how often it is closed.

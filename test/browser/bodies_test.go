@@ -67,6 +67,25 @@ func TestBodies_ABodyThatBreaksOffIsANetworkErrorAndNeverItsEnd(t *testing.T) {
 	}
 }
 
+func TestBodies_ABodyThatBreaksOffIsNoErrorOfThePageToo(t *testing.T) {
+	var unhandled []string
+	listener := js.FuncOf(func(_ js.Value, args []js.Value) any {
+		unhandled = append(unhandled, args[0].Get("reason").Call("toString").String())
+		return nil
+	})
+	defer listener.Release()
+	js.Global().Call("addEventListener", "unhandledrejection", listener)
+	defer js.Global().Call("removeEventListener", "unhandledrejection", listener)
+
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	for range 3 {
+		_, err := c.Get(t.Context(), "/api/broken/x")
+		require.ErrorIs(t, err, axle.CodeNetwork)
+	}
+	echo(t, c, "later") // the browser has told of the rejections by then
+	assert.Empty(t, unhandled)
+}
+
 func TestBodies_ABodyThatStallsIsATimeout(t *testing.T) {
 	for engine, configure := range map[string]func(*resty.Client){
 		"timeout-nethttp": nil,
