@@ -64,7 +64,8 @@ func (d *dispatch) prepareRestyForFetch(raw *http.Request, hasPolicy bool) error
 	if strings.HasPrefix(raw.Header.Get("User-Agent"), "go-resty/") {
 		delete(raw.Header, "User-Agent")
 	}
-	follows := raw.Header[fetch.Redirect] == nil || raw.Header[fetch.Redirect][0] == fetch.Follow
+	chosen := raw.Header[fetch.Redirect]
+	follows := len(chosen) == 0 || chosen[0] == fetch.Follow
 	if hasPolicy && follows {
 		return errors.New("resty's SetRedirectPolicy cannot be kept in a browser, " +
 			"which follows redirects by itself: " + howToStay)

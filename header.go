@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strings"
 
 	"github.com/axlehttp/axle/internal/fetch"
 	"github.com/axlehttp/axle/internal/wire"
@@ -233,7 +234,7 @@ func (r *Request) headerValues(name string) []string {
 // checkHeaders refuses names and values that could end a line or a header early (CVE-2026-40175).
 func checkHeaders(header http.Header) error {
 	for name, list := range header {
-		if fetch.Possible && fetch.IsOption(name) {
+		if fetch.Possible && strings.HasPrefix(name, fetch.Prefix) {
 			if err := fetch.CheckOption(name, list); err != nil {
 				return err
 			}

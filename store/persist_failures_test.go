@@ -320,7 +320,6 @@ func TestPersist_ARefusalStaysARefusalAfterAnIntentWhoseTokenWasNotSent(t *testi
 					saved, _ := p.saved(t)
 					require.NotNil(t, saved.Spending, "the intent stands")
 					p.faulty(nil, nil)
-					time.Sleep(time.Millisecond)
 					_, err = s.RefreshToken(t.Context())
 				}
 
@@ -331,6 +330,33 @@ func TestPersist_ARefusalStaysARefusalAfterAnIntentWhoseTokenWasNotSent(t *testi
 			})
 		})
 	}
+}
+
+// A coarse clock shows two attempts the same time.
+func TestPersist_AnAttemptAtTheTimeOfAnUnsentOneHasAnIntentOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, outcome := newShelf(), errors.New("connection reset")
+		s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			return nil, outcome
+		}, store.WithLogoutWhen(store.RejectedOnly), store.WithStorageFailure(func(error) {}))
+		s.Login(user{"ada"}, tokenNamed("old"))
+
+		p.faulty(nil, failing(errBoom, "save"))
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, store.ErrStorage)
+		unsent, _ := p.saved(t)
+
+		p.faulty(nil, nil)
+		_, err = s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, outcome)
+		lost, _ := p.saved(t)
+		require.Equal(t, unsent.Spending.Since, lost.Spending.Since, "the clock stood still")
+
+		outcome = invalidGrant()
+		_, err = s.RefreshToken(t.Context())
+		require.True(t, auth.Refused(err), "%v", err)
+		assert.ErrorIs(t, err, store.ErrOutcomeUnknown)
+	})
 }
 
 func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -182,7 +183,10 @@ type shelved struct {
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
 	}
-	Spending *struct{ Holder string }
+	Spending *struct {
+		Holder string
+		Since  time.Time
+	}
 }
 
 // saved returns the data on the shelf, and what it says. It is nil if there is no session.

@@ -39,6 +39,9 @@ type record struct {
 
 // intent says that a refresh token may have been sent.
 type intent struct {
+	// ID is a random name of the attempt. Two attempts of one process may have the same time, where
+	// the clock is coarse.
+	ID    string    `json:"id"`
 	Since time.Time `json:"since"`
 
 	// Holder names the process, for people who look at the record.
@@ -47,7 +50,7 @@ type intent struct {
 
 // is reports whether both are the intent of one attempt to refresh. A nil intent is none.
 func (i *intent) is(other *intent) bool {
-	return i != nil && other != nil && i.Holder == other.Holder && i.Since.Equal(other.Since)
+	return i != nil && other != nil && i.ID == other.ID
 }
 
 const (

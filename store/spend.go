@@ -204,7 +204,7 @@ func (s *UserStore[U]) writeIntent(ctx context.Context, j *journal) error {
 	unsent := j.persistence.unsent
 	s.mu.Unlock()
 
-	spending := &intent{Since: time.Now().UTC(), Holder: holder()}
+	spending := &intent{ID: rand.Text(), Since: time.Now().UTC(), Holder: holder()}
 	err := j.change(ctx, func(at saved) (*record, error) {
 		next, err := s.follow(at, j)
 		if err != nil {

@@ -8,6 +8,7 @@ package fetch
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -46,8 +47,16 @@ var options = map[string][]string{
 // IsOption reports whether an entry of a header is an option of fetch.
 func IsOption(name string) bool { return options[name] != nil }
 
-// CheckOption returns the error of an option that has not one of its values.
+// Prefix begins the name of each option.
+const Prefix = "js.fetch:"
+
+// CheckOption returns the error of an entry that begins as an option does and is none, or that has
+// none of the values of its option.
 func CheckOption(name string, values []string) error {
+	if !IsOption(name) {
+		return fmt.Errorf("%q is no option of fetch that net/http passes on: it passes on %s",
+			name, strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+	}
 	if len(values) == 1 && slices.Contains(options[name], values[0]) {
 		return nil
 	}

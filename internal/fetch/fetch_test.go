@@ -27,6 +27,9 @@ func TestOptions_AreThreeEntriesWithTheValuesOfFetch(t *testing.T) {
 	for _, name := range []string{"", "Accept", "js.fetch:cache", "Js.fetch:mode", "js.fetch"} {
 		assert.False(t, fetch.IsOption(name), name)
 	}
+	assert.EqualError(t, fetch.CheckOption("js.fetch:cache", []string{"no-store"}),
+		`"js.fetch:cache" is no option of fetch that net/http passes on: `+
+			`it passes on js.fetch:credentials, js.fetch:mode, js.fetch:redirect`)
 }
 
 func TestDrops_TheForbiddenHeadersAndTheUserAgent(t *testing.T) {

@@ -139,7 +139,7 @@ func TestFetchOptions_AValueThatFetchDoesNotTakeIsRefused(t *testing.T) {
 		}
 	}
 	_, err := c.Get(t.Context(), "/api/echo/invalid", axle.WithHeader("js.fetch:cache", "no-store"))
-	refused(t, err, "invalid", "is not a token")
+	refused(t, err, "invalid", "js.fetch:cache")
 }
 
 func TestEncodings_AreTheBrowsersAndAreUndoneOnce(t *testing.T) {
