@@ -64,9 +64,7 @@ func (d *dispatch) prepareRestyForFetch(raw *http.Request, hasPolicy bool) error
 	if strings.HasPrefix(raw.Header.Get("User-Agent"), "go-resty/") {
 		delete(raw.Header, "User-Agent")
 	}
-	chosen := raw.Header[fetch.Redirect]
-	follows := len(chosen) == 0 || chosen[0] == fetch.Follow
-	if hasPolicy && follows {
+	if hasPolicy && followsRedirects(raw.Header) {
 		return errors.New("resty's SetRedirectPolicy cannot be kept in a browser, " +
 			"which follows redirects by itself: " + howToStay)
 	}
@@ -97,7 +95,7 @@ func (d *dispatch) boundFetchedBody(raw *http.Response) {
 		raw.Body = http.NoBody
 		return
 	}
-	raw.Body = fetch.EndWith(d.Context, raw.Body)
+	raw.Body = fetch.EndWith(d.Context, raw.Body, d.request.settings().engine.transport())
 }
 
 // openOpaque makes a plain URL of one whose path is opaque, which net/http sends elsewhere as it is
@@ -212,8 +210,7 @@ func (d *dispatch) refuseDropped(method, host string, u *url.URL, header http.He
 // the redirects cannot be counted.
 func (d *dispatch) keepFromRedirects(header http.Header) error {
 	s, chosen := d.request.settings(), header[fetch.Redirect]
-	follows := len(chosen) == 0 || chosen[0] == fetch.Follow
-	if !follows {
+	if !followsRedirects(header) {
 		return nil
 	}
 
@@ -238,6 +235,12 @@ func (d *dispatch) keepFromRedirects(header http.Header) error {
 	}
 	header[fetch.Redirect] = []string{fetch.Fail}
 	return nil
+}
+
+// followsRedirects reports whether the browser follows redirects of a request with this header.
+func followsRedirects(header http.Header) bool {
+	chosen := header[fetch.Redirect]
+	return len(chosen) == 0 || chosen[0] == fetch.Follow
 }
 
 const howToStay = "the header entry " + fetch.Redirect + ": " + fetch.Fail + " makes it refuse them"

@@ -179,7 +179,7 @@ func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	resp, err := next.RoundTrip(r)
 	if err == nil && usesFetch {
-		resp.Body = fetch.EndWith(r.Context(), resp.Body)
+		resp.Body = fetch.EndWith(r.Context(), resp.Body, next)
 	}
 	if err != nil || resp.StatusCode < 200 || resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return resp, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -33,7 +34,7 @@ func TestEndWith_AReadEndsWithTheContextAndHasItsCause(t *testing.T) {
 		r, w := io.Pipe()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		network := &fetchBody{PipeReader: r}
-		body := fetch.EndWith(ctx, network)
+		body := fetch.EndWith(ctx, network, http.DefaultTransport)
 
 		go func() {
 			_, _ = io.WriteString(w, "part")
@@ -53,7 +54,7 @@ func TestEndWith_ABodyThatWasReadToItsEndStaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		network := &watched{Reader: strings.NewReader("whole")}
-		body := fetch.EndWith(ctx, network)
+		body := fetch.EndWith(ctx, network, http.DefaultTransport)
 		text, err := io.ReadAll(body)
 		require.NoError(t, err)
 		assert.Equal(t, "whole", string(text))
@@ -70,23 +71,27 @@ func TestEndWith_CloseIsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		network := &watched{Reader: strings.NewReader("")}
-		require.NoError(t, fetch.EndWith(ctx, network).Close())
+		require.NoError(t, fetch.EndWith(ctx, network, http.DefaultTransport).Close())
 		cancel()
 		synctest.Wait()
 		assert.Equal(t, 1, network.closed)
 	})
 }
 
-func TestEndWith_ABodyThatHasBrokenOffIsNotClosed(t *testing.T) {
+func TestEndWith_ABodyThatHasBrokenOffIsClosedIfItIsNotNetHTTPs(t *testing.T) {
 	broken := errors.New("network error")
-	network := &watched{Reader: io.MultiReader(strings.NewReader("part"), iotest.ErrReader(broken))}
-	body := fetch.EndWith(t.Context(), network)
-	text, err := io.ReadAll(body)
-	assert.Equal(t, "part", string(text))
-	require.ErrorIs(t, err, broken)
-	require.NoError(t, body.Close())
-	assert.Zero(t, network.closed)
+	for transport, closed := range map[http.RoundTripper]int{http.DefaultTransport: 0, wrapping{}: 1} {
+		network := &watched{Reader: io.MultiReader(strings.NewReader("part"), iotest.ErrReader(broken))}
+		body := fetch.EndWith(t.Context(), network, transport)
+		text, err := io.ReadAll(body)
+		assert.Equal(t, "part", string(text))
+		require.ErrorIs(t, err, broken)
+		require.NoError(t, body.Close())
+		assert.Equal(t, closed, network.closed)
+	}
 }
+
+type wrapping struct{ http.RoundTripper }
 
 // watched is a body that counts how often it is closed.
 type watched struct {
