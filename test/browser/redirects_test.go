@@ -99,6 +99,18 @@ func TestRedirects_ACallWithoutACredentialFollowsThem(t *testing.T) {
 	assert.NotEmpty(t, kept(t, otherOrigin(t), "plain"))
 }
 
+func TestRedirects_A307TakesTheBodyAlongUnlessTheCallRefusesRedirects(t *testing.T) {
+	c := axle.New().SetBaseURL(pageOrigin(t))
+	form := map[string]string{"password": "p"}
+	_, err := c.Post(t.Context(), elsewhere(t, "form"), form)
+	require.NoError(t, err)
+	assert.NotEmpty(t, kept(t, otherOrigin(t), "form"))
+
+	_, err = c.Post(t.Context(), elsewhere(t, "kept-form"), form, axle.WithHeader("js.fetch:redirect", "error"))
+	require.ErrorIs(t, err, axle.CodeNetwork)
+	assert.Empty(t, kept(t, otherOrigin(t), "kept-form"))
+}
+
 func TestRedirects_HoldsBehindTheBridge(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, pageOrigin(t)+elsewhere(t, "sdk"), nil)
 	require.NoError(t, err)
