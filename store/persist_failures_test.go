@@ -3,10 +3,13 @@ package store_test
 import (
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -180,8 +183,9 @@ func TestPersist_ANewTokenWhoseSaveFailsOnceIsSavedAgainBeforeAnyWaiterWakes(t *
 }
 
 // requireNothingIsSpentDuring fails the test if a refresh during a fault of the storage spends the
-// refresh token or ends the session, or if the next refresh after the fault does not work.
-func requireNothingIsSpentDuring(t *testing.T, fault func(context.Context, string) error) {
+// refresh token or ends the session, if the next refresh after the fault does not work, or if the
+// error does not say what the store was doing.
+func requireNothingIsSpentDuring(t *testing.T, doing string, fault func(context.Context, string) error) {
 	t.Helper()
 	p, srv := newShelf(), &rotating{}
 	s := openShelf(t, p, srv.refresh, quiet())
@@ -190,6 +194,7 @@ func requireNothingIsSpentDuring(t *testing.T, fault func(context.Context, strin
 	p.faulty(fault, nil)
 	_, err := s.RefreshToken(t.Context())
 	require.ErrorIs(t, err, store.ErrStorage)
+	require.ErrorContains(t, err, doing)
 	require.NotErrorIs(t, err, store.ErrBusy)
 	requireStillIn(t, s, "0")
 	assert.Zero(t, srv.spent)
@@ -200,11 +205,19 @@ func requireNothingIsSpentDuring(t *testing.T, fault func(context.Context, strin
 	requireStillIn(t, s, "1")
 }
 
+// doings are the words of the errors, by the operation of the Persister.
+var doings = map[string]string{
+	"lock": "locking the saved session",
+	"load": "reading the saved session",
+	"save": "writing the saved session",
+	"held": "holding the lock of the saved session",
+}
+
 func TestPersist_AStorageThatFailsBeforeTheRefreshNeverEndsTheSession(t *testing.T) {
-	for _, operation := range []string{"lock", "load", "save", "held"} {
+	for operation, doing := range doings {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				requireNothingIsSpentDuring(t, failing(errBoom, operation))
+				requireNothingIsSpentDuring(t, doing, failing(errBoom, operation))
 			})
 		})
 	}
@@ -427,6 +440,72 @@ func TestPersist_ALostResponseLeavesTheIntent(t *testing.T) {
 	}
 }
 
+func TestPersist_AnIntentThatCannotBeRemovedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &server{}
+		var told []error
+		s := openShelf(t, p, srv.refresh, store.WithLogoutWhen(store.RejectedOnly),
+			store.WithStorageFailure(func(err error) { told = append(told, err) }))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		failure := &net.OpError{Op: "dial", Err: errBoom}
+
+		refresh := refreshing(t.Context(), s)
+		srv.asked(t, 1).fail(failure)
+		_, err := outcome(t, refresh)
+		require.ErrorIs(t, err, failure)
+		require.Empty(t, told)
+
+		errFull := errors.New("the disk is full")
+		refresh = refreshing(t.Context(), s)
+		call := srv.asked(t, 2)
+		p.faulty(failing(errFull, "save"), nil)
+		call.fail(failure)
+		_, err = outcome(t, refresh)
+		require.ErrorIs(t, err, failure)
+		require.Len(t, told, 1)
+		require.ErrorIs(t, told[0], errFull)
+	})
+}
+
+func TestPersist_ARefusalThatDoesNotEndTheSessionLeavesNoIntent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		refusal := &oauth2.RetrieveError{ErrorCode: "invalid_grant"}
+		s := openShelf(t, p, always(nil, refusal), store.WithLogoutWhen(func(error) bool { return false }))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, refusal)
+		requireStillIn(t, s, "old")
+		saved, _ := p.saved(t)
+		assert.Nil(t, saved.Spending)
+	})
+}
+
+func TestPersist_AnIntentNamesTheProcessAndItsOwnIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		failure := &net.OpError{Op: "read", Err: errBoom}
+		s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, failure)
+
+		name := fmt.Sprintf("process %d on ", os.Getpid())
+		if runtime.GOOS == "js" {
+			name = "tab "
+		}
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved.Spending)
+		assert.True(t, strings.HasPrefix(saved.Spending.Holder, name), saved.Spending.Holder)
+
+		time.Sleep(time.Millisecond)
+		begin := time.Now()
+		_, err = s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, failure)
+		assert.Zero(t, time.Since(begin))
+	})
+}
+
 func TestPersist_TheIntentOfALostResponseStaysUntilTheServerHasSpoken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newShelf()
@@ -457,14 +536,10 @@ func TestPersist_TheIntentOfADeadProcessIsASecondOldBeforeItsTokenIsSentAgain(t 
 		first.Login(user{"ada"}, srv.token())
 		require.NoError(t, first.Close())
 
-		_, data := p.saved(t)
-		var record map[string]any
-		require.NoError(t, json.Unmarshal(data, &record))
 		died := time.Now()
-		record["spending"] = map[string]any{"since": died, "holder": "process 1 on elsewhere"}
-		data, err := json.Marshal(record)
-		require.NoError(t, err)
-		p.put(data)
+		p.put(p.edited(t, func(record map[string]any) {
+			record["spending"] = map[string]any{"since": died, "holder": "process 1 on elsewhere"}
+		}))
 
 		var sent time.Duration
 		s := openShelf(t, p, func(ctx context.Context, current *oauth2.Token) (*oauth2.Token, error) {
@@ -472,7 +547,7 @@ func TestPersist_TheIntentOfADeadProcessIsASecondOldBeforeItsTokenIsSentAgain(t 
 			return srv.refresh(ctx, current)
 		})
 		time.Sleep(300 * time.Millisecond)
-		_, err = s.RefreshToken(t.Context())
+		_, err := s.RefreshToken(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, time.Second, sent)
 		requireStillIn(t, s, "1")
@@ -486,10 +561,8 @@ func TestPersist_WhatTheStorageLostIsSavedAgainAndTheLoginGoesOn(t *testing.T) {
 		a.Login(user{"ada"}, tokenNamed("old"))
 		synctest.Wait()
 
-		p.mu.Lock()
-		p.data, p.lost = nil, true
-		p.tell()
-		p.mu.Unlock()
+		p.lose()
+		p.change()
 		time.Sleep(time.Minute)
 
 		saved, _ := p.saved(t)

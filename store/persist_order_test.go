@@ -69,6 +69,25 @@ func TestPersist_ALoginThatHasEndedNeverComesBack(t *testing.T) {
 	}
 }
 
+func TestPersist_TheNextLoginIsNeverReplacedByOneThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		s, other := openShelf(t, p, nil), openShelf(t, p, nil)
+		s.Login(user{"bob"}, tokenNamed("bob"))
+		_, ended := p.saved(t)
+		s.Login(user{"ada"}, tokenNamed("old"))
+		synctest.Wait()
+
+		p.put(ended)
+		time.Sleep(time.Minute)
+		saved, _ := p.saved(t)
+		require.NotNil(t, saved)
+		assert.Equal(t, "access-old", saved.Token.Access)
+		requireStillIn(t, s, "old")
+		requireStillIn(t, other, "old")
+	})
+}
+
 func TestPersist_ANewTokenIsNeverReplacedByAnOlderOne(t *testing.T) {
 	t.Run("a login whose save returned an error was adopted and refreshed elsewhere", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -159,6 +178,37 @@ func TestPersist_ALogoutIsToldTheNewestTokenAlsoIfItWasNotSaved(t *testing.T) {
 
 		require.NoError(t, s.Logout(t.Context()))
 		assert.Equal(t, tokenNamed("new"), told)
+	})
+}
+
+func TestPersist_ANewTokenThatIsNotSavedIsAnErrorUntilItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &server{}
+		s := openShelf(t, p, srv.refresh, quiet())
+		s.Login(user{"ada"}, tokenNamed("old"))
+
+		// The goroutine that goes on with the saving is late.
+		stop := s.Subscribe(func(state, previous store.State[user]) {
+			if state.Token != previous.Token {
+				time.Sleep(time.Second)
+			}
+		})
+		refresh := refreshing(t.Context(), s)
+		call := srv.asked(t, 1)
+		p.faulty(failing(errBoom, "save"), nil)
+		call.succeed(tokenNamed("1"))
+		time.Sleep(500 * time.Millisecond)
+		_, err := outcome(t, refresh)
+		require.ErrorIs(t, err, store.ErrStorage)
+		assert.Equal(t, tokenNamed("1"), s.Token())
+
+		p.faulty(nil, nil)
+		time.Sleep(time.Minute)
+		stop()
+		refresh = refreshing(t.Context(), s)
+		srv.asked(t, 2).succeed(tokenNamed("2"))
+		_, err = outcome(t, refresh)
+		require.NoError(t, err)
 	})
 }
 

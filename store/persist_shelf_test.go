@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 
 	"github.com/axlehttp/axle/store"
 )
@@ -127,9 +128,28 @@ func (s *shelf) replace(old, data []byte) error {
 
 // put saves data without a lock, as somebody does who restores a backup. Nil data is none.
 func (s *shelf) put(data []byte) {
+	s.putQuietly(data)
+	s.change()
+}
+
+// putQuietly saves data as put does, and the watchers have not heard of it yet.
+func (s *shelf) putQuietly(data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.data = bytes.Clone(data)
+}
+
+// lose loses the data, as a server without a disk does. The watchers have not heard of it yet.
+func (s *shelf) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data, s.lost = nil, true
+}
+
+// change tells the watchers of a change.
+func (s *shelf) change() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.tell()
 }
 
@@ -200,6 +220,27 @@ func (s *shelf) saved(t require.TestingT) (*shelved, []byte) {
 	var r shelved
 	require.NoError(t, json.Unmarshal(data, &r))
 	return &r, data
+}
+
+// edited returns the saved data with a change in it.
+func (s *shelf) edited(t require.TestingT, edit func(record map[string]any)) []byte {
+	_, data := s.saved(t)
+	var record map[string]any
+	require.NoError(t, json.Unmarshal(data, &record))
+	edit(record)
+	data, err := json.Marshal(record)
+	require.NoError(t, err)
+	return data
+}
+
+// refreshed returns the data that another holder would save after a refresh.
+func (s *shelf) refreshed(t require.TestingT, token *oauth2.Token) []byte {
+	return s.edited(t, func(record map[string]any) {
+		record["counter"] = record["counter"].(float64) + 2
+		record["refreshes"] = record["refreshes"].(float64) + 1
+		record["token"] = token
+		delete(record, "spending")
+	})
 }
 
 // openShelf opens a store over a shelf. It is closed when the test ends.

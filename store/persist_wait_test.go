@@ -89,6 +89,73 @@ func TestPersist_TheRefreshTimeoutDoesNotCountWhileTheNewTokenIsSaved(t *testing
 	})
 }
 
+func TestPersist_TheRefreshTimeoutDoesNotCountForCallersWhoComeWhileTheNewTokenIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &server{}
+		s := openShelf(t, p, srv.refresh, quiet(),
+			store.WithRefreshTimeout(time.Second), store.WithLogoutWhen(keepOnTimeout))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		overrun := refreshing(t.Context(), s)
+		call := srv.asked(t, 1)
+		time.Sleep(1500 * time.Millisecond)
+		_, err := outcome(t, overrun)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		// Two attempts to save take longer than the refresh timeout.
+		once := onceFailing(errBoom, "save")
+		p.faulty(func(ctx context.Context, operation string) error {
+			if operation == "save" {
+				time.Sleep(700 * time.Millisecond)
+			}
+			return once(ctx, operation)
+		}, nil)
+		call.succeed(tokenNamed("new"))
+		token, err := s.RefreshToken(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, tokenNamed("new"), token)
+		requireStillIn(t, s, "new")
+	})
+}
+
+func TestPersist_CallersWaitForTheRefreshTimeoutAtMostThoughTheRefreshIgnoresIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &server{}
+		s := openShelf(t, p, srv.refresh, store.WithRefreshTimeout(time.Second), store.WithLogoutWhen(keepOnTimeout))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		begin := time.Now()
+		refresh := refreshing(t.Context(), s)
+		_, err := refresh.Await(t.Context())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, time.Second, time.Since(begin))
+		srv.asked(t, 1).succeed(tokenNamed("new"))
+		requireStillIn(t, s, "new")
+	})
+}
+
+func TestPersist_CallersWaitTwoSecondsAtMostWhileTheNewTokenIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		s := openShelf(t, p, func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			p.faulty(func(ctx context.Context, operation string) error {
+				if operation == "save" {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
+			}, nil)
+			return tokenNamed("new"), nil
+		}, quiet())
+		s.Login(user{"ada"}, tokenNamed("old"))
+
+		begin := time.Now()
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, store.ErrStorage)
+		assert.Equal(t, 2*time.Second, time.Since(begin))
+		requireStillIn(t, s, "new")
+		p.faulty(nil, nil)
+	})
+}
+
 func TestPersist_CloseSavesANewTokenBeforeItLetsGoOfTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, srv := newShelf(), &rotating{}
@@ -173,10 +240,10 @@ func TestPersist_APanicOfTheUserTypeIsAFailureOfTheStorage(t *testing.T) {
 }
 
 func TestPersist_APanicOfThePersisterIsAFailureOfTheStorage(t *testing.T) {
-	for _, operation := range []string{"lock", "load", "save", "held"} {
+	for operation, doing := range doings {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				requireNothingIsSpentDuring(t, func(_ context.Context, one string) error {
+				requireNothingIsSpentDuring(t, doing, func(_ context.Context, one string) error {
 					if one == operation {
 						panic("boom")
 					}

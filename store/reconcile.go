@@ -73,7 +73,7 @@ func (p *persistence) noteWritten(at saved, complete bool) {
 	if at.isOf(p.login) && at.record.Counter > p.counter && at.record.Refreshes == p.refreshes {
 		p.know(at.record)
 	}
-	if complete && at.isOf(p.login) {
+	if complete {
 		p.unsaved = false
 	}
 	if p.endingOf(at) == nil {
@@ -91,7 +91,7 @@ func (s *UserStore[U]) toWrite(at saved) *record {
 	p := s.persistence
 	ended := p.endingOf(at)
 	switch {
-	case p.unsaved && (p.counter == 0 || at.lost || at.isOf(p.login)):
+	case p.unsaved:
 		return s.recordOver(at)
 	case (at.lost || ended != nil) && p.login != "":
 		p.edit()
@@ -157,7 +157,7 @@ func (s *UserStore[U]) differenceOf(at saved) difference {
 
 	case r == nil:
 		// A login without a record has not been saved yet. It has not ended elsewhere.
-		if p.login != "" && p.counter > 0 {
+		if p.counter > 0 {
 			return endedElsewhere
 		}
 		return noDifference
@@ -175,9 +175,6 @@ func (s *UserStore[U]) differenceOf(at saved) difference {
 	case p.isOlder(at):
 		return wentBack
 
-	case r.Counter <= p.counter:
-		return noDifference
-
 	case r.Refreshes > p.refreshes:
 		// The record may be the one that this store's own refresh has just saved. The refresh
 		// publishes it itself.
@@ -185,8 +182,11 @@ func (s *UserStore[U]) differenceOf(at saved) difference {
 			return noDifference
 		}
 		return refreshedElsewhere
+
+	case r.Counter > p.counter:
+		return changedElsewhere
 	}
-	return changedElsewhere
+	return noDifference
 }
 
 // adopt takes over what another holder has saved: a newer token or user of the same login, another

@@ -317,6 +317,23 @@ func TestSavedCookies_ThatTheStorageLostAreSavedAgain(t *testing.T) {
 	assert.Contains(t, string(storage.data), "refresh-Ada-1")
 }
 
+func TestSavedCookies_OfARefreshThatCouldNotBeSavedAreSavedLater(t *testing.T) {
+	_, address := newCookieServer(t)
+	storage := newShelf()
+	client := axle.New().SetBaseURL(address).SetTransport(&http.Transport{DisableKeepAlives: true})
+	s := openShelf(t, storage, store.Endpoint(client, "/auth/refresh"), store.WithCookies(client), quiet())
+	(&cookieProcess{client, s}).login(t, "Ada")
+
+	storage.faulty(afterOne(errBoom, "save"), nil)
+	_, err := s.RefreshToken(t.Context())
+	require.ErrorIs(t, err, store.ErrStorage)
+	storage.faulty(nil, nil)
+	eventually(t, func() bool {
+		_, data := storage.saved(t)
+		return strings.Contains(string(data), "session-Ada-2") && strings.Contains(string(data), "refresh-Ada-2")
+	})
+}
+
 // savedRecord returns the members of the saved record, and its cookies.
 func savedRecord(t *testing.T, path string) (all map[string]json.RawMessage, cookies []map[string]string) {
 	t.Helper()

@@ -52,9 +52,9 @@ func (s *UserStore[U]) spend(ctx context.Context, r *refresh) (outcome, error) {
 	if err := s.reconcile(ctx, true); err != nil {
 		return outcome{}, err
 	}
-	current, stop, err := s.mayBegin(r)
-	if stop || err != nil {
-		return outcome{adopted: stop}, err
+	current, err := s.mayBegin(r)
+	if err != nil {
+		return outcome{}, err
 	}
 
 	// From here to the end of the refresh, only this store changes the record's token.
@@ -75,18 +75,15 @@ func (s *UserStore[U]) spend(ctx context.Context, r *refresh) (outcome, error) {
 	return s.rotated(ctx, r, &j, token)
 }
 
-// mayBegin decides under the lock whether the refresh is still needed. If another holder has
-// refreshed since r was started, adopted is true. If the login of r is over, there is an error.
-func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, adopted bool, err error) {
+// mayBegin decides under the lock whether the refresh is still needed. There is an error if the
+// login of r is over, or if another holder has refreshed since r was started. In the second case
+// the memory has adopted the token of that holder, and the callers of r have it.
+func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, err error) {
 	p := s.persistence
 	s.mu.Lock()
 	defer s.mu.Unlock()
-
-	switch {
-	case s.login.refresh != r:
-		return nil, false, auth.ErrSessionChanged
-	case p.refreshes > r.since:
-		return nil, true, nil
+	if s.login.refresh != r {
+		return nil, auth.ErrSessionChanged
 	}
 
 	// The session of a new store, whose tokens are cookies, gets its record by its first refresh.
@@ -94,7 +91,7 @@ func (s *UserStore[U]) mayBegin(r *refresh) (current *oauth2.Token, adopted bool
 		p.login = newLoginID()
 	}
 	p.spending = r
-	return copyOf(s.state.Token), false, nil
+	return copyOf(s.state.Token), nil
 }
 
 // beginSpending starts the clock of those who wait for the refresh. If the login has ended since
@@ -112,13 +109,12 @@ func (s *UserStore[U]) beginSpending(ctx context.Context, r *refresh) error {
 	return nil
 }
 
-// noteAnswer stops the clock of those who wait for the refresh. Its RefreshFunc has returned, and
-// the storage has its own time limit. A slow one must not make a new token a failure.
+// noteAnswer ends the time limit of those who wait for the refresh. Its RefreshFunc has returned,
+// and the storage has its own time limit. A slow one must not make a new token a failure.
 func (s *UserStore[U]) noteAnswer(r *refresh) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.answered = true
-	r.wait.stopLimit()
 }
 
 // letGo releases the lock of a refresh that has settled. If the new token could not be saved, the
@@ -355,9 +351,13 @@ func (s *UserStore[U]) rotated(
 	switch {
 	case errors.Is(err, errSuperseded):
 		out, err := s.superseded(ctx, r)
-		if errors.Is(err, auth.ErrSessionChanged) {
+		switch {
+		case errors.Is(err, auth.ErrSessionChanged):
 			// The logout that has ended the login waits for the newest token.
 			return outcome{token: token}, nil
+		case errors.Is(err, errSuperseded):
+			// The storage has gone back to the record of the refresh, whose token is spent.
+			return outcome{token: token, unsaved: err}, nil
 		}
 		return out, err
 	case err != nil:
@@ -378,9 +378,8 @@ func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err e
 	switch {
 	case superseded:
 		// The server refused a token that another holder has replaced meanwhile.
-		out, adoptErr := s.superseded(ctx, r)
-		if adoptErr == nil || errors.Is(adoptErr, auth.ErrSessionChanged) {
-			return out, adoptErr
+		if out, adoptErr := s.superseded(ctx, r); adoptErr == nil {
+			return out, nil
 		}
 	case refused && j.unsettled:
 		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
@@ -388,22 +387,29 @@ func (s *UserStore[U]) failed(ctx context.Context, r *refresh, j *journal, err e
 	return outcome{}, err
 }
 
-// superseded adopts the record that has taken the place of the refresh's.
+// superseded adopts the record that has taken the place of the refresh's. The error is
+// auth.ErrSessionChanged if that has ended the login, and errSuperseded if there is nothing to adopt.
 func (s *UserStore[U]) superseded(ctx context.Context, r *refresh) (outcome, error) {
+	p := s.persistence
 	s.mu.Lock()
-	if s.persistence.spending == r {
-		s.persistence.spending = nil
+	if p.spending == r {
+		p.spending = nil
 	}
 	s.mu.Unlock()
 
 	if err := s.reconcile(ctx, true); err != nil {
 		return outcome{}, err
 	}
-	_, adopted, err := s.mayBegin(r)
-	if err == nil && !adopted {
-		err = errSuperseded
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.login.refresh != r:
+		return outcome{}, auth.ErrSessionChanged
+	case p.refreshes > r.since:
+		return outcome{adopted: true}, nil
 	}
-	return outcome{adopted: adopted}, err
+	return outcome{}, errSuperseded
 }
 
 // maySpend reports whether the server may have rotated the refresh token although the refresh
