@@ -552,3 +552,23 @@ func TestPersist_AnEndElsewhereEndsWhatWasNotSavedYet(t *testing.T) {
 		})
 	}
 }
+
+func TestPersist_ARefreshOfALoginThatHasEndedWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, srv := newShelf(), &server{}
+		s := openShelf(t, p, srv.refresh, quiet())
+		s.Login(user{"ada"}, tokenNamed("old"))
+		refresh := refreshing(t.Context(), s)
+		call := srv.asked(t, 1)
+
+		p.lose()
+		require.NoError(t, s.Logout(t.Context()))
+		_, err := outcome(t, refresh)
+		require.ErrorIs(t, err, auth.ErrSessionChanged)
+		call.succeed(tokenNamed("new"))
+		time.Sleep(time.Minute)
+		_, data := p.saved(t)
+		assert.Nil(t, data)
+		requireLoggedOut(t, s)
+	})
+}
