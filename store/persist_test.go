@@ -22,6 +22,11 @@ import (
 	"github.com/axlehttp/axle/store"
 )
 
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 5*time.Second, 5*time.Millisecond)
+}
+
 func sessionFile(t *testing.T) string { return filepath.Join(t.TempDir(), "folder", "session.json") }
 
 // open opens a store over a file and closes it after the test.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"testing"
-	"time"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
 
@@ -45,9 +42,4 @@ func (r *rotating) refresh(_ context.Context, current *oauth2.Token) (*oauth2.To
 		return nil, err
 	}
 	return tokenNamed(fmt.Sprint(r.current)), nil
-}
-
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, 5*time.Second, 5*time.Millisecond)
 }

@@ -1,6 +1,7 @@
 package axletest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -28,7 +29,7 @@ func IsFetched() bool { return os.Getenv("AXLE_NETWORK") == "relay" }
 // https.
 func reservePorts() {
 	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			panic(err)
 		}
@@ -46,14 +47,14 @@ func relay() {
 	if err != nil {
 		return
 	}
-	defer stream.Close()
+	defer func() { _ = stream.Close() }()
 	address, err := stream.readMessage()
 	if err != nil {
 		return
 	}
 	go relay()
 
-	conn, err := net.Dial("tcp", address.String())
+	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", address.String())
 	if err != nil {
 		return
 	}

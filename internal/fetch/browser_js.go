@@ -54,7 +54,7 @@ func CookiesOf(origin string) []*http.Cookie {
 	var list []*http.Cookie
 	for pair := range strings.SplitSeq(document.Get("cookie").String(), "; ") {
 		name, value, _ := strings.Cut(pair, "=")
-		list = append(list, &http.Cookie{Name: name, Value: value})
+		list = append(list, &http.Cookie{Name: name, Value: value}) //nolint:gosec // it is only read
 	}
 	return list
 }

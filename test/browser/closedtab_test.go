@@ -80,7 +80,7 @@ func refreshInTab(tab string) {
 func TestClosedTab_ATabThatEndsInItsRefreshHoldsNobodyUpAndTheSessionGoesOn(t *testing.T) {
 	for name, open := range endings {
 		t.Run(name, func(t *testing.T) {
-			err, session, counts := endInRefresh(t, open, "/graceful", "after")
+			session, counts, err := endInRefresh(t, open, "/graceful", "after")
 			require.NoError(t, err)
 			assert.Equal(t, 1, counts.Refreshes)
 			assert.Equal(t, 1, counts.Regranted)
@@ -92,7 +92,7 @@ func TestClosedTab_ATabThatEndsInItsRefreshHoldsNobodyUpAndTheSessionGoesOn(t *t
 func TestClosedTab_WhatTheServerNeverGotIsSentByTheNextTab(t *testing.T) {
 	for _, server := range []string{"/graceful", "/strict"} {
 		t.Run(server, func(t *testing.T) {
-			err, session, counts := endInRefresh(t, endings["a tab that its opener closes"], server, "before")
+			session, counts, err := endInRefresh(t, endings["a tab that its opener closes"], server, "before")
 			require.NoError(t, err)
 			assert.Equal(t, sessiontest.Counts{Refreshes: 1}, counts)
 			assert.NotNil(t, session.State().User)
@@ -101,7 +101,7 @@ func TestClosedTab_WhatTheServerNeverGotIsSentByTheNextTab(t *testing.T) {
 }
 
 func TestClosedTab_AStrictServerThatHadRotatedTheTokenIsALostResponseAndSaysSo(t *testing.T) {
-	err, session, counts := endInRefresh(t, endings["a tab that its opener closes"], "/strict", "after")
+	session, counts, err := endInRefresh(t, endings["a tab that its opener closes"], "/strict", "after")
 	require.ErrorIs(t, err, store.ErrOutcomeUnknown)
 	assert.Equal(t, sessiontest.Counts{Refreshes: 1, Reused: 1, Refused: 1}, counts)
 	assert.Nil(t, session.State().User)
@@ -110,7 +110,7 @@ func TestClosedTab_AStrictServerThatHadRotatedTheTokenIsALostResponseAndSaysSo(t
 // endInRefresh ends a tab at a point of its refresh, while this page waits for the same session. It
 // returns what the refresh of this page came to, and what the server has done in the meantime.
 func endInRefresh(t *testing.T, open ending, prefix, point string) (
-	failure error, session *store.UserStore[user], did sessiontest.Counts,
+	session *store.UserStore[user], did sessiontest.Counts, failure error,
 ) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -148,5 +148,5 @@ func endInRefresh(t *testing.T, open ending, prefix, point string) (
 		Reused:    after.Reused - before.Reused,
 		Refused:   after.Refused - before.Refused,
 	}
-	return failure, session, did
+	return session, did, failure
 }

@@ -133,7 +133,7 @@ func TestCookies_TheJarIsNotConsulted(t *testing.T) {
 		c.SetBaseURL(pageOrigin(t)).SetCookieJar(jar).SetXSRF("XSRF-TOKEN", "X-XSRF-TOKEN")
 		assert.Empty(t, echo(t, c, "jar").Header.Get("X-XSRF-TOKEN"), name)
 
-		resp, err := c.HTTPClient().Get(pageOrigin(t) + "/api/echo/jar") //nolint:noctx // a plain user of an http.Client
+		resp, err := c.HTTPClient().Get(pageOrigin(t) + "/api/echo/jar")
 		require.NoError(t, err, name)
 		require.NoError(t, resp.Body.Close())
 		assert.Zero(t, jar.uses.Load(), name)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/axlehttp/axle"
+	"github.com/axlehttp/axle/future"
 )
 
 // These tests are about calls that end before their server does. The server notices each of them.
@@ -28,12 +29,11 @@ func TestEnds_ACancellationEndsTheFetchAndKeepsItsCause(t *testing.T) {
 	cause := errors.New("the user has closed the dialog")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	c := axle.New().SetBaseURL(otherOrigin(t))
-	go func() {
-		await(t, "came", "cancel")
-		cancel(cause)
-	}()
+	call := future.Go(func() (*axle.Response, error) { return c.Get(ctx, "/api/wait/cancel") })
+	await(t, "came", "cancel")
+	cancel(cause)
 
-	_, err := c.Get(ctx, "/api/wait/cancel")
+	_, err := call.Await(t.Context())
 	require.ErrorIs(t, err, axle.CodeCanceled)
 	require.ErrorIs(t, err, cause)
 	await(t, "gone", "cancel")

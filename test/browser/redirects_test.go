@@ -154,13 +154,17 @@ func TestRedirects_TheCallersOptionHoldsWhereItIsSafe(t *testing.T) {
 
 func TestRedirects_LimitsAndChecksAreRefusedBeforeAnythingIsSent(t *testing.T) {
 	check := func(*http.Request, []*http.Request) error { return nil }
-	for name, c := range map[string]*axle.Client{
-		"SetMaxRedirects":  axle.New().SetMaxRedirects(0),
-		"SetMaxRedirects ": axle.New().SetMaxRedirects(3),
-		"SetRedirectCheck": axle.New().SetRedirectCheck(check),
+	for _, limited := range []struct {
+		setter string
+		client *axle.Client
+	}{
+		{"SetMaxRedirects", axle.New().SetMaxRedirects(0)},
+		{"SetMaxRedirects", axle.New().SetMaxRedirects(3)},
+		{"SetRedirectCheck", axle.New().SetRedirectCheck(check)},
 	} {
-		_, err := c.SetBaseURL(pageOrigin(t)).Get(t.Context(), "/api/echo/limits")
-		refused(t, err, "limits", name[:len("SetMaxRedirects")])
+		c := limited.client.SetBaseURL(pageOrigin(t))
+		_, err := c.Get(t.Context(), "/api/echo/limits")
+		refused(t, err, "limits", limited.setter)
 
 		// No redirect is followed with this option, and so none goes unasked.
 		_, err = c.Get(t.Context(), "/api/echo/unlimited", axle.WithHeader("js.fetch:redirect", "error"))

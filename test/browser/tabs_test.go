@@ -152,17 +152,16 @@ func workInTab(tab string) {
 			continue
 		}
 
-		var calls []*future.Future[error]
+		var calls []*future.Future[*axle.Response]
 		for range callsOfTab {
-			calls = append(calls, future.Go(func() (error, error) {
-				_, err := client.Get(ctx, "/session/data")
-				return err, nil
+			calls = append(calls, future.Go(func() (*axle.Response, error) {
+				return client.Get(ctx, "/session/data")
 			}))
 		}
 		answer := fmt.Sprintf("called %s %s", expiry, tab)
 		for _, call := range calls {
-			if failure, _ := call.Await(ctx); failure != nil {
-				answer += fmt.Sprintf(" failed: %v", failure)
+			if _, err := call.Await(ctx); err != nil {
+				answer += fmt.Sprintf(" failed: %v", err)
 			}
 		}
 		channel.send(answer)
