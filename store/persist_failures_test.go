@@ -372,8 +372,24 @@ func TestPersist_AnAttemptAtTheTimeOfAnUnsentOneHasAnIntentOfItsOwn(t *testing.T
 	})
 }
 
+// leavesIntent reports whether the intent of a refresh that failed so stands. The session goes on.
+func leavesIntent(t *testing.T, failure error) (stands bool) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newShelf()
+		s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
+		s.Login(user{"ada"}, tokenNamed("old"))
+		_, err := s.RefreshToken(t.Context())
+		require.ErrorIs(t, err, failure)
+		requireStillIn(t, s, "old")
+		saved, _ := p.saved(t)
+		stands = saved.Spending != nil
+	})
+	return stands
+}
+
 func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
-	failure := map[string]error{
+	for name, failure := range map[string]error{
 		"no connection":   &net.OpError{Op: "dial", Err: errBoom},
 		"no such host":    &net.DNSError{IsNotFound: true},
 		"no known issuer": x509.UnknownAuthorityError{},
@@ -387,20 +403,8 @@ func TestPersist_AConnectionThatWasNeverMadeLeavesNoIntent(t *testing.T) {
 			Response: axle.NewResponse(nil, http.StatusTooManyRequests, nil, nil),
 		},
 		"a clear refusal": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusTooManyRequests}},
-	}
-	for name, failure := range failure {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newShelf()
-				s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
-				s.Login(user{"ada"}, tokenNamed("old"))
-				_, err := s.RefreshToken(t.Context())
-				require.ErrorIs(t, err, failure)
-				requireStillIn(t, s, "old")
-				saved, _ := p.saved(t)
-				assert.Nil(t, saved.Spending)
-			})
-		})
+	} {
+		t.Run(name, func(t *testing.T) { assert.False(t, leavesIntent(t, failure)) })
 	}
 }
 
@@ -425,18 +429,7 @@ func TestPersist_ALostResponseLeavesTheIntent(t *testing.T) {
 		"a gateway, 504":     &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusGatewayTimeout}},
 		"the server's fault": &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusInternalServerError}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newShelf()
-				s := openShelf(t, p, always(nil, failure), store.WithLogoutWhen(store.RejectedOnly))
-				s.Login(user{"ada"}, tokenNamed("old"))
-				_, err := s.RefreshToken(t.Context())
-				require.ErrorIs(t, err, failure)
-				requireStillIn(t, s, "old")
-				saved, _ := p.saved(t)
-				assert.NotNil(t, saved.Spending)
-			})
-		})
+		t.Run(name, func(t *testing.T) { assert.True(t, leavesIntent(t, failure)) })
 	}
 }
 

@@ -156,6 +156,15 @@ func newVisitor(t *testing.T) *tab {
 	return openSite(t, browser, site, chromedp.WithNewBrowserContext())
 }
 
+// newMember opens the page as newVisitor does, and logs in.
+func newMember(t *testing.T) *tab {
+	t.Helper()
+	page := newVisitor(t)
+	page.login("lovelace")
+	page.untilListed()
+	return page
+}
+
 // another opens the page in a second tab of the same visitor.
 func (p *tab) another() *tab {
 	p.t.Helper()

@@ -44,9 +44,7 @@ func TestPage_FiftyLoadsOnAnExpiredTokenMakeOneRefresh(t *testing.T) {
 }
 
 func TestPage_LoadsOnAGoodTokenNeedNoRefresh(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 
 	before := served(t)
 	page.click("load")
@@ -57,9 +55,7 @@ func TestPage_LoadsOnAGoodTokenNeedNoRefresh(t *testing.T) {
 
 // The calls that come while the session refreshes are held back, and none of them gets a 401.
 func TestPage_CallsDuringARefreshAreShownAsHeldBack(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 	page.expire()
 
 	before := served(t)
@@ -87,9 +83,7 @@ func TestPage_AWrongPasswordShowsAnError(t *testing.T) {
 }
 
 func TestPage_ALogoutDuringARefreshEndsTheCallsThatWait(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 	page.expire()
 
 	before := served(t)
@@ -112,9 +106,7 @@ func TestPage_ALogoutDuringARefreshEndsTheCallsThatWait(t *testing.T) {
 }
 
 func TestPage_AReloadKeepsTheSession(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 	page.do(chromedp.Reload())
 	page.ready()
 	page.untilListed()
@@ -129,9 +121,7 @@ func TestPage_AReloadKeepsTheSession(t *testing.T) {
 // The reload loses the response of the refresh. The next page spends the same token once more, and the
 // API allows that for some seconds.
 func TestPage_AReloadDuringARefreshKeepsTheSession(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 	page.expire()
 
 	before := served(t)
@@ -196,9 +186,7 @@ func TestPage_TheChainsAreShownInRunningOrder(t *testing.T) {
 }
 
 func TestPage_FitsEveryWidthInLightAndDark(t *testing.T) {
-	page := newVisitor(t)
-	page.login("lovelace")
-	page.untilListed()
+	page := newMember(t)
 	page.expire()
 	page.click("load")
 	page.until(`document.getElementById("waiting-count").textContent === "50"`)
