@@ -90,7 +90,8 @@ func (d *dispatch) boundFetchedBody(raw *http.Response) {
 	}
 
 	isHead := strings.EqualFold(d.request.method(), http.MethodHead)
-	if isHead || raw.ContentLength == 0 || raw.StatusCode == http.StatusNoContent || raw.StatusCode == http.StatusNotModified {
+	hasNone := raw.StatusCode == http.StatusNoContent || raw.StatusCode == http.StatusNotModified
+	if isHead || hasNone || raw.ContentLength == 0 {
 		_ = raw.Body.Close()
 		raw.Body = http.NoBody
 		return

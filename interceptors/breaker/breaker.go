@@ -35,9 +35,9 @@
 // Then a call to an open circuit neither takes part in the rate nor waits for a refresh, the
 // outcome that counts is the one after auth's replay, and retry's replays are checked. A fallback
 // that recovers from errors is installed after it, since the breaker counts a response that a
-// handler made as neither a failure nor a success. So is a cache that calls [axle.Request.Respond]. retry does not
-// retry an OpenError, because its code is [axle.CodeInterceptor]. docs/order.md has the order of all
-// interceptors.
+// handler made as neither a failure nor a success. So is a cache that calls [axle.Request.Respond].
+// retry does not retry an OpenError, because its code is [axle.CodeInterceptor]. docs/order.md has
+// the order of all interceptors.
 //
 // The files, in the order to read them:
 //
@@ -68,8 +68,8 @@ const (
 	knownOrigins = 1000
 )
 
-// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many clients, which then
-// share its circuits. It is safe for concurrent use. The zero value is not usable.
+// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many
+// clients, which then share its circuits. It is safe for concurrent use. The zero value is not usable.
 type Interceptor struct {
 	// bad says what is wrong with the options. It fails every call.
 	bad error

@@ -71,8 +71,8 @@ const (
 	knownOrigins = 1000
 )
 
-// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many clients, which then
-// share its rate. It is safe for concurrent use. The zero value is not usable.
+// Interceptor is an [axle.Plugin] that [New] returns. One Interceptor may be installed in many
+// clients, which then share its rate. It is safe for concurrent use. The zero value is not usable.
 type Interceptor struct {
 	// bad says what is wrong with the options. It fails every call.
 	bad error
@@ -99,7 +99,8 @@ type Option func(*Interceptor)
 func WithRate(requests int, per time.Duration, burst int) Option {
 	return func(i *Interceptor) {
 		if requests < 1 || per < 1 || burst < 1 {
-			i.bad = fmt.Errorf("limit: WithRate(%d, %v, %d): each has to be at least one", requests, per, burst)
+			i.bad = fmt.Errorf("limit: WithRate(%d, %v, %d): each has to be at least one",
+				requests, per, burst)
 			return
 		}
 		i.rate, i.burst = rate.Limit(float64(requests)/per.Seconds()), burst

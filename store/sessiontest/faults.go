@@ -361,6 +361,7 @@ func holdersShare(k *trial) {
 	holders := k.holders()
 	for round := range 3 {
 		k.server.Expire()
+
 		var calls []*future.Future[int]
 		for _, session := range holders {
 			client := k.client(session)
@@ -371,6 +372,7 @@ func holdersShare(k *trial) {
 		if len(calls) == 0 {
 			return
 		}
+
 		if _, err := await(future.All(calls...)); err != nil {
 			k.Errorf("round %d: a call of one of %d holders: %v", round+1, len(holders), err)
 		}

@@ -26,6 +26,7 @@ func lockExcludes(s *storage) {
 	shared := s.open()
 	var inside, entered atomic.Int32
 	var all sync.WaitGroup
+
 	for i := range 6 {
 		p := shared
 		if i%2 > 0 {
@@ -38,6 +39,7 @@ func lockExcludes(s *storage) {
 					s.Errorf("Lock: %v", err)
 					return
 				}
+
 				entered.Add(1)
 				if others := inside.Add(1) - 1; others > 0 {
 					s.Errorf("%d other holders have the lock at the same time", others)
@@ -55,6 +57,7 @@ func lockExcludes(s *storage) {
 			}
 		})
 	}
+
 	all.Wait()
 	if entered.Load() != 30 && !s.Failed() {
 		s.Errorf("the lock was taken %d times, and 30 are due", entered.Load())
@@ -137,6 +140,7 @@ func lockHandedOn(s *storage) {
 				_ = lock.Unlock()
 			})
 		}
+
 		waitShortly()
 		if got.Load() > 0 {
 			s.Errorf("%d waiters got the lock of another holder", got.Load())

@@ -314,7 +314,9 @@ func saveOverEqual(s *storage) {
 }
 
 // others are values of old that are not equal to "a session".
-var others = [][]byte{nil, {}, []byte("a"), []byte("a session "), []byte("a sessiom"), []byte("another session")}
+var others = [][]byte{
+	nil, {}, []byte("a"), []byte("a session "), []byte("a sessiom"), []byte("another session"),
+}
 
 func saveOverOther(s *storage) {
 	p := s.open()
@@ -442,6 +444,7 @@ func everythingAtOnce(s *storage) {
 				return
 			}
 			defer stop()
+
 			for range 5 {
 				if !s.changeOnce(p) {
 					return

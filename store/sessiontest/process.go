@@ -33,7 +33,8 @@ func lockOfDead(s *storage) {
 		s.Fatal(err)
 	}
 
-	arguments := append([]string{"-test.run=" + exactly(s.Name()), "-test.timeout=1m"}, ownFlags(os.Args[1:])...)
+	arguments := []string{"-test.run=" + exactly(s.Name()), "-test.timeout=1m"}
+	arguments = append(arguments, ownFlags(os.Args[1:])...)
 	child := exec.CommandContext(s.T.Context(), self, arguments...) //nolint:gosec // the test itself
 	child.Env = append(os.Environ(), holderVariable+"="+s.Name(), folderVariable+"="+folder)
 	output, err := child.StdoutPipe()
